@@ -1,0 +1,154 @@
+/** Message and remedy of one error code, made from the data of the occurrence. */
+interface ErrorTemplate<D> {
+  readonly message: (data: D) => string;
+  /** The exact fix, or what is allowed. */
+  readonly help: (data: D) => string;
+}
+
+function template<D>(message: (data: D) => string, help: (data: D) => string): ErrorTemplate<D> {
+  return { message, help };
+}
+
+const list = (items: readonly string[], empty = 'none'): string => (items.length === 0 ? empty : items.join(', '));
+const suggestion = (nearest: string | undefined): string => (nearest === undefined ? '' : `Did you mean "${nearest}"? `);
+
+/** Every error Pare raises on purpose, by code. Sorted; `docs/errors.md` is generated from it and a test checks that each is raised somewhere. */
+export const errorCatalogue = {
+  PARE_ABORTED: template(
+    (d: { what: string }) => `${d.what} was cancelled`,
+    (d: { what: string; resume?: string }) => d.resume ?? 'Nothing was written. Run it again when ready.',
+  ),
+  PARE_ARCHITECTURE_UNKNOWN: template(
+    (d: { modelType: string; file: string; known: readonly string[] }) => `${d.file} names model type "${d.modelType}", which no loaded architecture plugin describes`,
+    (d) => `Known model types: ${list(d.known)}. Load a plugin made with defineArchitecture for others.`,
+  ),
+  PARE_CALIBRATION_TOO_SHORT: template(
+    (d: { file: string; found: number; needed: number; samples: number; length: number }) =>
+      `${d.file} has ${String(d.found)} tokens; ${String(d.samples)} windows of ${String(d.length)} need ${String(d.needed)}`,
+    (d) => `Ask for at most ${String(Math.floor(d.found / d.length))} windows (--samples) or shorter ones (--sequence-length), or give a longer text.`,
+  ),
+  PARE_CONFIG_INVALID: template(
+    (d: { file: string; path: string; found: string; allowed: string }) => `${d.file}: ${d.path} is ${d.found}`,
+    (d) => `Allowed: ${d.allowed}.`,
+  ),
+  PARE_FILE_UNREADABLE: template(
+    (d: { file: string; reason: string }) => `cannot read ${d.file}: ${d.reason}`,
+    () => 'Check the path and its permissions.',
+  ),
+  PARE_GRAPH_INVALID: template(
+    (d: { graph: string; node: string; problem: string }) => `graph "${d.graph}", node ${d.node}: ${d.problem}`,
+    () => 'The graph breaks a rule of its operators; correct the node or report the model that produced it.',
+  ),
+  PARE_MODULE_UNKNOWN: template(
+    (d: { module: string; nearest?: string | undefined }) => `the model has no module "${d.module}"`,
+    (d) => `${suggestion(d.nearest)}"pare inspect <model>" lists modules.`,
+  ),
+  PARE_OPERATOR_UNSUPPORTED: template(
+    (d: { backend: string; graph: string; operators: readonly string[] }) => `backend "${d.backend}" cannot run graph "${d.graph}": it lacks ${list(d.operators)}`,
+    () => 'Choose another backend with --backend, or a plugin that brings these operators.',
+  ),
+  PARE_OPTIONS_INVALID: template(
+    (d: { owner: string; problems: readonly string[] }) => `options of ${d.owner}: ${d.problems.join('; ')}`,
+    (d: { owner: string; problems: readonly string[]; allowed?: string }) => d.allowed ?? `"pare plugins ${d.owner}" lists its options.`,
+  ),
+  PARE_TENSOR_DISPOSED: template(
+    (d: { operation: string; backend: string }) => `${d.operation} on backend "${d.backend}" got a tensor that was disposed`,
+    () => 'The creator of a tensor disposes it, once, after its last use; keep it out of a scope that ends earlier.',
+  ),
+  PARE_TENSOR_MISMATCH: template(
+    (d: { graph: string; input: string; found: string; expected: string }) => `graph "${d.graph}", input "${d.input}": got ${d.found}`,
+    (d) => `Expected ${d.expected}.`,
+  ),
+  PARE_TENSOR_UNKNOWN: template(
+    (d: { tensor: string; model: string }) => `${d.model} has no tensor "${d.tensor}"`,
+    () => '"pare inspect <model>" lists tensors.',
+  ),
+  PARE_WEIGHT_NOT_FINITE: template(
+    (d: { tensor: string; index: number; value: string }) => `tensor "${d.tensor}" holds ${d.value} at element ${String(d.index)}`,
+    () => 'The checkpoint is damaged or diverged in training; take a clean copy.',
+  ),
+} as const satisfies Record<`PARE_${string}`, ErrorTemplate<never>>;
+
+/** The codes of the catalogue. */
+export type ErrorCode = keyof typeof errorCatalogue;
+
+/** The data that an error of this code carries. */
+export type ErrorData<C extends ErrorCode> = Parameters<(typeof errorCatalogue)[C]['help']>[0] & Parameters<(typeof errorCatalogue)[C]['message']>[0];
+
+/** Where an error arose; the host fills in what it knows. */
+export interface ErrorPlace {
+  readonly plugin?: string | undefined;
+  readonly stage?: string | undefined;
+  readonly module?: string | undefined;
+}
+
+/** An error a user can act on: `code` for programs, `message` for what happened, `help` for the fix. Recognise it with `isPareError`. */
+export class PareError extends Error {
+  override readonly name: string = 'PareError';
+  readonly $$type = '@pare/error';
+  readonly code: string;
+  readonly help: string;
+  readonly data: Readonly<Record<string, unknown>>;
+  place: ErrorPlace;
+
+  constructor(init: { code: string; message: string; help: string; data?: Readonly<Record<string, unknown>>; cause?: unknown; place?: ErrorPlace }) {
+    super(init.message, init.cause === undefined ? undefined : { cause: init.cause });
+    this.code = init.code;
+    this.help = init.help;
+    this.data = init.data ?? {};
+    this.place = init.place ?? {};
+  }
+}
+
+/** Makes an error of the catalogue. */
+export function pareError<C extends ErrorCode>(code: C, data: ErrorData<C>, cause?: unknown): PareError {
+  const entry = errorCatalogue[code] as unknown as ErrorTemplate<ErrorData<C>>;
+  return new PareError({ code, message: entry.message(data), help: entry.help(data), data: data as Readonly<Record<string, unknown>>, cause });
+}
+
+/** Makes an error with a plugin's own code, `PARE_<PLUGIN>_…`. */
+export function pluginError(init: { code: `PARE_${string}`; message: string; help: string; data?: Readonly<Record<string, unknown>>; cause?: unknown }): PareError {
+  return new PareError(init);
+}
+
+/** True for errors of this or another copy of this package. */
+export function isPareError(error: unknown): error is PareError {
+  return typeof error === 'object' && error !== null && '$$type' in error && error.$$type === '@pare/error';
+}
+
+/** Throws PARE_ABORTED when the signal has fired. */
+export function throwIfAborted(signal: AbortSignal | undefined, what: string): void {
+  if (signal?.aborted) throw pareError('PARE_ABORTED', { what }, signal.reason);
+}
+
+/** Of `candidates`, the one most like `word` when it is close enough to be a slip of the keyboard. */
+export function nearest(word: string, candidates: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
+  for (const candidate of candidates) {
+    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+/** Levenshtein distance with adjacent transpositions counted once (optimal string alignment). */
+function editDistance(a: string, b: string): number {
+  let beforePrevious: number[] = [];
+  let previous = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= a.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= b.length; column++) {
+      const substitution = a[row - 1] === b[column - 1] ? 0 : 1;
+      let value = Math.min(previous[column]! + 1, current[column - 1]! + 1, previous[column - 1]! + substitution);
+      if (row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1]) value = Math.min(value, beforePrevious[column - 2]! + 1);
+      current.push(value);
+    }
+    beforePrevious = previous;
+    previous = current;
+  }
+  return previous[b.length]!;
+}

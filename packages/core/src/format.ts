@@ -1,0 +1,54 @@
+import type { Model, ModelSummary } from './model.js';
+import type { OptionsSchema } from './options.js';
+import type { PluginContext, PluginIdentity } from './plugin.js';
+import type { ModulePlan } from './technique.js';
+import type { WeightFormKind } from './weights.js';
+
+/** Why a format cannot write a module as planned. */
+export interface FormatRefusal {
+  readonly module: string;
+  readonly reason: string;
+  readonly help: string;
+}
+
+export interface WrittenFile {
+  /** Relative to the output folder. */
+  readonly path: string;
+  readonly bytes: number;
+}
+
+export interface FormatContext<O> extends PluginContext {
+  /** The model to write: quantized weights in their compressed forms, the rest dense. */
+  readonly model: Model;
+  readonly options: O;
+  /** An existing folder that becomes the output when everything succeeded. Formats write side by side into it. */
+  readonly directory: string;
+}
+
+/** What reading back found. */
+export interface VerificationResult {
+  readonly tensors: number;
+  /** Largest absolute difference between what was written and what the model holds. */
+  readonly largestDifference: number;
+}
+
+export interface FormatDefinition<O> extends PluginIdentity {
+  readonly options: OptionsSchema<O>;
+  /** Forms this format can write. */
+  readonly accepts: readonly WeightFormKind[];
+  /** What cannot be written, before anything runs. `plans` has an entry for every module that the recipe changes; the others stay as they are. */
+  refuse(summary: ModelSummary, plans: ReadonlyMap<string, ModulePlan>, options: O): readonly FormatRefusal[];
+  /** Writes the files and returns them. */
+  write(context: FormatContext<O>): Promise<readonly WrittenFile[]>;
+  /** Reads the written bytes back with code independent of the writer and compares. @throws PARE_VERIFICATION_FAILED */
+  verify(context: FormatContext<O>, files: readonly WrittenFile[]): Promise<VerificationResult>;
+}
+
+export interface Format<O = unknown> extends FormatDefinition<O> {
+  readonly $$type: '@pare/format';
+}
+
+/** Defines an output format. */
+export function defineFormat<O>(definition: FormatDefinition<O>): Format<O> {
+  return { ...definition, $$type: '@pare/format' };
+}

@@ -1,0 +1,117 @@
+import type { DeviceTensor } from './backend.js';
+import type { Model, ModuleInfo, ModelSummary } from './model.js';
+import type { OptionsSchema } from './options.js';
+import type { PluginContext, PluginIdentity } from './plugin.js';
+import type { ServiceDependencies } from './service.js';
+import type { HostTensor } from './tensor.js';
+import type { WeightForm, WeightFormKind } from './weights.js';
+
+export type TechniqueFamily = 'quantization' | 'pruning' | 'factorization' | 'sharing' | 'distillation' | 'activation';
+
+/**
+ * What a technique works on. `tensor`: one weight at a time, no data. `block`: one decoder block at a time with calibration statistics.
+ * `model`: the whole model at once. `training`: optimises parameters over data.
+ */
+export type TechniqueScope = 'tensor' | 'block';
+
+/**
+ * A typed name of a calibration statistic of a module's input, such as its Gram matrix. `@pare/model` publishes the usual ones and
+ * `defineStatistic` for others; the host accumulates each one once per module and shares it among the techniques of a stage.
+ */
+export interface StatisticRef<T> {
+  readonly $$type: '@pare/statistic';
+  readonly id: string;
+  readonly $type?: T;
+}
+
+/** A module that a recipe's stage targets, with its options after overrides. */
+export interface TargetModule<O> {
+  readonly info: ModuleInfo;
+  readonly options: O;
+}
+
+/** What a technique promises to do to one module, computed without reading weights. */
+export interface ModulePlan {
+  readonly module: string;
+  readonly produces: WeightFormKind;
+  /** Bits stored for the module's weight: codes, scales, zeros, indices. */
+  readonly storedBits: number;
+  /** Bits per code for quantized results, else undefined. */
+  readonly bits?: number | undefined;
+  readonly groupSize?: number | undefined;
+  readonly symmetric?: boolean | undefined;
+  /** True when columns keep a stored group index. */
+  readonly groupIndex?: boolean | undefined;
+  /** Floating-point operations of the solver. */
+  readonly flops: number;
+  /** Peak bytes of working memory while this module is solved, statistics included. */
+  readonly workingBytes: number;
+}
+
+/** What became of one module. */
+export interface ModuleReport {
+  /** The technique's objective, lower is better; comparable between modules only where the technique says so. */
+  readonly loss?: number | undefined;
+  /** Set when the module was handled otherwise than asked, with the reason: `no calibration tokens reached this expert`. */
+  readonly fallback?: string | undefined;
+  /** Further named numbers: damping used, dead columns, … */
+  readonly details?: Readonly<Record<string, number>> | undefined;
+}
+
+/** A module in the hands of a technique. */
+export interface ModuleHandle<O> extends TargetModule<O> {
+  /** Dense float32 weight [out, in] as earlier stages left it. The array is the caller's to change. */
+  weight(): Promise<HostTensor & { readonly data: Float32Array }>;
+  /** The weight in the form earlier stages left it. */
+  form(): Promise<WeightForm>;
+  /** A statistic of this module's input that the technique declared. The host owns the value. */
+  statistic<T>(ref: StatisticRef<T>): Promise<T>;
+  /** Hands in the module's new weight. Once per module and call. */
+  replace(form: WeightForm, report?: ModuleReport): Promise<void>;
+}
+
+/** The context of one `apply` call: the targeted modules of one tensor batch, or of one block (one step of it when sequential). */
+export interface TechniqueContext<O, D extends ServiceDependencies = ServiceDependencies> extends PluginContext<D> {
+  readonly model: Model;
+  readonly modules: readonly ModuleHandle<O>[];
+  /** The block these modules belong to, absent for tensor scope. */
+  readonly block: { readonly index: number; readonly count: number; readonly name: string } | undefined;
+}
+
+export interface TechniqueDefinition<O, D extends ServiceDependencies = ServiceDependencies> extends PluginIdentity {
+  readonly family: TechniqueFamily;
+  readonly scope: TechniqueScope;
+  /** arXiv identifier or other citation. */
+  readonly paper?: string | undefined;
+  readonly options: OptionsSchema<O>;
+  readonly deps?: D | undefined;
+  /** Forms a module may have when this technique gets it. */
+  readonly accepts: readonly WeightFormKind[];
+  readonly produces: readonly WeightFormKind[];
+  /** Statistics wanted for each targeted module. */
+  statistics?(options: O): readonly StatisticRef<unknown>[];
+  /** True to be called once per step of a block, with statistics taken after the earlier steps were replaced (GPTQ's true-sequential). */
+  sequential?(options: O): boolean;
+  /** Why these options do not fit this module, with what would; undefined when they do. Called for every target before anything runs. */
+  check?(target: TargetModule<O>): string | undefined;
+  /** What will be done, from shapes alone. One entry per target. */
+  plan(targets: readonly TargetModule<O>[], summary: ModelSummary): readonly ModulePlan[];
+  apply(context: TechniqueContext<O, D>): Promise<void>;
+}
+
+export interface Technique<O = unknown, D extends ServiceDependencies = ServiceDependencies> extends TechniqueDefinition<O, D> {
+  readonly $$type: '@pare/technique';
+}
+
+/** Defines a technique. The result is a plain tagged object: list it in `pare.config.ts` or pass it to a host. */
+export function defineTechnique<O, D extends ServiceDependencies = Record<never, never>>(definition: TechniqueDefinition<O, D>): Technique<O, D> {
+  return { ...definition, $$type: '@pare/technique' };
+}
+
+/** The value of the Gram statistic: Σ x xᵀ over the rows x of a module's input. */
+export interface GramMatrix {
+  /** [in, in] float32 or float64, symmetric, on the backend that ran the calibration; the host owns it. */
+  readonly matrix: DeviceTensor;
+  /** Rows (tokens) that were added. */
+  readonly rows: number;
+}

@@ -1,0 +1,53 @@
+import type { HostTensor } from './tensor.js';
+
+/** How the integer grid of a quantized matrix is shared: one for the tensor, one per row (output channel), or one per run of `groupSize` inputs of a row. */
+export type QuantizationGranularity = 'tensor' | 'channel' | 'group';
+
+/** The uniform affine integer scheme of a matrix: value = scale · (code − zero). */
+export interface QuantizationScheme {
+  /** Bits of a code, 2 to 8. */
+  readonly bits: number;
+  /** True when every zero is 2^(bits−1) and none is stored. */
+  readonly symmetric: boolean;
+  readonly granularity: QuantizationGranularity;
+  /** Inputs that share a grid; the row length for `channel` and `tensor`. */
+  readonly groupSize: number;
+}
+
+/** A matrix as it is: [out, in], or any other tensor in its stored shape. */
+export interface DenseWeight {
+  readonly form: 'dense';
+  readonly shape: readonly number[];
+  readonly tensor: HostTensor;
+}
+
+/** An integer matrix [out, in] with G = ceil(in / groupSize) grids a row (one grid in all for granularity `tensor`). */
+export interface QuantizedWeight {
+  readonly form: 'quantized';
+  readonly shape: readonly [number, number];
+  readonly scheme: QuantizationScheme;
+  /** Unsigned codes 0 … 2^bits − 1, one byte each, [out, in] row-major. */
+  readonly codes: Uint8Array;
+  /** [out, G]; [1] for granularity `tensor`. Already rounded to the type they will be stored in. */
+  readonly scales: Float32Array;
+  /** Storage type of the scales. */
+  readonly scaleType: 'float32' | 'float16' | 'bfloat16';
+  /** Zero points in code units, same shape as the scales; absent when symmetric (all 2^(bits−1)). */
+  readonly zeros: Uint8Array | undefined;
+  /** Grid of each input column [in] when columns were grouped in another order than they stand; absent for floor(column / groupSize). */
+  readonly groupIndex: Int32Array | undefined;
+}
+
+/** The same weights as another tensor of the model, such as a head tied to the embedding. */
+export interface SharedWeight {
+  readonly form: 'shared';
+  readonly shape: readonly number[];
+  /** Name of the module that owns the weights. */
+  readonly with: string;
+}
+
+/** One representation for every kind of compressed weight; techniques produce it, backends evaluate it, formats write it. */
+export type WeightForm = DenseWeight | QuantizedWeight | SharedWeight;
+
+/** The kinds of forms, as formats and techniques declare them. */
+export type WeightFormKind = WeightForm['form'];
