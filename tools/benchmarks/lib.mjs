@@ -1,0 +1,91 @@
+/* What the benchmarks share: running a command and watching its memory from outside, and printing comparisons. Plain Node, no dependencies. */
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { cpus } from 'node:os';
+import { fileURLToPath } from 'node:url';
+
+export const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
+export const pare = join(root, 'apps/cli/dist/main.js');
+
+/** Largest resident set of a process so far, in bytes, from the kernel's own account (Linux); undefined elsewhere or when it is gone. */
+function residentPeak(pid) {
+  try {
+    const line = readFileSync(`/proc/${pid}/status`, 'utf8').match(/VmHWM:\s+(\d+) kB/);
+    return line === null ? undefined : Number(line[1]) * 1024;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Runs a command to its end. Resolves with standard output, wall seconds and the peak resident bytes seen by sampling the kernel's high-water mark.
+ * @throws when the command fails; the message carries its standard error.
+ */
+export function measure(command, args, { env = {}, quiet = true } = {}) {
+  return new Promise((done, fail) => {
+    const started = process.hrtime.bigint();
+    const child = spawn(command, args, { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', quiet ? 'pipe' : 'inherit'] });
+    let stdout = '';
+    let stderr = '';
+    let peakBytes = 0;
+    const sample = () => {
+      peakBytes = Math.max(peakBytes, residentPeak(child.pid) ?? 0);
+    };
+    const timer = setInterval(sample, 100);
+    child.stdout.on('data', (chunk) => {
+      stdout += chunk;
+      sample();
+    });
+    child.stderr?.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    child.on('error', fail);
+    child.on('close', (code) => {
+      clearInterval(timer);
+      const seconds = Number(process.hrtime.bigint() - started) / 1e9;
+      if (code === 0) done({ stdout, stderr, seconds, peakBytes });
+      else fail(new Error(`${command} ${args.join(' ')}\nended with ${code}\n${stderr.slice(-4000)}`));
+    });
+  });
+}
+
+/** Runs `pare … --json` and returns its document with the measured wall seconds and peak bytes. */
+export async function runPare(args) {
+  const result = await measure(process.execPath, [pare, ...args, '--json']);
+  return { ...result, document: JSON.parse(result.stdout) };
+}
+
+/** Runs a Python peer and parses its last line as JSON; undefined when no interpreter is given. */
+export async function runPeer(script, args) {
+  const python = process.env['PARE_BENCH_PYTHON'];
+  if (python === undefined) return undefined;
+  const result = await measure(python, [join(root, 'tools/benchmarks/peers', script), ...args]);
+  return { ...result, document: JSON.parse(result.stdout.trim().split('\n').at(-1)) };
+}
+
+/** Model and texts: those named by the environment, else the ones in the repository. */
+export function inputs() {
+  const model = process.env['PARE_BENCH_MODEL'] ?? join(root, 'examples/models/tales-7m');
+  const calibration = process.env['PARE_BENCH_CALIBRATION'] ?? join(root, 'examples/data/tales-calibration.txt');
+  const evaluation = process.env['PARE_BENCH_EVALUATION'] ?? join(root, 'examples/data/tales-evaluation.txt');
+  for (const path of [model, calibration, evaluation]) if (!existsSync(path)) throw new Error(`${path} does not exist`);
+  return { model, calibration, evaluation };
+}
+
+export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`;
+export const round = (value, digits = 2) => Number(value).toFixed(digits);
+
+/** Prints a table with a header row, cells padded to their column. */
+export function table(rows) {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => String(row[column]).length)));
+  for (const [index, row] of rows.entries()) {
+    process.stdout.write(`| ${row.map((cell, column) => String(cell).padEnd(widths[column])).join(' | ')} |\n`);
+    if (index === 0) process.stdout.write(`|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|\n`);
+  }
+}
+
+export function machine() {
+  const [first] = cpus();
+  return `${cpus().length} × ${first?.model ?? 'unknown processor'}, Node ${process.versions.node}`;
+}

@@ -1,0 +1,24 @@
+/*
+ * npm run bench [-- name …]: every benchmark, or those named. Models and peers come from the environment:
+ *   PARE_BENCH_MODEL, PARE_BENCH_CALIBRATION, PARE_BENCH_EVALUATION   a model folder and two texts (default: examples/)
+ *   PARE_BENCH_PYTHON                                                 an interpreter with torch, transformers and llmcompressor for the peers
+ */
+import { existsSync } from 'node:fs';
+import { machine, pare } from './lib.mjs';
+
+const benchmarks = { startup: './startup.mjs', perplexity: './perplexity.mjs', gptq: './gptq.mjs', depth: './depth.mjs' };
+const asked = process.argv.slice(2);
+const unknown = asked.filter((name) => !(name in benchmarks));
+if (unknown.length > 0) {
+  process.stderr.write(`unknown benchmark ${unknown.join(', ')}; there are ${Object.keys(benchmarks).join(', ')}\n`);
+  process.exit(2);
+}
+if (!existsSync(pare)) {
+  process.stderr.write('build first: npm run build\n');
+  process.exit(2);
+}
+process.stdout.write(`${machine()}\n`);
+for (const name of asked.length === 0 ? Object.keys(benchmarks) : asked) {
+  process.stdout.write(`\n## ${name}\n\n`);
+  await import(benchmarks[name]);
+}
