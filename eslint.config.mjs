@@ -33,11 +33,15 @@ export default tseslint.config(
   {
     files: ['**/*.ts', '**/*.mts', '**/*.mjs'],
     rules: {
-      '@nx/enforce-module-boundaries': ['error', { enforceBuildableLibDependency: true, allow: ['**/vitest.shared.js', '**/vitest.shared'], depConstraints: boundaries }],
+      '@nx/enforce-module-boundaries': ['error', { enforceBuildableLibDependency: true, allow: ['../../vitest.shared.ts'], depConstraints: boundaries }],
     },
   },
   {
-    files: ['**/*.test.ts'],
-    rules: { '@typescript-eslint/no-empty-function': 'off' },
+    // Tests may use the test kits and any plugin; what is shipped may not.
+    files: ['**/*.test.ts', '**/vitest.config.ts'],
+    rules: {
+      '@typescript-eslint/no-empty-function': 'off',
+      '@nx/enforce-module-boundaries': ['error', { allow: ['../../vitest.shared.ts'], depConstraints: [{ sourceTag: '*', onlyDependOnLibsWithTags: ['*'], bannedExternalImports: container }] }],
+    },
   },
 );
