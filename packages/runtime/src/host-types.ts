@@ -1,0 +1,333 @@
+import type {
+  Backend,
+  DeviceInfo,
+  FormatRefusal,
+  HostEvents,
+  JsonSchema,
+  Logger,
+  Model,
+  ModuleInfo,
+  ModulePlan,
+  ModuleReport,
+  Plugin,
+  PluginEntry,
+  PluginKind,
+  Recipe,
+  ServiceFactory,
+  ServiceRef,
+  TechniqueFamily,
+  TechniqueScope,
+  TensorInfo,
+  TextSource,
+  VerificationResult,
+  WrittenFile,
+} from '@pare/core';
+import type { EventEmitter } from 'eventemitter3';
+
+/** A plugin whose package is known to whoever passes it, such as the ones an application bundles. */
+export interface PackagedPlugin {
+  readonly plugin: Plugin | readonly Plugin[];
+  readonly package: string;
+  readonly version: string;
+}
+
+/** What a host loads: plugins, lists of them, package names (resolved from `cwd`), packaged plugins; falsy entries are dropped. */
+export type HostPluginEntry = PluginEntry | PackagedPlugin | readonly HostPluginEntry[];
+
+export interface HostOptions {
+  readonly plugins: readonly HostPluginEntry[];
+  /** Services that plugins may ask for. A second factory for one ref is refused. */
+  readonly services?: readonly ServiceFactory[] | undefined;
+  /** Silent by default. */
+  readonly logger?: Logger | undefined;
+  /** Folder that package names and relative paths are resolved from; the process's own by default. */
+  readonly cwd?: string | undefined;
+  /** Seconds a plugin package may take to load, 30 by default. */
+  readonly pluginTimeoutSeconds?: number | undefined;
+  /** Seconds between `memory` events while the host works, 1 by default; 0 for none. */
+  readonly memoryIntervalSeconds?: number | undefined;
+  /** Where models named by hub name are kept and fetched from. */
+  readonly hub?: { readonly cacheDirectory?: string | undefined; readonly endpoint?: string | undefined } | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A plugin as the host holds it. */
+export interface LoadedPlugin {
+  readonly id: string;
+  readonly kind: PluginKind;
+  readonly title: string;
+  readonly summary: string;
+  readonly api: number;
+  readonly package: string | undefined;
+  readonly version: string | undefined;
+  /** Where it came from: `plugins[2]`, `plugins[0] (pare-technique-x) export "x"`. */
+  readonly source: string;
+  readonly plugin: Plugin;
+}
+
+/** A plugin by id, with options. */
+export interface Selection {
+  readonly id: string;
+  readonly options?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** Calibration windows: the first `samples` windows of `sequenceLength` tokens of a text. */
+export interface CalibrationRequest {
+  /** A text file (or JSON lines with a `text` field), or a text in memory. */
+  readonly data: string | TextSource;
+  /** 128 by default. */
+  readonly samples?: number | undefined;
+  /** 512 by default. */
+  readonly sequenceLength?: number | undefined;
+}
+
+export interface PlanRequest {
+  /** A model folder, a hub name `owner/name`, or an open model (which stays the caller's). */
+  readonly model: string | Model;
+  /** A preset id, the path of a YAML or JSON document, or a document. */
+  readonly recipe: string | Recipe;
+  /** `technique.option=value`, applied to every stage of that technique; `technique[1].option=value` for the second one only. */
+  readonly set?: readonly string[] | undefined;
+  /** Formats to write, `['hf']` by default. */
+  readonly formats?: readonly (string | Selection)[] | undefined;
+  /** `auto` (default, the highest score), a backend id, or an open backend (which stays the caller's). */
+  readonly backend?: string | Selection | Backend | undefined;
+  readonly calibration?: CalibrationRequest | undefined;
+  /** 0 by default. */
+  readonly seed?: number | undefined;
+  /** Hard limit in bytes; refused up front when the plan needs more. */
+  readonly memory?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface CompressionRequest extends PlanRequest {
+  /** Folder to write. */
+  readonly output: string;
+  /** Replace an output folder of ours and discard a journal. A folder that is not ours is never replaced. */
+  readonly overwrite?: boolean | undefined;
+  /** Continue from the journal of a run that stopped. Without a journal the run starts from the beginning. */
+  readonly resume?: boolean | undefined;
+  /** Evaluators to run on the source (before) and the result (after); none by default. */
+  readonly evaluate?: Omit<EvaluationRequest, 'model' | 'backend' | 'signal' | 'seed'> | undefined;
+}
+
+export interface EvaluationRequest {
+  readonly model: string | Model;
+  readonly evaluators: readonly (string | Selection)[];
+  /** Options given to every evaluator that has options of these names, below an evaluator's own. */
+  readonly commonOptions?: Readonly<Record<string, unknown>> | undefined;
+  /** `evaluator.option=value`. */
+  readonly set?: readonly string[] | undefined;
+  /** Text that evaluators with `data: 'text'` read. */
+  readonly data?: string | TextSource | undefined;
+  readonly backend?: string | Selection | Backend | undefined;
+  readonly seed?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface EvaluationRecord {
+  readonly evaluator: string;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly details: Readonly<Record<string, unknown>> | undefined;
+  readonly seconds: number;
+}
+
+export interface EvaluationReport {
+  /** The model as it was named. */
+  readonly model: string;
+  readonly backend: string;
+  /** All metrics by plain name. */
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly evaluations: readonly EvaluationRecord[];
+}
+
+/** A module of a planned stage, with its options after overrides. */
+export interface PlannedModule extends ModulePlan {
+  readonly info: ModuleInfo;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+export interface PlannedStage {
+  readonly index: number;
+  readonly technique: string;
+  readonly family: TechniqueFamily;
+  readonly scope: TechniqueScope;
+  readonly modules: readonly PlannedModule[];
+  /** Ids of the statistics that are collected. */
+  readonly statistics: readonly string[];
+  /** Stored bits of the stage's results, everything counted. */
+  readonly storedBits: number;
+  /** Floating-point operations of the solver. */
+  readonly solverFlops: number;
+  /** Floating-point operations of the forward passes and statistics. */
+  readonly calibrationFlops: number;
+  /** Largest working set of one module's solver. */
+  readonly workingBytes: number;
+  /** Estimated peak resident memory of the process during the stage. */
+  readonly peakBytes: number;
+  /** Estimated duration at the rate in `CompressionPlan.rate`. */
+  readonly seconds: number;
+}
+
+export interface PlannedFormat {
+  readonly id: string;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+export interface CompressionPlan {
+  readonly model: { readonly name: string; readonly directory: string; readonly parameters: number; readonly bytes: number; readonly blocks: number };
+  /** The recipe after presets and `set`, every option written out. */
+  readonly recipe: Recipe;
+  readonly backend: { readonly id: string; readonly device: DeviceInfo | undefined };
+  readonly formats: readonly PlannedFormat[];
+  readonly calibration: { readonly data: string; readonly samples: number; readonly sequenceLength: number } | undefined;
+  readonly stages: readonly PlannedStage[];
+  /** Weights of the result: compressed modules by their plans, the rest as stored in the source. */
+  readonly outputBytes: number;
+  /** Stored bits of all weights divided by parameters. */
+  readonly bitsPerWeight: number;
+  /** Bytes of disk that output, temporary files and journal need at most. */
+  readonly diskBytes: number;
+  readonly peakMemoryBytes: number;
+  /** Smallest `memory` that would be accepted. */
+  readonly smallestMemoryBytes: number;
+  readonly seconds: number;
+  /** Floating-point operations per second that times are estimated with. */
+  readonly rate: { readonly forward: number; readonly solver: number };
+}
+
+/** All formats' refusals of a plan, as the error PARE_FORMAT_REFUSED carries them. */
+export interface RefusedFormat {
+  readonly format: string;
+  readonly refusals: readonly FormatRefusal[];
+}
+
+export interface StageResult {
+  readonly technique: string;
+  readonly modules: number;
+  readonly seconds: number;
+  /** Sum of the modules' losses that were reported. */
+  readonly loss: number | undefined;
+  readonly fallbacks: readonly { readonly module: string; readonly reason: string }[];
+  readonly reports: readonly ModuleResult[];
+}
+
+export interface ModuleResult extends ModuleReport {
+  readonly module: string;
+}
+
+export interface FormatResult {
+  readonly id: string;
+  readonly files: readonly WrittenFile[];
+  readonly verification: VerificationResult;
+}
+
+export interface CompressionResult {
+  readonly output: string;
+  readonly seconds: number;
+  readonly peakMemoryBytes: number;
+  readonly backend: string;
+  readonly stages: readonly StageResult[];
+  readonly formats: readonly FormatResult[];
+  /** Blocks taken from the journal instead of being computed. */
+  readonly restoredBlocks: number;
+  /** After compression; empty when no evaluators were asked for. */
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly metricsBefore: Readonly<Record<string, number>>;
+  readonly manifest: Manifest;
+}
+
+/** `pare.json` in an output folder. Holds nothing that differs from run to run. */
+export interface Manifest {
+  readonly pare: 1;
+  readonly recipe: Recipe;
+  readonly seed: number;
+  readonly source: { readonly name: string; readonly files: readonly { readonly path: string; readonly bytes: number; readonly sha256: string }[] };
+  readonly calibration:
+    | { readonly data: string; readonly sha256: string; readonly samples: number; readonly sequenceLength: number }
+    | undefined;
+  readonly backend: string;
+  readonly plugins: readonly { readonly id: string; readonly kind: PluginKind; readonly package: string | undefined; readonly version: string | undefined }[];
+  readonly stages: readonly {
+    readonly technique: string;
+    readonly modules: readonly { readonly module: string; readonly bits?: number | undefined; readonly loss?: number | undefined; readonly fallback?: string | undefined }[];
+  }[];
+  readonly formats: readonly FormatResult[];
+  readonly metrics: { readonly before: Readonly<Record<string, number>>; readonly after: Readonly<Record<string, number>> };
+}
+
+export interface BackendListing {
+  readonly id: string;
+  readonly title: string;
+  readonly score: number;
+  readonly reason: string;
+  readonly device: DeviceInfo | undefined;
+  readonly package: string | undefined;
+  readonly version: string | undefined;
+  /** True for the one that `auto` takes. */
+  readonly chosen: boolean;
+}
+
+export interface Inspection {
+  readonly name: string;
+  readonly directory: string;
+  readonly architecture: string;
+  readonly modelType: string;
+  readonly parameters: number;
+  readonly bytes: number;
+  readonly bitsPerWeight: number;
+  readonly blocks: number;
+  readonly hiddenSize: number;
+  readonly vocabularySize: number;
+  readonly maxPositions: number;
+  readonly tiedHead: boolean;
+  readonly modules: readonly ModuleInfo[];
+  readonly tensors: readonly TensorInfo[];
+  readonly companionFiles: readonly string[];
+  /** The manifest when the folder was written by Pare. */
+  readonly manifest: Manifest | undefined;
+}
+
+/** Argument lists of the host's events, as eventemitter3 types them. */
+export type HostEventArguments = { readonly [K in keyof HostEvents]: [event: HostEvents[K]] };
+
+/** A host: plugins and services of one application, and what can be done with them. */
+export interface Host extends AsyncDisposable {
+  readonly events: EventEmitter<HostEventArguments>;
+  readonly plugins: readonly LoadedPlugin[];
+  /** The plugin of this kind and id. @throws PARE_PLUGIN_UNKNOWN with the nearest id */
+  plugin<K extends PluginKind>(kind: K, id: string): LoadedPlugin & { readonly plugin: PluginOfKind<K> };
+  service<T>(ref: ServiceRef<T>): Promise<T>;
+  /** Boot phases, plugins and services with their times, as an indented tree. */
+  explain(): string;
+  /** Every backend with its score, best first. A backend whose probe fails scores 0 with the failure as reason. */
+  backends(): Promise<readonly BackendListing[]>;
+  /** Opens a model folder or hub name; the caller disposes it. */
+  openModel(model: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<Model>;
+  inspect(model: string | Model, options?: { readonly signal?: AbortSignal | undefined }): Promise<Inspection>;
+  /** Checks a request and computes what it will do, without reading weights. Everything that can be refused is refused here. */
+  plan(request: PlanRequest): Promise<CompressionPlan>;
+  /** Runs a recipe and writes the output folder. */
+  compress(request: CompressionRequest): Promise<CompressionResult>;
+  evaluate(request: EvaluationRequest): Promise<EvaluationReport>;
+  /** Reads and validates a recipe: preset id, file or document, with `set` applied. Options are checked, targets are not (that needs a model). */
+  resolveRecipe(recipe: string | Recipe, set?: readonly string[]): Promise<Recipe>;
+  /** JSON Schema of recipe documents for the loaded techniques. */
+  recipeJsonSchema(): JsonSchema;
+  /** Disposes services in reverse order of creation; also `await using`. */
+  close(): Promise<void>;
+}
+
+/** The plugin type of a kind. */
+export type PluginOfKind<K extends PluginKind> = Extract<Plugin, { readonly $$type: `@pare/${K}` }>;
+
+/** Where an installed package says it is a plugin. */
+export interface ScannedPlugin {
+  readonly package: string;
+  readonly version: string;
+  readonly kind: PluginKind;
+  readonly api: number;
+  /** A line for the `plugins` list of `pare.config.ts`. */
+  readonly configLine: string;
+}
