@@ -8,6 +8,7 @@ export * from './errors.js';
 export * from './backend.js';
 export * from './weights.js';
 export * from './architecture.js';
+export * from './config-reader.js';
 export * from './model.js';
 export * from './plugin.js';
 export * from './technique.js';
