@@ -81,7 +81,7 @@ export class ConfigReader {
     const value = this.config[key];
     if (value === undefined || value === null) return undefined;
     if (!Array.isArray(value) || value.length !== length) {
-      this.fail(key, Array.isArray(value) ? `a list of ${String(value.length)} entries` : value, `a list of ${String(length)} entries, each ${allowed.join(' or ')}`);
+      this.fail(key, Array.isArray(value) ? value.length : value, `a list of ${String(length)} entries, each ${allowed.join(' or ')}`);
     }
     value.forEach((entry, index) => {
       if (!allowed.includes(entry as T)) this.fail(`${key}[${String(index)}]`, entry, allowed.join(' or '));
@@ -117,7 +117,7 @@ export class ConfigReader {
     const values = group === undefined ? {} : this.config[group];
     if (typeof values !== 'object' || values === null || Array.isArray(values)) return this.fail(group ?? 'rope_parameters', values, 'an object with rope_type');
     const nested = new ConfigReader({ ...this.config, ...(values as ModelConfig) }, this.file);
-    const path = (key: string): string => (group !== undefined && Object.hasOwn(values, key) ? `${group}.${key}` : key);
+    const path = (key: string): string => (group !== undefined && (Object.hasOwn(values, key) || !Object.hasOwn(this.config, key)) ? `${group}.${key}` : key);
     // Keys of the group come before those of the file, whatever their spelling.
     const at = (keys: readonly string[]): string => keys.find((key) => Object.hasOwn(values, key)) ?? keys.find((key) => this.config[key] !== undefined) ?? keys[0]!;
     const number = (keys: readonly string[], fallback?: number): number => {
