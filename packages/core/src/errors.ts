@@ -11,6 +11,9 @@ function template<D>(message: (data: D) => string, help: (data: D) => string): E
 
 const list = (items: readonly string[], empty = 'none'): string => (items.length === 0 ? empty : items.join(', '));
 const suggestion = (nearest: string | undefined): string => (nearest === undefined ? '' : `Did you mean "${nearest}"? `);
+const mebibytes = (bytes: number): string => `${String(Math.ceil(bytes / 1048576))} MiB`;
+const firstOf = (items: readonly string[], shown = 3): string =>
+  items.slice(0, shown).join('; ') + (items.length > shown ? `; and ${String(items.length - shown)} more` : '');
 
 /** Every error Pare raises on purpose, by code. Sorted; `docs/errors.md` is generated from it and a test checks that each is raised somewhere. */
 export const errorCatalogue = {
@@ -22,22 +25,60 @@ export const errorCatalogue = {
     (d: { modelType: string; file: string; known: readonly string[] }) => `${d.file} names model type "${d.modelType}", which no loaded architecture plugin describes`,
     (d) => `Known model types: ${list(d.known)}. Load a plugin made with defineArchitecture for others.`,
   ),
+  PARE_BACKEND_UNAVAILABLE: template(
+    (d: { backend: string; reason: string }) => `backend "${d.backend}" cannot run here: ${d.reason}`,
+    () => '"pare backends" shows what each backend found; --backend auto takes the best that runs.',
+  ),
+  PARE_CALIBRATION_MISSING: template(
+    (d: { techniques: readonly string[] }) => `${list(d.techniques)} needs calibration text and none was given`,
+    () => 'Give a text file with --calibration, or take a recipe without data such as rtn-w8.',
+  ),
   PARE_CALIBRATION_TOO_SHORT: template(
     (d: { file: string; found: number; needed: number; samples: number; length: number }) =>
       `${d.file} has ${String(d.found)} tokens; ${String(d.samples)} windows of ${String(d.length)} need ${String(d.needed)}`,
     (d) => `Ask for at most ${String(Math.floor(d.found / d.length))} windows (--samples) or shorter ones (--sequence-length), or give a longer text.`,
   ),
+  PARE_COMMAND_INVALID: template(
+    (d: { problem: string; help: string }) => d.problem,
+    (d) => d.help,
+  ),
   PARE_CONFIG_INVALID: template(
     (d: { file: string; path: string; found: string; allowed: string }) => `${d.file}: ${d.path} is ${d.found}`,
     (d) => `Allowed: ${d.allowed}.`,
+  ),
+  PARE_DATA_MISSING: template(
+    (d: { evaluator: string }) => `evaluator "${d.evaluator}" reads a text and none was given`,
+    () => 'Give a text file with --data.',
+  ),
+  PARE_DISK_FULL: template(
+    (d: { path: string; needed?: number | undefined; free?: number | undefined; kept?: string | undefined }) =>
+      d.needed === undefined ? `the disk of ${d.path} is full` : `${d.path} has ${mebibytes(d.free ?? 0)} free; the run needs up to ${mebibytes(d.needed)}`,
+    (d) => `Free some space or choose an output folder on another disk.${d.kept === undefined ? '' : ` ${d.kept}`}`,
   ),
   PARE_FILE_UNREADABLE: template(
     (d: { file: string; reason: string }) => `cannot read ${d.file}: ${d.reason}`,
     () => 'Check the path and its permissions.',
   ),
+  PARE_FORMAT_REFUSED: template(
+    (d: { refusals: readonly { format: string; module: string; reason: string; help: string }[] }) =>
+      `${String(d.refusals.length)} module(s) cannot be written: ${firstOf(d.refusals.map((refusal) => `format "${refusal.format}", ${refusal.module}: ${refusal.reason}`))}`,
+    (d) => [...new Set(d.refusals.map((refusal) => refusal.help))].join(' '),
+  ),
   PARE_GRAPH_INVALID: template(
     (d: { graph: string; node: string; problem: string }) => `graph "${d.graph}", node ${d.node}: ${d.problem}`,
     () => 'The graph breaks a rule of its operators; correct the node or report the model that produced it.',
+  ),
+  PARE_HOST_CLOSED: template(
+    (d: { operation: string }) => `${d.operation} was asked of a host that is closed`,
+    () => 'Create another host with createHost, or close it later.',
+  ),
+  PARE_JOURNAL_EXISTS: template(
+    (d: { output: string; journal: string }) => `an earlier run to ${d.output} stopped midway and left ${d.journal}`,
+    () => 'Add --resume to continue it, or --overwrite to discard it and start again.',
+  ),
+  PARE_MEMORY_LIMIT: template(
+    (d: { limit: number; needed: number; stage: string }) => `the run needs about ${mebibytes(d.needed)} of memory (${d.stage}); the limit is ${mebibytes(d.limit)}`,
+    (d) => `The smallest limit that would do is --memory ${String(Math.ceil(d.needed / 1048576))}MiB. Fewer or shorter calibration windows need less.`,
   ),
   PARE_MODULE_UNKNOWN: template(
     (d: { module: string; nearest?: string | undefined }) => `the model has no module "${d.module}"`,
@@ -50,6 +91,72 @@ export const errorCatalogue = {
   PARE_OPTIONS_INVALID: template(
     (d: { owner: string; problems: readonly string[] }) => `options of ${d.owner}: ${d.problems.join('; ')}`,
     (d: { owner: string; problems: readonly string[]; allowed?: string }) => d.allowed ?? `"pare plugins ${d.owner}" lists its options.`,
+  ),
+  PARE_OUTPUT_BUSY: template(
+    (d: { output: string; process: number }) => `process ${String(d.process)} is writing ${d.output}`,
+    () => 'Wait until it ends, or choose another output folder.',
+  ),
+  PARE_OUTPUT_EXISTS: template(
+    (d: { output: string }) => `${d.output} exists and holds an earlier result`,
+    () => 'Add --overwrite to replace it, or choose another output folder.',
+  ),
+  PARE_OUTPUT_FOREIGN: template(
+    (d: { output: string; reason: string }) => `${d.output} cannot become the output: ${d.reason}`,
+    () => 'Choose a folder that does not exist yet, an empty one, or one that Pare wrote (it holds pare.json).',
+  ),
+  PARE_PLUGINS_INVALID: template(
+    (d: { problems: readonly { path: string; found: string; allowed: string; fix: string }[] }) =>
+      `${String(d.problems.length)} problem(s) with plugins:${d.problems.map((problem) => `\n  ${problem.path}: found ${problem.found}; allowed: ${problem.allowed}`).join('')}`,
+    (d) => [...new Set(d.problems.map((problem) => problem.fix))].join(' '),
+  ),
+  PARE_PLUGIN_FAILED: template(
+    (d: { plugin: string; activity: string; reason: string }) => `${d.plugin} failed while ${d.activity}: ${d.reason}`,
+    (d) => `This is a defect of ${d.plugin}; its author needs this message and the output of --debug.`,
+  ),
+  PARE_PLUGIN_UNKNOWN: template(
+    (d: { kind: string; id: string; known: readonly string[]; nearest?: string | undefined }) => `no ${d.kind} is called "${d.id}"`,
+    (d) => `${suggestion(d.nearest)}Loaded: ${list(d.known)}.`,
+  ),
+  PARE_RECIPE_INVALID: template(
+    (d: { recipe: string; problems: readonly string[] }) => `recipe ${d.recipe}: ${d.problems.join('; ')}`,
+    (d: { recipe: string; problems: readonly string[]; allowed?: string | undefined }) =>
+      d.allowed ?? 'A recipe is a document with version: 1 and stages, each with technique, options, targets and overrides.',
+  ),
+  PARE_RECIPE_ORDER: template(
+    (d: { stage: string; technique: string; module: string; found: string; madeBy: string; accepts: readonly string[] }) =>
+      `${d.stage} (${d.technique}) would get ${d.module} ${d.found} from ${d.madeBy}, and it accepts only ${list(d.accepts)} weights`,
+    () => 'Put the stage earlier, or keep the two stages to different modules with targets.',
+  ),
+  PARE_RECIPE_SET_INVALID: template(
+    (d: { setting: string; problem: string; nearest?: string | undefined }) => `--set ${d.setting}: ${d.problem}`,
+    (d: { setting: string; problem: string; nearest?: string | undefined; allowed?: string | undefined }) =>
+      `${suggestion(d.nearest)}${d.allowed ?? 'Write --set technique.option=value.'}`,
+  ),
+  PARE_RESULT_INVALID: template(
+    (d: { plugin: string; module: string; problem: string }) => `${d.plugin} handed in an impossible result for ${d.module}: ${d.problem}`,
+    (d) => `This is a defect of ${d.plugin}; its author needs this message.`,
+  ),
+  PARE_RESUME_MISMATCH: template(
+    (d: { journal: string; differences: readonly string[] }) => `${d.journal} belongs to another run: ${d.differences.join('; ')}`,
+    () => 'Repeat the earlier command with --resume, or start again with --overwrite.',
+  ),
+  PARE_SERVICE_MISSING: template(
+    (d: { service: string; provided: readonly string[] }) => `nothing provides service "${d.service}"`,
+    (d) => `Provided: ${list(d.provided)}. Add a factory made with provide(ref, deps, create) to the host's services.`,
+  ),
+  PARE_STATISTIC_UNDECLARED: template(
+    (d: { plugin: string; module: string; statistic: string; declared: readonly string[] }) =>
+      `${d.plugin} asked for statistic "${d.statistic}" of ${d.module}, which it did not declare`,
+    (d) => `Declared: ${list(d.declared)}. Return the statistic from statistics(options).`,
+  ),
+  PARE_TARGET_REFUSED: template(
+    (d: { stage: string; problems: readonly { module: string; reason: string }[] }) =>
+      `${d.stage} does not fit ${String(d.problems.length)} module(s): ${firstOf(d.problems.map((problem) => `${problem.module}: ${problem.reason}`))}`,
+    () => 'Change the option with --set, exclude the modules in targets, or give them options of their own in overrides.',
+  ),
+  PARE_TARGET_UNMATCHED: template(
+    (d: { stage: string; pattern: string; nearest?: string | undefined }) => `${d.stage}: "${d.pattern}" matches no module`,
+    (d) => `${suggestion(d.nearest)}"pare inspect <model>" lists modules; kinds are linear, embedding, head and router.`,
   ),
   PARE_TENSOR_DISPOSED: template(
     (d: { operation: string; backend: string }) => `${d.operation} on backend "${d.backend}" got a tensor that was disposed`,
