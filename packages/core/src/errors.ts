@@ -22,8 +22,9 @@ export const errorCatalogue = {
     (d: { what: string; resume?: string }) => d.resume ?? 'Nothing was written. Run it again when ready.',
   ),
   PARE_ARCHITECTURE_UNKNOWN: template(
-    (d: { modelType: string; file: string; known: readonly string[] }) => `${d.file} names model type "${d.modelType}", which no loaded architecture plugin describes`,
-    (d) => `Known model types: ${list(d.known)}. Load a plugin made with defineArchitecture for others.`,
+    (d: { modelType: string; file: string; known: readonly string[]; nearest?: string | undefined }) =>
+      `${d.file} names model type "${d.modelType}", which no loaded architecture plugin describes`,
+    (d) => `${suggestion(d.nearest)}Known model types: ${list(d.known)}. Load a plugin made with defineArchitecture for others.`,
   ),
   PARE_BACKEND_UNAVAILABLE: template(
     (d: { backend: string; reason: string }) => `backend "${d.backend}" cannot run here: ${d.reason}`,
@@ -72,20 +73,56 @@ export const errorCatalogue = {
     (d: { operation: string }) => `${d.operation} was asked of a host that is closed`,
     () => 'Create another host with createHost, or close it later.',
   ),
+  PARE_HUB_ACCESS_DENIED: template(
+    (d: { model: string; endpoint: string }) => `${d.endpoint} does not let you read "${d.model}"`,
+    (d) => `Accept its terms at ${d.endpoint}/${d.model} and set HF_TOKEN to a token of that account.`,
+  ),
+  PARE_HUB_DOWNLOAD_DAMAGED: template(
+    (d: { file: string; found: string; expected: string }) => `${d.file} arrived damaged: it has ${d.found}, the hub lists ${d.expected}`,
+    () => 'The damaged copy was removed; run the command again.',
+  ),
+  PARE_HUB_NOT_FOUND: template(
+    (d: { model: string; endpoint: string; nearest?: string | undefined }) => `${d.endpoint} has no model "${d.model}"`,
+    (d) => `${suggestion(d.nearest)}Write "owner/name" as the hub shows it; for a private model set HF_TOKEN.`,
+  ),
+  PARE_HUB_UNREACHABLE: template(
+    (d: { endpoint: string; reason: string }) => `cannot reach ${d.endpoint}: ${d.reason}`,
+    () => 'Check the network or HF_ENDPOINT, or pass a folder that holds the model. A download continues where it stopped.',
+  ),
   PARE_JOURNAL_EXISTS: template(
     (d: { output: string; journal: string }) => `an earlier run to ${d.output} stopped midway and left ${d.journal}`,
     () => 'Add --resume to continue it, or --overwrite to discard it and start again.',
   ),
+  PARE_JSON_LINE_INVALID: template(
+    (d: { file: string; line: number; problem: string }) => `${d.file}:${String(d.line)}: ${d.problem}`,
+    () => 'Every line is one JSON value; texts are objects with a "text" string.',
+  ),
   PARE_MEMORY_LIMIT: template(
-    (d: { limit: number; needed: number; stage: string }) => `the run needs about ${mebibytes(d.needed)} of memory (${d.stage}); the limit is ${mebibytes(d.limit)}`,
+    (d: { limit: number; needed: number; stage: string }) =>
+      `the run needs about ${mebibytes(d.needed)} of memory (${d.stage}); the limit is ${mebibytes(d.limit)}`,
     (d) => `The smallest limit that would do is --memory ${String(Math.ceil(d.needed / 1048576))}MiB. Fewer or shorter calibration windows need less.`,
+  ),
+  PARE_MODEL_NOT_FOUND: template(
+    (d: { model: string; reason: string; nearest?: string | undefined }) => `"${d.model}" is no model: ${d.reason}`,
+    (d) => `${suggestion(d.nearest)}Pass a folder with config.json and model.safetensors, or a hub name "owner/name".`,
+  ),
+  PARE_MODEL_TENSOR_MISSING: template(
+    (d: { file: string; tensor: string; expected: string; nearest?: string | undefined }) =>
+      `${d.file}: config.json asks for tensor "${d.tensor}" ${d.expected}, which no weight file holds`,
+    (d) => `${suggestion(d.nearest)}Take the config.json that belongs to these weights, or fetch the missing weight files.`,
+  ),
+  PARE_MODEL_TENSOR_SHAPE: template(
+    (d: { file: string; tensor: string; found: string; expected: string }) =>
+      `${d.file}: tensor "${d.tensor}" is ${d.found}, config.json makes it ${d.expected}`,
+    () => 'Take the config.json that belongs to these weights.',
   ),
   PARE_MODULE_UNKNOWN: template(
     (d: { module: string; nearest?: string | undefined }) => `the model has no module "${d.module}"`,
     (d) => `${suggestion(d.nearest)}"pare inspect <model>" lists modules.`,
   ),
   PARE_OPERATOR_UNSUPPORTED: template(
-    (d: { backend: string; graph: string; operators: readonly string[] }) => `backend "${d.backend}" cannot run graph "${d.graph}": it lacks ${list(d.operators)}`,
+    (d: { backend: string; graph: string; operators: readonly string[] }) =>
+      `backend "${d.backend}" cannot run graph "${d.graph}": it lacks ${list(d.operators)}`,
     () => 'Choose another backend with --backend, or a plugin that brings these operators.',
   ),
   PARE_OPTIONS_INVALID: template(
@@ -117,6 +154,11 @@ export const errorCatalogue = {
     (d: { kind: string; id: string; known: readonly string[]; nearest?: string | undefined }) => `no ${d.kind} is called "${d.id}"`,
     (d) => `${suggestion(d.nearest)}Loaded: ${list(d.known)}.`,
   ),
+  PARE_QUANTIZATION_UNSUPPORTED: template(
+    (d: { file: string; path: string; found: string; allowed: string }) =>
+      `${d.file}: the weights are compressed in a way that cannot be read: ${d.path} is ${d.found}`,
+    (d) => `Readable: ${d.allowed}. Start from the uncompressed model otherwise.`,
+  ),
   PARE_RECIPE_INVALID: template(
     (d: { recipe: string; problems: readonly string[] }) => `recipe ${d.recipe}: ${d.problems.join('; ')}`,
     (d: { recipe: string; problems: readonly string[]; allowed?: string | undefined }) =>
@@ -140,9 +182,67 @@ export const errorCatalogue = {
     (d: { journal: string; differences: readonly string[] }) => `${d.journal} belongs to another run: ${d.differences.join('; ')}`,
     () => 'Repeat the earlier command with --resume, or start again with --overwrite.',
   ),
+  PARE_SAFETENSORS_DTYPE_UNSUPPORTED: template(
+    (d: { file: string; tensor: string; found: string; allowed: readonly string[] }) => `${d.file}: tensor "${d.tensor}" has type ${d.found}`,
+    (d) => `Readable types: ${list(d.allowed)}. Convert the model to one of them first (8-bit floats: to BF16).`,
+  ),
+  PARE_SAFETENSORS_DUPLICATE_KEY: template(
+    (d: { file: string; key: string }) => `${d.file}: the header names ${d.key} twice`,
+    () => 'Names are unique in a safetensors header; write the file again with a safetensors library.',
+  ),
+  PARE_SAFETENSORS_ENTRY_INVALID: template(
+    (d: { file: string; tensor: string; found: string }) => `${d.file}: the header entry "${d.tensor}" is ${d.found}`,
+    () => 'Allowed: { "dtype": string, "shape": [whole numbers], "data_offsets": [begin, end] }, and string values in "__metadata__".',
+  ),
+  PARE_SAFETENSORS_HEADER_BEYOND_FILE: template(
+    (d: { file: string; found: string; fileBytes: number }) => `${d.file}: the header claims ${d.found} bytes, the file has ${String(d.fileBytes)}`,
+    () => 'The file was cut off or is no safetensors file; download it again.',
+  ),
+  PARE_SAFETENSORS_HEADER_NOT_JSON: template(
+    (d: { file: string; problem: string }) => `${d.file}: the header is not a JSON object (${d.problem})`,
+    () => 'The file is damaged or no safetensors file; download it again.',
+  ),
+  PARE_SAFETENSORS_HEADER_TOO_LARGE: template(
+    (d: { file: string; found: string; allowed: number }) => `${d.file}: the header claims ${d.found} bytes`,
+    (d) => `A safetensors header has at most ${String(d.allowed)} bytes; the file is damaged or no safetensors file.`,
+  ),
+  PARE_SAFETENSORS_OFFSETS_BEYOND_FILE: template(
+    (d: { file: string; tensor: string; begin: number; end: number; dataBytes: number }) =>
+      `${d.file}: tensor "${d.tensor}" lies at ${String(d.begin)}…${String(d.end)}, the file holds ${String(d.dataBytes)} bytes of tensors`,
+    () => 'The header does not belong to this file; download it again.',
+  ),
+  PARE_SAFETENSORS_OFFSETS_INVALID: template(
+    (d: { file: string; tensor: string; found: string; allowed: string }) => `${d.file}: tensor "${d.tensor}" has offsets ${d.found}`,
+    (d) => `Allowed: ${d.allowed}. Tensors follow each other without holes or overlaps; write the file again with a safetensors library.`,
+  ),
+  PARE_SAFETENSORS_SIZE_MISMATCH: template(
+    (d: { file: string; tensor: string; found: number; dtype: string; shape: readonly number[]; expected: number }) =>
+      `${d.file}: tensor "${d.tensor}" spans ${String(d.found)} bytes, ${d.dtype} [${d.shape.join(', ')}] takes ${String(d.expected)}`,
+    () => 'The header is wrong about type, shape or offsets; download the file again.',
+  ),
+  PARE_SAFETENSORS_TRUNCATED: template(
+    (d: { file: string; found: number; needed: number }) => `${d.file} has ${String(d.found)} bytes, its header needs ${String(d.needed)}`,
+    () => 'The download stopped early; fetch the file again.',
+  ),
   PARE_SERVICE_MISSING: template(
     (d: { service: string; provided: readonly string[] }) => `nothing provides service "${d.service}"`,
     (d) => `Provided: ${list(d.provided)}. Add a factory made with provide(ref, deps, create) to the host's services.`,
+  ),
+  PARE_SHARD_INDEX_INVALID: template(
+    (d: { file: string; found: string }) => `${d.file}: ${d.found}`,
+    () => 'Allowed: { "weight_map": { "<tensor>": "<file>.safetensors", … } }.',
+  ),
+  PARE_SHARD_MISSING: template(
+    (d: { file: string; missing: readonly string[]; found: readonly string[] }) => `${d.file} names ${list(d.missing)}, which the folder lacks`,
+    (d) => `Fetch the missing weight files. Present: ${list(d.found)}.`,
+  ),
+  PARE_SHARD_PATH_UNSAFE: template(
+    (d: { file: string; tensor: string; found: string }) => `${d.file}: tensor "${d.tensor}" points to "${d.found}", outside the model folder`,
+    () => 'Allowed: file names inside the folder. Do not use this model: an honest one has no such paths.',
+  ),
+  PARE_SHARD_TENSOR_MISSING: template(
+    (d: { file: string; shard: string; missing: readonly string[] }) => `${d.file} places ${list(d.missing)} in ${d.shard}, which does not hold it`,
+    () => 'Index and weight files are of different versions; fetch the model again.',
   ),
   PARE_STATISTIC_UNDECLARED: template(
     (d: { plugin: string; module: string; statistic: string; declared: readonly string[] }) =>
@@ -169,6 +269,23 @@ export const errorCatalogue = {
   PARE_TENSOR_UNKNOWN: template(
     (d: { tensor: string; model: string }) => `${d.model} has no tensor "${d.tensor}"`,
     () => '"pare inspect <model>" lists tensors.',
+  ),
+  PARE_TOKENIZER_INVALID: template(
+    (d: { file: string; problem: string }) => `${d.file}: ${d.problem}`,
+    () => 'Take the tokenizer.json and tokenizer_config.json that belong to the model.',
+  ),
+  PARE_TOKENIZER_MISSING: template(
+    (d: { directory: string; found: readonly string[] }) => `${d.directory} has no tokenizer.json (tokenizer files there: ${list(d.found)})`,
+    () => 'Add the model\'s tokenizer.json; transformers writes it with AutoTokenizer.from_pretrained(…).save_pretrained(…).',
+  ),
+  PARE_VERIFICATION_FAILED: template(
+    (d: { file: string; tensor: string; problem: string }) => `reading back ${d.file}: "${d.tensor}" ${d.problem}`,
+    () => 'What was written is not what the model holds. Check the disk and try again; if it happens twice, report it with the recipe.',
+  ),
+  PARE_WEIGHTS_MISSING: template(
+    (d: { directory: string; found: readonly string[] }) =>
+      `${d.directory} has no model.safetensors and no model.safetensors.index.json (weight files there: ${list(d.found)})`,
+    () => 'Pare reads safetensors. Convert other weights with transformers: save_pretrained(…, safe_serialization=True).',
   ),
   PARE_WEIGHT_NOT_FINITE: template(
     (d: { tensor: string; index: number; value: string }) => `tensor "${d.tensor}" holds ${d.value} at element ${String(d.index)}`,
