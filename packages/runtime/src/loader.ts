@@ -1,0 +1,196 @@
+import { isPareError, pareError, pluginKind, type Plugin } from '@pare/core';
+import { readFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import type { HostPluginEntry, LoadedPlugin, PackagedPlugin } from './host-types.js';
+import { conflictProblems, pluginProblems } from './plugin-checks.js';
+import { describeValue, type PluginProblem } from './plugin-problem.js';
+
+export interface LoadOptions {
+  /** Folder that package names and relative paths are resolved from. */
+  readonly cwd: string;
+  readonly timeoutSeconds: number;
+}
+
+/** A plugin entry that was loaded, for `host.explain()`. */
+export interface LoadTiming {
+  readonly source: string;
+  readonly milliseconds: number;
+  readonly plugins: readonly string[];
+}
+
+export interface LoadResult {
+  readonly plugins: readonly LoadedPlugin[];
+  readonly timings: readonly LoadTiming[];
+  /** Everything that is wrong; plugins with problems are left out of `plugins`. */
+  readonly problems: readonly PluginProblem[];
+}
+
+interface Candidate {
+  readonly value: unknown;
+  readonly source: string;
+  readonly package: string | undefined;
+  readonly version: string | undefined;
+}
+
+interface EntryOutcome {
+  readonly candidates: readonly Candidate[];
+  readonly problems: readonly PluginProblem[];
+  readonly timing: LoadTiming | undefined;
+}
+
+/** Flattens entries, imports packages (at the same time, each within its time limit) and checks every plugin. Collects problems, never throws for them. */
+export async function loadPlugins(entries: readonly HostPluginEntry[], options: LoadOptions): Promise<LoadResult> {
+  const outcomes = await Promise.all(flatten(entries, 'plugins').map(({ entry, path }) => loadEntry(entry, path, options)));
+  const problems = outcomes.flatMap((outcome) => outcome.problems);
+  const plugins: LoadedPlugin[] = [];
+  for (const candidate of outcomes.flatMap((outcome) => outcome.candidates)) {
+    const found = pluginProblems(candidate.value, candidate.source);
+    problems.push(...found);
+    if (found.length > 0) continue;
+    const plugin = candidate.value as Plugin;
+    plugins.push({
+      id: plugin.id,
+      kind: pluginKind(plugin)!,
+      title: plugin.title,
+      summary: plugin.summary,
+      api: plugin.api,
+      package: candidate.package ?? plugin.package,
+      version: candidate.version ?? plugin.version,
+      source: candidate.source,
+      plugin,
+    });
+  }
+  problems.push(...conflictProblems(plugins));
+  return { plugins, problems, timings: outcomes.flatMap((outcome) => outcome.timing ?? []) };
+}
+
+function flatten(entries: readonly HostPluginEntry[], path: string): { entry: unknown; path: string }[] {
+  return entries.flatMap((entry: unknown, index) => {
+    const here = `${path}[${String(index)}]`;
+    if (entry === undefined || entry === null || entry === false) return [];
+    return Array.isArray(entry) ? flatten(entry as HostPluginEntry[], here) : [{ entry, path: here }];
+  });
+}
+
+async function loadEntry(entry: unknown, path: string, options: LoadOptions): Promise<EntryOutcome> {
+  if (typeof entry === 'string') return loadPackage(entry, path, options);
+  if (isPackaged(entry)) {
+    const list: readonly unknown[] = Array.isArray(entry.plugin) ? entry.plugin : [entry.plugin];
+    const candidates = list.map((value, index) => ({
+      value,
+      source: `${path} (${entry.package})${list.length > 1 ? `[${String(index)}]` : ''}`,
+      package: entry.package,
+      version: entry.version,
+    }));
+    return { candidates, problems: [], timing: undefined };
+  }
+  return { candidates: [{ value: entry, source: path, package: undefined, version: undefined }], problems: [], timing: undefined };
+}
+
+function isPackaged(entry: unknown): entry is PackagedPlugin {
+  return typeof entry === 'object' && entry !== null && !('$$type' in entry) && 'plugin' in entry && 'package' in entry && typeof entry.package === 'string';
+}
+
+async function loadPackage(name: string, path: string, options: LoadOptions): Promise<EntryOutcome> {
+  const source = `${path} (${name})`;
+  const started = performance.now();
+  const failed = (found: string, allowed: string, fix: string): EntryOutcome => ({ candidates: [], problems: [{ path: source, found, allowed, fix }], timing: undefined });
+
+  let location: string | undefined;
+  let exports: Record<string, unknown>;
+  try {
+    location = await locate(name, options.cwd);
+    if (location === undefined) {
+      return failed(`no package or file "${name}" that can be imported from ${options.cwd}`, 'an installed package with a plugin', `Run "npm install ${name}" there, or correct the name.`);
+    }
+    exports = await withTimeLimit(importFile(location, options.cwd), options.timeoutSeconds);
+  } catch (error) {
+    if (error instanceof TimeLimitError) {
+      return failed(
+        `a package that had not loaded after ${String(options.timeoutSeconds)} s`,
+        'a package that does its work when asked, not when imported',
+        `Remove what ${name} awaits at its top level, or raise the host's pluginTimeoutSeconds.`,
+      );
+    }
+    const reason = isPareError(error) ? `${error.code} ${error.message}` : error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    return failed(`a package that throws while it loads: ${reason}`, 'a package that can be imported', `Update or remove ${name}; its author needs this message.`);
+  }
+
+  const identity = await packageOf(location);
+  const candidates: Candidate[] = [];
+  const seen = new Set<unknown>();
+  for (const [exportName, exported] of Object.entries(exports)) {
+    const list: readonly unknown[] = Array.isArray(exported) ? exported : [exported];
+    for (const value of list) {
+      if (pluginKind(value) === undefined || seen.has(value)) continue;
+      seen.add(value);
+      candidates.push({ value, source: `${source} export "${exportName}"`, package: identity?.name ?? name, version: identity?.version });
+    }
+  }
+  if (candidates.length === 0) {
+    return failed(
+      `a module with exports ${Object.keys(exports).join(', ') || '(none)'} and no plugin among them`,
+      'a default or named export made with a define… function',
+      `Check that ${name} is a Pare plugin package.`,
+    );
+  }
+  const timing = { source, milliseconds: performance.now() - started, plugins: candidates.map((candidate) => (candidate.value as Plugin).id) };
+  return { candidates, problems: [], timing };
+}
+
+/** URL of the file that `import name` would load from a folder, or undefined. */
+async function locate(name: string, cwd: string): Promise<string | undefined> {
+  const { createJiti } = await import('jiti');
+  const found = createJiti(join(cwd, 'noop.mjs')).esmResolve(name, { try: true, conditions: ['node', 'import', 'default'] });
+  return found === undefined || found.startsWith('node:') ? undefined : found.startsWith('file:') ? found : pathToFileURL(found).href;
+}
+
+/** Imports JavaScript as Node does and TypeScript through jiti. */
+async function importFile(url: string, cwd: string): Promise<Record<string, unknown>> {
+  if (!/\.[cm]?tsx?$/.test(url)) return (await import(/* @vite-ignore */ url)) as Record<string, unknown>;
+  const { createJiti } = await import('jiti');
+  return createJiti(join(cwd, 'noop.mjs'), { fsCache: false }).import(fileURLToPath(url));
+}
+
+class TimeLimitError extends Error {}
+
+async function withTimeLimit<T>(work: Promise<T>, seconds: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(new TimeLimitError());
+    }, seconds * 1000);
+  });
+  try {
+    return await Promise.race([work, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Name and version in the nearest package.json with both, from a file upwards. */
+export async function packageOf(url: string): Promise<{ readonly name: string; readonly version: string; readonly folder: string } | undefined> {
+  let folder = dirname(fileURLToPath(url));
+  for (;;) {
+    try {
+      const content = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Record<string, unknown>;
+      if (typeof content['name'] === 'string' && typeof content['version'] === 'string') return { name: content['name'], version: content['version'], folder };
+    } catch {
+      // No package.json here, or one that cannot be read: the next folder up may have it.
+    }
+    const parent = resolve(folder, '..');
+    if (parent === folder) return undefined;
+    folder = parent;
+  }
+}
+
+/** @throws PARE_PLUGINS_INVALID with every problem when there is any */
+export function refuseProblems(problems: readonly PluginProblem[]): void {
+  if (problems.length > 0) throw pareError('PARE_PLUGINS_INVALID', { problems });
+}
+
+/** A configuration entry that is not even a list, as a problem. */
+export function notAList(value: unknown, path: string): PluginProblem {
+  return { path, found: describeValue(value), allowed: 'a list', fix: 'Write plugins: [ … ].' };
+}
