@@ -56,6 +56,10 @@ export const errorCatalogue = {
       d.needed === undefined ? `the disk of ${d.path} is full` : `${d.path} has ${mebibytes(d.free ?? 0)} free; the run needs up to ${mebibytes(d.needed)}`,
     (d) => `Free some space or choose an output folder on another disk.${d.kept === undefined ? '' : ` ${d.kept}`}`,
   ),
+  PARE_FACTORIZATION_FAILED: template(
+    (d: { size: number; damping: number }) => `the Hessian of ${String(d.size)} inputs is not positive definite, even with damping ${String(d.damping)}`,
+    () => 'Give more calibration samples, or start from a larger damping.',
+  ),
   PARE_FILE_UNREADABLE: template(
     (d: { file: string; reason: string }) => `cannot read ${d.file}: ${d.reason}`,
     () => 'Check the path and its permissions.',
@@ -64,6 +68,14 @@ export const errorCatalogue = {
     (d: { refusals: readonly { format: string; module: string; reason: string; help: string }[] }) =>
       `${String(d.refusals.length)} module(s) cannot be written: ${firstOf(d.refusals.map((refusal) => `format "${refusal.format}", ${refusal.module}: ${refusal.reason}`))}`,
     (d) => [...new Set(d.refusals.map((refusal) => refusal.help))].join(' '),
+  ),
+  PARE_FORM_INVALID: template(
+    (d: { problem: string }) => `a stored weight cannot be used: ${d.problem}`,
+    () => 'The file is damaged or was written by another version; start again without it.',
+  ),
+  PARE_FORM_UNSUPPORTED: template(
+    (d: { operation: string; found: string; allowed: string }) => `${d.operation} does not work for this weight: ${d.found}`,
+    (d) => `Allowed: ${d.allowed}.`,
   ),
   PARE_GRAPH_INVALID: template(
     (d: { graph: string; node: string; problem: string }) => `graph "${d.graph}", node ${d.node}: ${d.problem}`,
@@ -96,6 +108,10 @@ export const errorCatalogue = {
   PARE_JSON_LINE_INVALID: template(
     (d: { file: string; line: number; problem: string }) => `${d.file}:${String(d.line)}: ${d.problem}`,
     () => 'Every line is one JSON value; texts are objects with a "text" string.',
+  ),
+  PARE_LOSS_NOT_FINITE: template(
+    (d: { technique: string; module: string; loss: number }) => `${d.technique} reached a loss of ${String(d.loss)} on ${d.module}`,
+    () => 'Its statistics or weights are out of range; try a larger damping or other calibration text.',
   ),
   PARE_MEMORY_LIMIT: template(
     (d: { limit: number; needed: number; stage: string }) =>
@@ -224,6 +240,10 @@ export const errorCatalogue = {
     (d: { file: string; found: number; needed: number }) => `${d.file} has ${String(d.found)} bytes, its header needs ${String(d.needed)}`,
     () => 'The download stopped early; fetch the file again.',
   ),
+  PARE_SCALE_OVERFLOW: template(
+    (d: { scale: number; scaleType: string }) => `a quantization scale of ${String(d.scale)} does not fit ${d.scaleType}`,
+    () => 'Store scales as bfloat16 or float32 (option scaleType).',
+  ),
   PARE_SERVICE_MISSING: template(
     (d: { service: string; provided: readonly string[] }) => `nothing provides service "${d.service}"`,
     (d) => `Provided: ${list(d.provided)}. Add a factory made with provide(ref, deps, create) to the host's services.`,
@@ -243,6 +263,10 @@ export const errorCatalogue = {
   PARE_SHARD_TENSOR_MISSING: template(
     (d: { file: string; shard: string; missing: readonly string[] }) => `${d.file} places ${list(d.missing)} in ${d.shard}, which does not hold it`,
     () => 'Index and weight files are of different versions; fetch the model again.',
+  ),
+  PARE_STATISTIC_NOT_FINITE: template(
+    (d: { statistic: string; row: number; column: number; value: string }) => `the ${d.statistic} holds ${d.value} at [${String(d.row)}, ${String(d.column)}]`,
+    () => 'The activations of the calibration text overflow; check the weights of the blocks before, or run the calibration in float32.',
   ),
   PARE_STATISTIC_UNDECLARED: template(
     (d: { plugin: string; module: string; statistic: string; declared: readonly string[] }) =>
