@@ -1,0 +1,43 @@
+import type { Plugin, PluginKind } from '@pare/core';
+import type { PackagedPlugin } from '@pare/runtime';
+import { createRequire } from 'node:module';
+
+/** A first-party plugin that comes with the command. Its package is imported only when a host needs it. */
+export interface BundledPlugin {
+  readonly kind: PluginKind;
+  readonly package: string;
+  /** Ids of the plugins in the package, for shell completion without an import; empty where they are many. */
+  readonly ids: readonly string[];
+  readonly load: () => Promise<{ readonly default: Plugin | readonly Plugin[] }>;
+}
+
+/** The default set. `pare.config.ts` adds to it. */
+export const bundledPlugins: readonly BundledPlugin[] = [
+  { kind: 'architecture', package: '@pare/architecture-llama', ids: [], load: () => import('@pare/architecture-llama') },
+  { kind: 'architecture', package: '@pare/architecture-gpt2', ids: [], load: () => import('@pare/architecture-gpt2') },
+  { kind: 'architecture', package: '@pare/architecture-gpt-neox', ids: [], load: () => import('@pare/architecture-gpt-neox') },
+  { kind: 'architecture', package: '@pare/architecture-opt', ids: [], load: () => import('@pare/architecture-opt') },
+  { kind: 'backend', package: '@pare/backend-cpu', ids: ['cpu'], load: () => import('@pare/backend-cpu') },
+  { kind: 'backend', package: '@pare/backend-reference', ids: ['reference'], load: () => import('@pare/backend-reference') },
+  { kind: 'evaluator', package: '@pare/evaluator-perplexity', ids: ['perplexity'], load: () => import('@pare/evaluator-perplexity') },
+  { kind: 'evaluator', package: '@pare/evaluator-size', ids: ['size'], load: () => import('@pare/evaluator-size') },
+  { kind: 'format', package: '@pare/format-hf', ids: ['hf'], load: () => import('@pare/format-hf') },
+  { kind: 'format', package: '@pare/format-onnx', ids: ['onnx'], load: () => import('@pare/format-onnx') },
+  { kind: 'preset', package: '@pare/preset-standard', ids: [], load: () => import('@pare/preset-standard') },
+  { kind: 'technique', package: '@pare/technique-gptq', ids: ['gptq'], load: () => import('@pare/technique-gptq') },
+  { kind: 'technique', package: '@pare/technique-rtn', ids: ['rtn'], load: () => import('@pare/technique-rtn') },
+];
+
+/** Imports the default set, or the kinds asked for, each with its package's name and version. */
+export async function loadBundledPlugins(kinds?: readonly PluginKind[]): Promise<PackagedPlugin[]> {
+  const require = createRequire(import.meta.url);
+  return Promise.all(
+    bundledPlugins
+      .filter(({ kind }) => kinds === undefined || kinds.includes(kind))
+      .map(async (bundled) => ({
+        plugin: (await bundled.load()).default,
+        package: bundled.package,
+        version: (require(`${bundled.package}/package.json`) as { version: string }).version,
+      })),
+  );
+}

@@ -1,0 +1,101 @@
+import { isPareError, pareError } from '@pare/core';
+import type { CompressionResult } from '@pare/runtime';
+import type { CommandContext } from '../context.js';
+import { openHost } from '../host.js';
+import type { CompressOptions } from '../program.js';
+import { showProgress } from '../terminal/progress-display.js';
+import { formatPairs, formatTable } from '../terminal/table.js';
+import { formatBytes } from '../values/bytes.js';
+import { formatMetric, formatSeconds } from '../values/numbers.js';
+import { resumeCommand } from '../values/shell.js';
+import { defaultEvaluators } from './default-evaluators.js';
+
+/** `pare compress`: runs a recipe and writes the output folder. */
+export async function compress(context: CommandContext, model: string, options: CompressOptions): Promise<void> {
+  const { terminal, signal } = context;
+  if (options.overwrite === true && options.resume === true) {
+    throw pareError('PARE_COMMAND_INVALID', { problem: '--overwrite and --resume were both given', help: 'Use --resume to continue a run, or --overwrite to begin again.' });
+  }
+  await using host = await openHost(context);
+  const display = await showProgress(host, terminal);
+  let result: CompressionResult;
+  try {
+    result = await host.compress({
+      model,
+      recipe: options.recipe,
+      set: options.set,
+      seed: options.seed,
+      calibration: options.calibration === undefined ? undefined : { data: options.calibration, samples: options.samples, sequenceLength: options.sequenceLength },
+      formats: options.format,
+      output: options.output,
+      overwrite: options.overwrite,
+      resume: options.resume,
+      backend: options.backend,
+      memory: options.memory,
+      evaluate: {
+        evaluators: options.evaluator ?? defaultEvaluators(options.data),
+        data: options.data,
+        commonOptions: { sequenceLength: options.sequenceLength },
+      },
+      signal,
+    });
+  } catch (error) {
+    throw signal.aborted ? interrupted(error, context) : error;
+  } finally {
+    display.stop();
+  }
+
+  if (terminal.json) terminal.printJson(compressionDocument(result));
+  else terminal.print(compressionText(result, context));
+}
+
+/** The interruption, with the command that goes on from there. */
+function interrupted(error: unknown, { argv }: CommandContext): unknown {
+  if (!isPareError(error) || error.code !== 'PARE_ABORTED') return error;
+  const what = typeof error.data['what'] === 'string' ? error.data['what'] : 'the compression';
+  return pareError('PARE_ABORTED', { what, resume: `Finished layers are kept. Continue with\n${resumeCommand(argv)}` }, error);
+}
+
+/** The document of `compress --json`. */
+export function compressionDocument(result: CompressionResult): Record<string, unknown> {
+  return {
+    output: result.output,
+    seconds: result.seconds,
+    peakMemoryBytes: result.peakMemoryBytes,
+    stages: result.stages.map(({ technique, modules, seconds, loss, fallbacks }) => ({ technique, modules, seconds, ...(loss !== undefined && { loss }), fallbacks })),
+    metrics: result.metrics,
+    metricsBefore: result.metricsBefore,
+    formats: result.formats.map(({ id, files, verification }) => ({ id, files, verification })),
+    backend: result.backend,
+    restoredBlocks: result.restoredBlocks,
+  };
+}
+
+function compressionText(result: CompressionResult, { terminal: { style } }: CommandContext): string {
+  const parts: string[] = [];
+  const names = [...new Set([...Object.keys(result.metricsBefore), ...Object.keys(result.metrics)])];
+  if (names.length > 0) {
+    const cell = (metrics: Readonly<Record<string, number>>, name: string): string => {
+      const value = metrics[name];
+      return value === undefined ? '' : name === 'bytes' ? formatBytes(value) : formatMetric(value);
+    };
+    parts.push(
+      formatTable(
+        [{ title: '' }, { title: 'before', align: 'right' }, { title: 'after', align: 'right' }],
+        names.map((name) => [name, cell(result.metricsBefore, name), cell(result.metrics, name)]),
+        style.dim,
+      ),
+    );
+  }
+  for (const stage of result.stages) {
+    for (const { module, reason } of stage.fallbacks) parts.push(`${style.yellow('note')} ${stage.technique}, ${module}: ${reason}`);
+  }
+  parts.push(
+    formatPairs([
+      ['time', formatSeconds(result.seconds)],
+      ['peak memory', formatBytes(result.peakMemoryBytes)],
+      ['written', `${style.bold(result.output)}  (${result.formats.map(({ id, files }) => `${id}: ${formatBytes(files.reduce((sum, file) => sum + file.bytes, 0))}`).join(', ')})`],
+    ]),
+  );
+  return parts.join('\n');
+}

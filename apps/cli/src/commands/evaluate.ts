@@ -1,0 +1,46 @@
+import type { EvaluationReport } from '@pare/runtime';
+import type { CommandContext } from '../context.js';
+import { openHost } from '../host.js';
+import type { EvaluateOptions } from '../program.js';
+import { showProgress } from '../terminal/progress-display.js';
+import { formatPairs } from '../terminal/table.js';
+import { formatBytes } from '../values/bytes.js';
+import { formatMetric } from '../values/numbers.js';
+import { defaultEvaluators } from './default-evaluators.js';
+
+/** `pare evaluate`: measures a model. */
+export async function evaluate(context: CommandContext, model: string, options: EvaluateOptions): Promise<void> {
+  const { terminal, signal } = context;
+  await using host = await openHost(context);
+  const display = await showProgress(host, terminal);
+  let report: EvaluationReport;
+  try {
+    report = await host.evaluate({
+      model,
+      evaluators: options.evaluator ?? defaultEvaluators(options.data),
+      data: options.data,
+      commonOptions: {
+        ...(options.samples !== undefined && { samples: options.samples }),
+        ...(options.sequenceLength !== undefined && { sequenceLength: options.sequenceLength }),
+      },
+      set: options.set,
+      seed: options.seed,
+      backend: options.backend,
+      signal,
+    });
+  } finally {
+    display.stop();
+  }
+
+  if (terminal.json) {
+    terminal.printJson({
+      model: report.model,
+      metrics: report.metrics,
+      backend: report.backend,
+      evaluations: report.evaluations.map(({ evaluator, options: used, metrics, seconds }) => ({ evaluator, options: used, metrics, seconds })),
+    });
+    return;
+  }
+  terminal.print(formatPairs(Object.entries(report.metrics).map(([name, value]) => [name, name === 'bytes' ? formatBytes(value) : formatMetric(value)])));
+  if (options.evaluator === undefined && options.data === undefined) terminal.note('Give a text with --data to measure perplexity too.');
+}

@@ -1,0 +1,87 @@
+import type { CompressionPlan } from '@pare/runtime';
+import type { CommandContext } from '../context.js';
+import { openHost } from '../host.js';
+import type { PlanOptions } from '../program.js';
+import type { Style } from '../terminal/style.js';
+import { formatPairs, formatTable } from '../terminal/table.js';
+import { formatBytes } from '../values/bytes.js';
+import { formatCount, formatSeconds } from '../values/numbers.js';
+
+/** `pare plan`: what a recipe would do, from shapes alone. */
+export async function plan(context: CommandContext, model: string, options: PlanOptions): Promise<void> {
+  const { terminal, signal } = context;
+  await using host = await openHost(context);
+  const planned = await host.plan({
+    model,
+    recipe: options.recipe,
+    set: options.set,
+    seed: options.seed,
+    formats: options.format,
+    calibration: options.calibration === undefined ? undefined : { data: options.calibration, samples: options.samples, sequenceLength: options.sequenceLength },
+    backend: options.backend,
+    memory: options.memory,
+    signal,
+  });
+  if (terminal.json) terminal.printJson(planned);
+  else terminal.print(planText(planned, options.modules === true, terminal.style));
+}
+
+function planText(plan: CompressionPlan, withModules: boolean, style: Style): string {
+  const { model } = plan;
+  const parts = [
+    formatPairs([
+      ['model', `${model.name}  ${formatCount(model.parameters)} parameters, ${formatBytes(model.bytes)}, ${formatCount(model.blocks)} layers`],
+      ['backend', `${plan.backend.id}${plan.backend.device === undefined ? '' : `  ${plan.backend.device.name}`}`],
+      ...(plan.calibration === undefined
+        ? []
+        : [['calibration', `${plan.calibration.data}  ${String(plan.calibration.samples)} × ${String(plan.calibration.sequenceLength)} tokens`] as const]),
+      ['formats', plan.formats.map(({ id }) => id).join(', ')],
+    ]),
+    formatTable(
+      [
+        { title: 'stage' },
+        { title: 'technique' },
+        { title: 'modules', align: 'right' },
+        { title: 'stored', align: 'right' },
+        { title: 'peak memory', align: 'right' },
+        { title: 'time', align: 'right' },
+      ],
+      plan.stages.map((stage) => [
+        String(stage.index + 1),
+        stage.technique,
+        String(stage.modules.length),
+        formatBytes(stage.storedBits / 8),
+        formatBytes(stage.peakBytes),
+        `~ ${formatSeconds(stage.seconds)}`,
+      ]),
+      style.dim,
+    ),
+  ];
+  if (withModules) {
+    for (const stage of plan.stages) {
+      parts.push(
+        formatTable(
+          [{ title: stage.technique }, { title: 'shape' }, { title: 'form' }, { title: 'bits', align: 'right' }, { title: 'group', align: 'right' }, { title: 'stored', align: 'right' }],
+          stage.modules.map((module) => [
+            module.module,
+            module.info.shape.join(' × '),
+            module.produces,
+            module.bits === undefined ? '' : String(module.bits),
+            module.groupSize === undefined ? '' : String(module.groupSize),
+            formatBytes(module.storedBits / 8),
+          ]),
+          style.dim,
+        ),
+      );
+    }
+  }
+  parts.push(
+    formatPairs([
+      ['result', `${formatBytes(plan.outputBytes)}, ${plan.bitsPerWeight.toFixed(3)} bits per weight`],
+      ['disk', `${formatBytes(plan.diskBytes)} with temporary files`],
+      ['peak memory', `${formatBytes(plan.peakMemoryBytes)}; --memory accepts ${formatBytes(plan.smallestMemoryBytes)} or more`],
+      ['time', `~ ${formatSeconds(plan.seconds)}`],
+    ]),
+  );
+  return parts.join('\n\n');
+}

@@ -1,0 +1,158 @@
+import { nearest, pareError, type Plugin, type PluginKind, type Recipe } from '@pare/core';
+import type { LoadedPlugin } from '@pare/runtime';
+import type { CommandContext } from '../context.js';
+import { openHost } from '../host.js';
+import { describeOptions, optionsSchemaOf } from '../options/describe.js';
+import { recipeYaml } from '../options/recipe-text.js';
+import type { Style } from '../terminal/style.js';
+import { formatPairs, formatTable, wrapText } from '../terminal/table.js';
+
+/** Kinds in the order they are listed, with their plural headings. */
+const headings: Readonly<Record<PluginKind, string>> = {
+  technique: 'Techniques',
+  preset: 'Presets',
+  evaluator: 'Evaluators',
+  format: 'Formats',
+  backend: 'Backends',
+  architecture: 'Architectures',
+};
+const kinds = Object.keys(headings) as PluginKind[];
+
+/** `pare plugins`: everything that is loaded, by kind. */
+export async function listPlugins(context: CommandContext): Promise<void> {
+  const { terminal } = context;
+  await using host = await openHost(context);
+  const sorted = [...host.plugins].sort((a, b) => kinds.indexOf(a.kind) - kinds.indexOf(b.kind) || (a.id < b.id ? -1 : 1));
+  if (terminal.json) {
+    terminal.printJson(sorted.map(({ id, kind, package: name, version, api }) => ({ id, kind, package: name ?? null, version: version ?? null, api })));
+    return;
+  }
+  const width = Math.max(0, ...sorted.map(({ id }) => id.length));
+  const sections = kinds.flatMap((kind) => {
+    const members = sorted.filter((plugin) => plugin.kind === kind);
+    if (members.length === 0) return [];
+    const rows = members.map(({ id, summary, package: name }) => {
+      const origin = name === undefined || name.startsWith('@pare/') ? '' : ` (${name})`;
+      return `  ${terminal.style.cyan(id.padEnd(width))}  ${hang(`${summary}${origin}`, terminal.columns, width + 4)}`;
+    });
+    return [[terminal.style.bold(headings[kind]), ...rows].join('\n')];
+  });
+  terminal.print(`${sections.join('\n\n')}\n\n${terminal.style.dim('pare plugins info <id> shows options and an example.')}`);
+}
+
+/** Wraps text whose first line begins at `indent`. */
+function hang(text: string, columns: number, indent: number): string {
+  return wrapText(text, columns, ' '.repeat(indent)).trimStart();
+}
+
+/** `pare plugins info <id>`: what a plugin does, its options, an example. */
+export async function showPlugin(context: CommandContext, id: string): Promise<void> {
+  const { terminal } = context;
+  await using host = await openHost(context);
+  const found = host.plugins.filter((plugin) => plugin.id === id);
+  if (found.length === 0) throw unknownPlugin(id, host.plugins);
+  if (terminal.json) {
+    const documents = found.map(({ id: name, kind, title, summary, package: origin, version, api, plugin }) => ({
+      id: name,
+      kind,
+      title,
+      summary,
+      package: origin ?? null,
+      version: version ?? null,
+      api,
+      options: optionsSchemaOf(plugin) ?? null,
+    }));
+    terminal.printJson(documents.length === 1 ? documents[0] : documents);
+    return;
+  }
+  terminal.print(found.map((plugin) => pluginText(plugin, terminal.style, terminal.columns)).join('\n\n'));
+}
+
+function unknownPlugin(id: string, plugins: readonly LoadedPlugin[]): Error {
+  const ids = plugins.map((plugin) => plugin.id);
+  const near = nearest(id, ids);
+  return pareError('PARE_COMMAND_INVALID', {
+    problem: `no plugin has the id "${id}"`,
+    help: `${near === undefined ? '' : `Did you mean "${near}"? `}"pare plugins" lists them; a plugin of your own belongs into pare.config.ts.`,
+  });
+}
+
+/** Everything about a plugin, for people. */
+export function pluginText({ id, kind, title, summary, package: origin, version, plugin }: LoadedPlugin, style: Style, columns: number): string {
+  const facts: [string, string][] = [['kind', kind]];
+  if (origin !== undefined) facts.push(['package', `${origin}${version === undefined ? '' : ` ${version}`}`]);
+  facts.push(...kindFacts(plugin));
+  const parts = [`${style.bold(title)} (${id})\n${wrapText(summary, columns)}`, formatPairs(facts)];
+  const options = describeOptions(optionsSchemaOf(plugin) ?? {});
+  if (options.length > 0) {
+    const heading = kind === 'technique' || kind === 'evaluator' ? `Options, as --set ${id}.<option>=<value> or in a recipe` : 'Options';
+    const rows = options.map((option) => `  ${style.cyan(option.name)}  ${style.dim(`${option.type}; ${option.default === undefined ? 'required' : `default ${option.default}`}`)}\n${wrapText(option.description, columns, '      ')}`);
+    parts.push([style.bold(heading), ...rows].join('\n'));
+  }
+  const example = exampleOf(plugin);
+  if (example !== undefined) parts.push(`${style.bold('Example')}\n${example.trimEnd().replace(/^/gm, '  ')}`);
+  return parts.join('\n\n');
+}
+
+function kindFacts(plugin: Plugin): [string, string][] {
+  switch (plugin.$$type) {
+    case '@pare/technique':
+      return [
+        ['family', plugin.family],
+        ['works on', plugin.scope === 'block' ? 'one layer at a time, with calibration data' : 'one weight at a time, without data'],
+        ['gets', plugin.accepts.join(', ')],
+        ['produces', plugin.produces.join(', ')],
+        ...(plugin.paper === undefined ? [] : ([['paper', plugin.paper]] as [string, string][])),
+      ];
+    case '@pare/evaluator':
+      return [
+        ['reads', plugin.data === 'text' ? 'the model and a text (--data)' : 'the model'],
+        ...plugin.metrics.map((metric): [string, string] => ['measures', `${metric.name}${metric.unit === '' ? '' : ` (${metric.unit})`}${metric.direction === 'neutral' ? '' : `, ${metric.direction} is better`}`]),
+      ];
+    case '@pare/format':
+      return [['writes', plugin.accepts.join(', ')]];
+    case '@pare/architecture':
+      return [['model types', plugin.modelTypes.join(', ')]];
+    default:
+      return [];
+  }
+}
+
+function exampleOf(plugin: Plugin): string | undefined {
+  switch (plugin.$$type) {
+    case '@pare/technique': {
+      const schema = optionsSchemaOf(plugin) ?? {};
+      const defaults = Object.fromEntries(
+        Object.entries((schema['properties'] ?? {}) as Record<string, Record<string, unknown>>).flatMap(([name, property]) => ('default' in property ? [[name, property['default']]] : [])),
+      );
+      const recipe: Recipe = { version: 1, stages: [{ technique: plugin.id, options: defaults }] };
+      return recipeYaml(recipe, () => undefined);
+    }
+    case '@pare/preset':
+      return `pare compress ./model --recipe ${plugin.id} --output ./small\n\n${recipeYaml(plugin.recipe, () => undefined)}`;
+    case '@pare/evaluator':
+      return `pare evaluate ./model --evaluator ${plugin.id}${plugin.data === 'text' ? ' --data text.txt' : ''}`;
+    case '@pare/format':
+      return `pare compress ./model --recipe gptq-w4 --format ${plugin.id} --output ./small`;
+    case '@pare/backend':
+      return `pare compress ./model --recipe gptq-w4 --backend ${plugin.id} --output ./small`;
+    default:
+      return undefined;
+  }
+}
+
+/** `pare plugins scan`: dependencies of the package here that say they are plugins. */
+export async function scanPlugins({ terminal, cwd }: CommandContext): Promise<void> {
+  const { scanPlugins: scan } = await import('@pare/runtime');
+  const found = await scan(cwd);
+  if (terminal.json) {
+    terminal.printJson(found);
+    return;
+  }
+  if (found.length === 0) {
+    terminal.print('No dependency of the package in this folder has a "pare" field in its package.json.');
+    return;
+  }
+  terminal.print(formatTable([{ title: 'package' }, { title: 'version' }, { title: 'kind' }, { title: 'api' }], found.map((plugin) => [plugin.package, plugin.version, plugin.kind, String(plugin.api)]), terminal.style.dim));
+  terminal.print(`\nIn the plugins list of pare.config.ts:\n${found.map((plugin) => `  ${plugin.configLine}`).join('\n')}`);
+}

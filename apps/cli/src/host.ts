@@ -1,0 +1,39 @@
+import type { Logger } from '@pare/core';
+import type { Host } from '@pare/runtime';
+import type { CommandContext } from './context.js';
+import { loadBundledPlugins } from './bundled-plugins.js';
+
+/** A host with the bundled plugins and those of the folder's `pare.config.ts`. */
+export async function openHost(context: CommandContext): Promise<Host> {
+  const { createHost, loadConfig } = await import('@pare/runtime');
+  const [bundled, { config }] = await Promise.all([loadBundledPlugins(), loadConfig(context.cwd, context.config)]);
+  return createHost({
+    plugins: [...bundled, ...(config.plugins ?? [])],
+    services: config.services,
+    logger: terminalLogger(context),
+    cwd: context.cwd,
+    signal: context.signal,
+  });
+}
+
+/** Messages of plugins and host, on standard error. */
+function terminalLogger({ terminal }: CommandContext): Logger {
+  const style = terminal.noteStyle;
+  const write = (text: string): void => {
+    terminal.stderr.write(`${text}\n`);
+  };
+  return {
+    debug: (message) => {
+      if (terminal.debug) write(style.dim(message));
+    },
+    info: (message) => {
+      terminal.note(message);
+    },
+    warn: (message) => {
+      write(`${style.yellow('warning')} ${message}`);
+    },
+    error: (message) => {
+      write(`${style.red('error')} ${message}`);
+    },
+  };
+}
