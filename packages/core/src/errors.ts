@@ -53,7 +53,7 @@ export const errorCatalogue = {
   ),
   PARE_DISK_FULL: template(
     (d: { path: string; needed?: number | undefined; free?: number | undefined; kept?: string | undefined }) =>
-      d.needed === undefined ? `the disk of ${d.path} is full` : `${d.path} has ${mebibytes(d.free ?? 0)} free; the run needs up to ${mebibytes(d.needed)}`,
+      d.needed === undefined || d.free === undefined ? `the disk of ${d.path} is full` : `${d.path} has ${mebibytes(d.free)} free; up to ${mebibytes(d.needed)} are needed`,
     (d) => `Free some space or choose an output folder on another disk.${d.kept === undefined ? '' : ` ${d.kept}`}`,
   ),
   PARE_FACTORIZATION_FAILED: template(
@@ -146,8 +146,8 @@ export const errorCatalogue = {
     (d: { owner: string; problems: readonly string[]; allowed?: string }) => d.allowed ?? `"pare plugins ${d.owner}" lists its options.`,
   ),
   PARE_OUTPUT_BUSY: template(
-    (d: { output: string; process: number }) => `process ${String(d.process)} is writing ${d.output}`,
-    () => 'Wait until it ends, or choose another output folder.',
+    (d: { output: string; process: number; lock: string }) => `process ${String(d.process)} is writing ${d.output}`,
+    (d) => `Wait until it ends, or choose another output folder. If that process is something else, delete ${d.lock}.`,
   ),
   PARE_OUTPUT_EXISTS: template(
     (d: { output: string }) => `${d.output} exists and holds an earlier result`,
