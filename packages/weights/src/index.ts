@@ -1,1 +1,10 @@
-export {};
+export * from './scheme.js';
+export { roundToStorage, smallestPositive, roundingShift } from './rounding.js';
+export * from './power-table.js';
+export * from './grid.js';
+export * from './quantize.js';
+export * from './dequantize.js';
+export * from './stored-bits.js';
+export * from './pack-rows.js';
+export * from './mat-mul-nbits.js';
+export * from './serialize.js';

@@ -1,0 +1,51 @@
+/** Words of 32 bits that a row of `columns` codes occupies. */
+export function wordsPerRow(columns: number, bits: number): number {
+  return Math.ceil((columns * bits) / 32);
+}
+
+/**
+ * Packs codes [rows, columns] into int32 words [rows, ceil(columns·bits/32)]: each row is a little-endian stream of `bits`-wide fields, the
+ * first column in the lowest bits, fields crossing word borders, the last word padded with zero bits. For 2, 4 and 8 bits this is the layout
+ * of compressed-tensors' `pack-quantized` and, transposed, of GPTQ's `qweight`; for 3, 5, 6 and 7 the dense stream.
+ */
+export function packRows(codes: Uint8Array, shape: readonly [number, number], bits: number): Int32Array {
+  const [rows, columns] = shape;
+  const width = wordsPerRow(columns, bits);
+  const words = new Int32Array(rows * width);
+  for (let row = 0; row < rows; row++) {
+    let word = row * width;
+    let filled = 0;
+    let pending = 0;
+    for (let column = 0, index = row * columns; column < columns; column++, index++) {
+      const code = codes[index]!;
+      pending |= code << filled;
+      filled += bits;
+      if (filled >= 32) {
+        words[word++] = pending;
+        filled -= 32;
+        // What did not fit of the code; a shift by 32 would leave it whole.
+        pending = filled === 0 ? 0 : code >>> (bits - filled);
+      }
+    }
+    if (filled > 0) words[word] = pending;
+  }
+  return words;
+}
+
+/** The codes [rows, columns] of words that `packRows` made. */
+export function unpackRows(words: Int32Array, shape: readonly [number, number], bits: number): Uint8Array {
+  const [rows, columns] = shape;
+  const width = wordsPerRow(columns, bits);
+  const mask = 2 ** bits - 1;
+  const codes = new Uint8Array(rows * columns);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0, index = row * columns, bit = 0; column < columns; column++, index++, bit += bits) {
+      const word = row * width + (bit >>> 5);
+      const shift = bit & 31;
+      let value = words[word]! >>> shift;
+      if (shift + bits > 32) value |= words[word + 1]! << (32 - shift);
+      codes[index] = value & mask;
+    }
+  }
+  return codes;
+}

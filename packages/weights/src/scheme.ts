@@ -1,0 +1,57 @@
+import type { QuantizationScheme, QuantizedWeight } from '@pare/core';
+
+/** Types that scales can be stored in. */
+export type ScaleType = QuantizedWeight['scaleType'];
+
+/** How the range of a grid is chosen: the extremes of its values, or the shrunk range with the least reconstruction error. */
+export type Clip = 'minmax' | 'mse';
+
+/** What a caller says about a grid; `resolveScheme` turns it into the stored scheme of a matrix. */
+export interface QuantizerOptions {
+  /** Bits of a code, 2 to 8. */
+  readonly bits: number;
+  readonly symmetric: boolean;
+  /** `group` by default. */
+  readonly granularity?: QuantizationScheme['granularity'] | undefined;
+  /** Inputs that share a grid for granularity `group`; −1 (the default) for one grid a row. */
+  readonly groupSize?: number | undefined;
+  /** `minmax` by default. */
+  readonly clip?: Clip | undefined;
+  /** Exponent of the clip search's error; 2.4 by default. */
+  readonly norm?: number | undefined;
+}
+
+/**
+ * The stored scheme for rows of `columns` inputs. One group as long as the row is granularity `channel`.
+ * @throws RangeError for bits outside 2 to 8 or a group size that is neither −1 nor positive.
+ */
+export function resolveScheme(options: QuantizerOptions, columns: number): QuantizationScheme {
+  const { bits, symmetric, granularity = 'group', groupSize = -1 } = options;
+  if (!Number.isInteger(bits) || bits < 2 || bits > 8) throw new RangeError(`bits is ${String(bits)}; grids have 2 to 8`);
+  if (granularity !== 'group') return { bits, symmetric, granularity, groupSize: columns };
+  if (groupSize !== -1 && (!Number.isInteger(groupSize) || groupSize < 1)) throw new RangeError(`groupSize is ${String(groupSize)}; it is −1 or at least 1`);
+  if (groupSize === -1 || groupSize >= columns) return { bits, symmetric, granularity: 'channel', groupSize: columns };
+  return { bits, symmetric, granularity, groupSize };
+}
+
+/** Grids a row of `columns` inputs has. The last group is shorter when the size does not divide the row. */
+export function groupsPerRow(scheme: QuantizationScheme, columns: number): number {
+  return scheme.granularity === 'group' ? Math.ceil(columns / scheme.groupSize) : 1;
+}
+
+/** The largest code, 2^bits − 1. */
+export function largestCode(bits: number): number {
+  return 2 ** bits - 1;
+}
+
+/** The zero of a symmetric grid, 2^(bits−1). */
+export function symmetricZero(bits: number): number {
+  return 2 ** (bits - 1);
+}
+
+/** Numbers of inputs that divide `columns` and may serve as group sizes (8 or more), ascending. */
+export function fittingGroupSizes(columns: number): number[] {
+  const sizes: number[] = [];
+  for (let size = 8; size <= columns; size++) if (columns % size === 0) sizes.push(size);
+  return sizes;
+}
