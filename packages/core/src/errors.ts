@@ -26,6 +26,18 @@ export const errorCatalogue = {
       `${d.file} names model type "${d.modelType}", which no loaded architecture plugin describes`,
     (d) => `${suggestion(d.nearest)}Known model types: ${list(d.known)}. Load a plugin made with defineArchitecture for others.`,
   ),
+  PARE_BACKEND_LOST: template(
+    (d: { backend: string; reason: string }) => `backend "${d.backend}" is gone: ${d.reason}`,
+    () => 'What it held is lost. Open a new backend, or start again with --resume.',
+  ),
+  PARE_BACKEND_OUT_OF_MEMORY: template(
+    (d: { backend: string; operation: string; reason: string }) => `backend "${d.backend}" ran out of memory at ${d.operation}: ${d.reason}`,
+    () => 'Take fewer or shorter windows at a time, set --memory, or free memory on the machine.',
+  ),
+  PARE_BACKEND_RUN_FAILED: template(
+    (d: { backend: string; graph: string; reason: string }) => `graph "${d.graph}" failed on backend "${d.backend}": ${d.reason}`,
+    () => 'The inputs have the right types but values or sizes that an operator refuses; the reason names the node.',
+  ),
   PARE_BACKEND_UNAVAILABLE: template(
     (d: { backend: string; reason: string }) => `backend "${d.backend}" cannot run here: ${d.reason}`,
     () => '"pare backends" shows what each backend found; --backend auto takes the best that runs.',
