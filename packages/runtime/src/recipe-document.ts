@@ -14,6 +14,8 @@ const stage = z.strictObject({
 });
 
 const recipe = z.strictObject({
+  // Editors read it; it says nothing about the recipe.
+  $schema: z.string().optional(),
   version: z.literal(recipeVersion),
   name: z.string().min(1).optional(),
   description: z.string().optional(),
@@ -50,5 +52,6 @@ export function recipeProblems(document: unknown): string[] {
 
 /** The document as a recipe. Call after `recipeProblems` found none. */
 export function asRecipe(document: unknown): Recipe {
-  return recipe.parse(document);
+  const { $schema: _schema, ...parsed } = recipe.parse(document);
+  return parsed;
 }

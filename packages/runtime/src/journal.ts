@@ -1,0 +1,229 @@
+import { isPareError, pareError, type HostTensor, type ModuleReport, type WeightForm } from '@pare/core';
+import { deserializeForm, serializeForm } from '@pare/weights';
+import { mkdir, readFile, readdir, rename, rm, stat, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { flush, isRunning, writeAtomically } from './disk.js';
+import { differences, type JournalInputs } from './journal-inputs.js';
+import type { ModelLibrary } from './model-library.js';
+
+/** A module's new weight and what the technique said about it. */
+export interface ModuleOutcome {
+  readonly form: WeightForm;
+  readonly report: ModuleReport;
+}
+
+/** One piece of finished work: a stage's modules of one block, or those outside blocks. */
+export interface BatchKey {
+  readonly stage: number;
+  /** Block index; undefined for modules outside blocks. */
+  readonly block: number | undefined;
+}
+
+export interface JournalRequest {
+  readonly output: string;
+  readonly inputs: JournalInputs;
+  readonly resume: boolean;
+  readonly overwrite: boolean;
+}
+
+interface JournalDocument {
+  readonly journal: 1;
+  readonly inputs: JournalInputs;
+}
+
+/** Locks held by hosts of this process: a process id alone cannot tell them apart. */
+const heldLocks = new Set<string>();
+
+/** Where the journal of an output stands. */
+export function journalFolder(output: string): string {
+  return `${output}.pare-journal`;
+}
+
+/** True when a run to this output stopped after finishing some of its work. */
+export async function hasUnfinishedRun(output: string): Promise<boolean> {
+  const directory = journalFolder(output);
+  if ((await readDocument(directory)) === undefined) return false;
+  return (await readdir(directory)).some((name) => batchFile.test(name));
+}
+
+const batchFile = /^stage-\d+-(block-\d+|outside)\.safetensors$/;
+
+/**
+ * Results of a run on disk, batch by batch, so that memory does not grow with the model and a run that stopped can go on. A batch's file appears under
+ * its name only when it is complete: it is written beside, flushed and renamed.
+ */
+export class Journal {
+  readonly directory: string;
+  readonly #library: ModelLibrary;
+  readonly #finished = new Set<string>();
+
+  private constructor(directory: string, library: ModelLibrary) {
+    this.directory = directory;
+    this.#library = library;
+  }
+
+  /**
+   * Opens the journal of an output for writing and locks it.
+   * @throws PARE_OUTPUT_BUSY, PARE_JOURNAL_EXISTS, PARE_RESUME_MISMATCH
+   */
+  static async open(request: JournalRequest, library: ModelLibrary): Promise<Journal> {
+    const directory = journalFolder(request.output);
+    await mkdir(directory, { recursive: true });
+    await lock(directory, request.output);
+    try {
+      const journal = new Journal(directory, library);
+      // JSON has no undefined: both sides of the comparison go through it.
+      const inputs = JSON.parse(JSON.stringify(request.inputs)) as JournalInputs;
+      const earlier = await readDocument(directory);
+      const batches = (await readdir(directory)).filter((name) => batchFile.test(name));
+      if (earlier !== undefined && batches.length > 0 && !request.resume && !request.overwrite) {
+        throw pareError('PARE_JOURNAL_EXISTS', { output: request.output, journal: directory });
+      }
+      if (earlier !== undefined && request.resume) {
+        const found = differences(earlier.inputs, inputs);
+        if (found.length > 0) throw pareError('PARE_RESUME_MISMATCH', { journal: directory, differences: found });
+        for (const name of batches) journal.#finished.add(name);
+      } else {
+        for (const name of await readdir(directory)) if (name !== lockName) await rm(join(directory, name), { recursive: true });
+        await writeAtomically(join(directory, documentName), JSON.stringify({ journal: 1, inputs } satisfies JournalDocument, undefined, 1));
+      }
+      return journal;
+    } catch (error) {
+      await unlock(directory);
+      throw error;
+    }
+  }
+
+  has(key: BatchKey): boolean {
+    return this.#finished.has(fileName(key));
+  }
+
+  /** Bytes of the batches on disk. */
+  async bytes(): Promise<number> {
+    const sizes = await Promise.all([...this.#finished].map(async (name) => (await stat(join(this.directory, name))).size));
+    return sizes.reduce((sum, size) => sum + size, 0);
+  }
+
+  /** Keeps a finished batch. */
+  async write(key: BatchKey, outcomes: ReadonlyMap<string, ModuleOutcome>): Promise<void> {
+    const tensors: { name: string; tensor: HostTensor }[] = [];
+    const metadata: Record<string, string> = {};
+    for (const [index, [module, { form, report }]] of [...outcomes].entries()) {
+      const serialized = serializeForm(form);
+      metadata[module] = JSON.stringify({ index, form: serialized.metadata, report } satisfies BatchEntry);
+      for (const [name, tensor] of Object.entries(serialized.tensors)) tensors.push({ name: `${String(index)}.${name}`, tensor });
+    }
+    const path = join(this.directory, fileName(key));
+    await this.#library.writeSafetensors(
+      `${path}.partial`,
+      tensors.map(({ name, tensor }) => ({ name, dtype: tensor.dtype, shape: tensor.shape, read: () => Promise.resolve(tensor) })),
+      metadata,
+    );
+    await flush(`${path}.partial`);
+    await rename(`${path}.partial`, path);
+    await flush(this.directory);
+    this.#finished.add(fileName(key));
+  }
+
+  /** Modules of a finished batch with their reports; undefined when its file is damaged, which makes the batch unfinished. */
+  async reports(key: BatchKey): Promise<ReadonlyMap<string, ModuleReport> | undefined> {
+    try {
+      await using file = await this.#library.SafetensorsFile.open(join(this.directory, fileName(key)));
+      return new Map(Object.entries(file.metadata).map(([module, text]) => [module, (JSON.parse(text) as BatchEntry).report]));
+    } catch (error) {
+      if (!isPareError(error) && !(error instanceof SyntaxError)) throw error;
+      this.#finished.delete(fileName(key));
+      return undefined;
+    }
+  }
+
+  /** A module's weight from a finished batch, read from disk at every call. */
+  async form(key: BatchKey, module: string): Promise<WeightForm> {
+    await using file = await this.#library.SafetensorsFile.open(join(this.directory, fileName(key)));
+    const entry = JSON.parse(file.metadata[module] ?? 'null') as BatchEntry | null;
+    if (entry === null) throw pareError('PARE_MODULE_UNKNOWN', { module });
+    const prefix = `${String(entry.index)}.`;
+    const tensors: Record<string, HostTensor> = {};
+    for (const name of file.names) if (name.startsWith(prefix)) tensors[name.slice(prefix.length)] = await file.read(name);
+    return deserializeForm(tensors, entry.form);
+  }
+
+  /** A small result that is not a weight, such as metrics before compression. */
+  async note<T>(name: string): Promise<T | undefined> {
+    const text = await readFile(join(this.directory, `${name}.json`), 'utf8').catch(() => undefined);
+    return text === undefined ? undefined : (JSON.parse(text) as T);
+  }
+
+  async writeNote(name: string, value: unknown): Promise<void> {
+    await writeAtomically(join(this.directory, `${name}.json`), JSON.stringify(value));
+  }
+
+  /** Lets other runs have it; the batches stay. */
+  async release(): Promise<void> {
+    await unlock(this.directory);
+    // A run that stopped before its first batch leaves nothing worth keeping.
+    if (this.#finished.size === 0) await rm(this.directory, { recursive: true, force: true });
+  }
+
+  /** Removes the journal after the output is complete. */
+  async remove(): Promise<void> {
+    await rm(this.directory, { recursive: true, force: true });
+    heldLocks.delete(this.directory);
+  }
+}
+
+/** Metadata of a module in a batch file. */
+interface BatchEntry {
+  readonly index: number;
+  readonly form: Readonly<Record<string, string>>;
+  readonly report: ModuleReport;
+}
+
+const documentName = 'journal.json';
+const lockName = 'lock';
+
+function fileName({ stage, block }: BatchKey): string {
+  return `stage-${String(stage)}-${block === undefined ? 'outside' : `block-${String(block)}`}.safetensors`;
+}
+
+async function readDocument(directory: string): Promise<JournalDocument | undefined> {
+  try {
+    const document = JSON.parse(await readFile(join(directory, documentName), 'utf8')) as JournalDocument;
+    return (document as { journal?: unknown }).journal === 1 ? document : undefined;
+  } catch {
+    // Absent, or a run died before it was written: either way there is nothing to continue.
+    return undefined;
+  }
+}
+
+async function lock(directory: string, output: string): Promise<void> {
+  const path = join(directory, lockName);
+  if (heldLocks.has(directory)) throw pareError('PARE_OUTPUT_BUSY', { output, process: process.pid, lock: path });
+  heldLocks.add(directory);
+  try {
+    await createLock(path, output);
+  } catch (error) {
+    heldLocks.delete(directory);
+    throw error;
+  }
+}
+
+async function createLock(path: string, output: string): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await writeFile(path, String(process.pid), { flag: 'wx' });
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || attempt === 2) throw error;
+    }
+    const owner = Number(await readFile(path, 'utf8').catch(() => ''));
+    if (owner !== process.pid && owner > 0 && isRunning(owner)) throw pareError('PARE_OUTPUT_BUSY', { output, process: owner, lock: path });
+    // Its owner is gone. The file is taken away and created anew, so that of two runs doing this only one succeeds.
+    await unlink(path).catch(() => undefined);
+  }
+}
+
+async function unlock(directory: string): Promise<void> {
+  await rm(join(directory, lockName), { force: true });
+  heldLocks.delete(directory);
+}
