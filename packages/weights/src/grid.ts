@@ -51,6 +51,7 @@ export function computeGrid(
   if (options.clip !== 'mse' || (low === 0 && high === 0)) return whole;
 
   const table = powerTable(options.norm ?? 2.4);
+  const extremes = Float32Array.of(low, high);
   let best = whole;
   let least = gridError(values, offset, end, stride, whole, options.bits, table, Infinity);
   for (let step = 1; step < clipCandidates; step++) {
@@ -59,7 +60,7 @@ export function computeGrid(
     const unit = power(table, grid.scale / whole.scale);
     const limit = least / unit;
     // The extremes are clipped hardest: they alone rule most candidates out.
-    if (valueError(low, grid, options.bits, table) + valueError(high, grid, options.bits, table) > limit) continue;
+    if (gridError(extremes, 0, 2, 1, grid, options.bits, table, limit) > limit) continue;
     const error = gridError(values, offset, end, stride, grid, options.bits, table, limit) * unit;
     if (error < least) {
       least = error;
@@ -102,23 +103,18 @@ function gridOfRange(range: Range, shrink: number, options: Pick<QuantizerOption
   return { scale, divisor, zero: zero < largest ? zero : largest };
 }
 
-/** |w/s − (code − zero)|^norm of one value. */
-function valueError(value: number, grid: Grid, bits: number, table: PowerTable): number {
-  const lowest = -grid.zero;
-  const highest = largestCode(bits) - grid.zero;
-  const scaled = value / grid.divisor;
-  let code = scaled + roundingShift - roundingShift;
-  if (code < lowest) code = lowest;
-  if (code > highest) code = highest;
-  const rest = scaled - code;
-  return power(table, rest < 0 ? -rest : rest);
-}
-
 /** Σ |w/s − (code − zero)|^norm over the values, given up (as some larger number) once it exceeds `limit`. */
 function gridError(values: Float32Array, offset: number, end: number, stride: number, grid: Grid, bits: number, table: PowerTable, limit: number): number {
+  const { divisor, zero } = grid;
+  const lowest = -zero;
+  const highest = largestCode(bits) - zero;
   let error = 0;
   for (let index = offset; index < end; index += stride) {
-    error += valueError(values[index]!, grid, bits, table);
+    const scaled = values[index]! / divisor;
+    let code = scaled + roundingShift - roundingShift;
+    if (code < lowest) code = lowest;
+    if (code > highest) code = highest;
+    error += power(table, Math.abs(scaled - code));
     if (error > limit) break;
   }
   return error;
