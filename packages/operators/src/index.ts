@@ -1,1 +1,4 @@
-export {};
+export { evaluateGraph, evaluateNode, operatorTable, opsetOf, unsupportedReason } from './table.js';
+export type { Call, Kernel } from './kernel.js';
+export { castTensor } from './elementwise.js';
+export { erf } from './special-functions.js';
