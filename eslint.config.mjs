@@ -8,10 +8,10 @@ const boundaries = [
   { sourceTag: 'layer:contract', onlyDependOnLibsWithTags: ['layer:contract'], allowedExternalImports: ['@standard-schema/spec', 'vitest', 'vitest/config'] },
   { sourceTag: 'layer:shared', onlyDependOnLibsWithTags: ['layer:contract', 'layer:shared'], bannedExternalImports: container },
   { sourceTag: 'layer:kernel', onlyDependOnLibsWithTags: ['layer:contract', 'layer:shared', 'layer:kernel'] },
-  { sourceTag: 'layer:plugin', onlyDependOnLibsWithTags: ['layer:contract', 'layer:shared', 'layer:test'], bannedExternalImports: container },
+  { sourceTag: 'layer:plugin', onlyDependOnLibsWithTags: ['layer:contract', 'layer:shared'], bannedExternalImports: container },
   { sourceTag: 'layer:preset', onlyDependOnLibsWithTags: ['layer:contract', 'layer:shared', 'layer:plugin', 'layer:preset'], bannedExternalImports: container },
   { sourceTag: 'layer:test', onlyDependOnLibsWithTags: ['layer:contract', 'layer:shared', 'layer:kernel', 'layer:plugin', 'layer:test'], bannedExternalImports: container },
-  { sourceTag: 'layer:app', onlyDependOnLibsWithTags: ['layer:contract', 'layer:shared', 'layer:kernel', 'layer:plugin', 'layer:preset', 'layer:test', 'layer:app'], bannedExternalImports: container },
+  { sourceTag: 'layer:app', onlyDependOnLibsWithTags: ['layer:contract', 'layer:shared', 'layer:kernel', 'layer:plugin', 'layer:preset', 'layer:app'], bannedExternalImports: container },
   { sourceTag: 'layer:tool', onlyDependOnLibsWithTags: ['*'], bannedExternalImports: container },
 ];
 

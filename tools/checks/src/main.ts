@@ -1,0 +1,26 @@
+import { checkErrorCodes, unsortedCodes } from './error-codes.js';
+import { errorCatalogue } from '@pare/core';
+import { checkForbiddenWords } from './forbidden-words.js';
+import { checkLineBudgets } from './line-budgets.js';
+import { checkOptionTables } from './option-tables.js';
+import { checkPackages } from './packages.js';
+import { checkSnippets } from './snippets.js';
+
+const write = process.argv.includes('--write');
+
+const checks: readonly (readonly [name: string, check: () => string[] | Promise<string[]>])[] = [
+  ['packages', checkPackages],
+  ['error codes', () => [...unsortedCodes(Object.keys(errorCatalogue)), ...checkErrorCodes(write)]],
+  ['option tables', () => checkOptionTables(write)],
+  ['snippets', checkSnippets],
+  ['line budgets', checkLineBudgets],
+  ['forbidden words', checkForbiddenWords],
+];
+
+let count = 0;
+for (const [name, check] of checks) {
+  const problems = await check();
+  count += problems.length;
+  process.stdout.write(`${problems.length === 0 ? 'ok     ' : 'FAILED '} ${name}\n${problems.map((problem) => `  ${problem}\n`).join('')}`);
+}
+process.exitCode = count === 0 ? 0 : 1;

@@ -1,0 +1,35 @@
+// npm run verify: everything that must hold before a change is handed in. Works in a fresh clone with Node and npm alone.
+// Ends with the line `N passed, N failed`; a step that fails counts as one failure.
+import { join } from 'node:path';
+import { bin, build, install, requireNode, root, run, step } from './steps.mjs';
+import { clearReports, printSummary, summarise } from './summarise-tests.mjs';
+
+requireNode();
+const start = performance.now();
+const failedSteps = [];
+
+async function required(title, action) {
+  if ((await step(title, action)) !== 0) failedSteps.push(title);
+}
+
+const node = process.execPath;
+clearReports();
+if ((await install()) !== 0) failedSteps.push('install');
+if (failedSteps.length === 0) await required('build and type-check', build);
+if (failedSteps.length === 0) {
+  // Nx also refreshes its project graph here, which the lint rule about imports reads.
+  await required('project references (nx sync:check)', () => run(node, [bin('nx'), 'sync:check']));
+  await required('lint', () => run(node, [bin('eslint'), '--max-warnings', '0', '.']));
+  await required('repository checks', () => run(node, [join(root, 'tools/checks/dist/main.js')]));
+  // What runs was compiled above, so the tests' own build tasks are left out; nothing comes from a cache.
+  await step('tests', () => run(node, [bin('nx'), 'run-many', '-t', 'test', '--parallel=2', '--skip-nx-cache', '--exclude-task-dependencies', '--output-style=stream']));
+}
+
+const summary = failedSteps.length > 0 && (failedSteps.includes('install') || failedSteps.includes('build and type-check')) ? { passed: 0, failed: 0, problems: [] } : summarise();
+console.log(`\nverified in ${((performance.now() - start) / 60_000).toFixed(1)} minutes`);
+printSummary({
+  passed: summary.passed,
+  failed: summary.failed + failedSteps.length,
+  problems: [...failedSteps.map((title) => `step failed: ${title}`), ...summary.problems],
+});
+process.exitCode = summary.failed + failedSteps.length === 0 ? 0 : 1;
