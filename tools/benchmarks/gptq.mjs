@@ -18,7 +18,7 @@ try {
     ['', 'seconds, whole command', 'seconds, calibration and solving', 'peak resident', 'perplexity'],
     ['pare', round(ours.seconds, 1), round(stage, 1), megabytes(ours.peakBytes), round(evaluated.document.metrics.perplexity, 3)],
   ];
-  const peer = await runPeer('llmcompressor.py', [model, calibration, evaluation, 'gptq-w4', '64', '512']);
+  const peer = await runPeer('llmcompressor_cpu.py', [model, calibration, evaluation, 'gptq-w4', '64', '512']);
   if (peer !== undefined) {
     const { seconds, peak_rss_mb: peak, perplexity } = peer.document;
     rows.push(['llm-compressor', round(peer.seconds, 1) + ' (with evaluation)', round(seconds, 1), `${peak} MB`, round(perplexity, 3)]);
