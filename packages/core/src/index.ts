@@ -6,6 +6,7 @@ export * from './service.js';
 export * from './options.js';
 export * from './errors.js';
 export * from './backend.js';
+export * from './run-plan.js';
 export * from './weights.js';
 export * from './architecture.js';
 export * from './config-reader.js';
