@@ -1,0 +1,173 @@
+import { pareError, type ModelConfig, type ModuleKind, type QuantizationGranularity } from '@pare/core';
+
+/**
+ * The `quantization_config` of compressed-tensors (vllm-project/compressed-tensors, `quantization/quant_config.py`), as far as Pare reads
+ * it: weights in the `pack-quantized` format, activations untouched.
+ */
+export interface PackedConfig {
+  /** The scheme of a module, or undefined when none targets it or `ignore` names it. */
+  schemeFor(module: string, kind: ModuleKind): PackedScheme | undefined;
+}
+
+/** How the weights of a config group are quantized. */
+export interface PackedScheme {
+  /** Name of the group in the configuration. */
+  readonly group: string;
+  readonly bits: number;
+  readonly symmetric: boolean;
+  readonly granularity: QuantizationGranularity;
+  /** Inputs that share a scale, for granularity `group`. */
+  readonly groupSize: number | undefined;
+}
+
+interface ConfigGroup extends PackedScheme {
+  readonly targets: readonly string[];
+}
+
+/** Says what is readable, for messages. */
+const readableMethod = 'quant_method "compressed-tensors" with format "pack-quantized"';
+
+/**
+ * Reads the configuration's account of compressed weights. Undefined when the weights are dense.
+ *
+ * @throws PARE_QUANTIZATION_UNSUPPORTED naming the method or setting that cannot be read
+ */
+export function readQuantizationConfig(file: string, config: ModelConfig): PackedConfig | undefined {
+  // The second is the spelling of early versions.
+  const key = ['quantization_config', 'compression_config'].find((name) => config[name] !== undefined && config[name] !== null);
+  return key === undefined ? undefined : new QuantizationConfigReader(file, key).read(config[key]);
+}
+
+/** Reads one configuration; keeps the place for messages. */
+class QuantizationConfigReader {
+  readonly #file: string;
+  readonly #path: string;
+
+  constructor(file: string, path: string) {
+    this.#file = file;
+    this.#path = path;
+  }
+
+  read(value: unknown): PackedConfig | undefined {
+    if (!isObject(value)) return this.#fail('', value, readableMethod);
+    if (value['quant_method'] !== 'compressed-tensors') return this.#fail('quant_method', value['quant_method'], readableMethod);
+    if (value['format'] === 'dense') return undefined;
+    if (value['format'] !== 'pack-quantized' && value['format'] !== 'mixed-precision') this.#fail('format', value['format'], readableMethod);
+    // These change what a forward pass computes, so weights alone would give another model.
+    for (const name of ['kv_cache_scheme', 'sparsity_config', 'transform_config']) {
+      if (!isEmpty(value[name])) this.#fail(name, value[name], 'null');
+    }
+    const groups = value['config_groups'];
+    if (!isObject(groups)) return this.#fail('config_groups', groups, 'an object of config groups');
+    const ignore = this.#strings('ignore', value['ignore'] ?? []);
+    return matcher(
+      Object.entries(groups).map(([name, group]) => this.#group(name, group)),
+      ignore.map((target) => this.#target('ignore', target)),
+      (group, target) => this.#target(`config_groups.${group}.targets`, target),
+    );
+  }
+
+  #group(name: string, value: unknown): ConfigGroup {
+    const path = `config_groups.${name}`;
+    if (!isObject(value)) return this.#fail(path, value, 'an object with "targets" and "weights"');
+    for (const key of ['input_activations', 'output_activations']) {
+      if (!isEmpty(value[key])) this.#fail(`${path}.${key}`, value[key], 'null (activations are not quantized)');
+    }
+    if (value['format'] !== undefined && value['format'] !== null && value['format'] !== 'pack-quantized')
+      this.#fail(`${path}.format`, value['format'], '"pack-quantized"');
+    const weights = value['weights'];
+    if (!isObject(weights)) return this.#fail(`${path}.weights`, weights, 'an object with "num_bits"');
+    const setting = <T>(key: string, fallback: T, valid: (found: unknown) => boolean, allowed: string): T => {
+      const found = weights[key] ?? fallback;
+      if (!valid(found)) this.#fail(`${path}.weights.${key}`, found, allowed);
+      return found as T;
+    };
+    setting('type', 'int', (found) => found === 'int', '"int"');
+    setting('dynamic', false, (found) => found === false, 'false');
+    const bits = setting('num_bits', 8, (found) => Number.isInteger(found) && (found as number) >= 2 && (found as number) <= 8, '2 to 8');
+    const symmetric = setting('symmetric', true, (found) => typeof found === 'boolean', 'true or false');
+    const size = weights['group_size'];
+    const implied = typeof size === 'number' && size > 0 ? 'group' : size === -1 ? 'channel' : 'tensor';
+    const granularity = setting<QuantizationGranularity>(
+      'strategy',
+      implied,
+      (found) => ['tensor', 'channel', 'group'].includes(found as string),
+      '"tensor", "channel" or "group"',
+    );
+    const groupSize =
+      granularity === 'group' ? setting('group_size', 0, (found) => Number.isInteger(found) && (found as number) > 0, 'a positive whole number') : undefined;
+    return { group: name, bits, symmetric, granularity, groupSize, targets: this.#strings(`${path}.targets`, value['targets']) };
+  }
+
+  #strings(path: string, value: unknown): string[] {
+    if (!Array.isArray(value) || !value.every((entry) => typeof entry === 'string')) return this.#fail(path, value, 'a list of strings');
+    return value as string[];
+  }
+
+  #target(path: string, target: string): Target {
+    try {
+      return parseTarget(target);
+    } catch {
+      return this.#fail(path, target, 'names, class names, or "re:" with a pattern that is also a JavaScript pattern');
+    }
+  }
+
+  #fail(path: string, found: unknown, allowed: string): never {
+    const text = found === undefined ? 'missing' : JSON.stringify(found);
+    throw pareError('PARE_QUANTIZATION_UNSUPPORTED', {
+      file: this.#file,
+      path: path === '' ? this.#path : `${this.#path}.${path}`,
+      found: text.length > 100 ? `${text.slice(0, 100)}…` : text,
+      allowed,
+    });
+  }
+}
+
+/** A target string: an exact name or class name, or a pattern to match from the start of the name. */
+interface Target {
+  readonly text: string;
+  readonly pattern: RegExp | undefined;
+}
+
+/** Patterns are Python's, matched with `re.match`. The differences that occur in names are translated. @throws SyntaxError for the others */
+function parseTarget(text: string): Target {
+  if (!text.startsWith('re:')) return { text, pattern: undefined };
+  let source = text.slice(3).replaceAll('(?P<', '(?<').replaceAll('(?P=', '\\k<').replaceAll('\\A', '^').replaceAll('\\Z', '$');
+  const ignoreCase = source.startsWith('(?i)');
+  if (ignoreCase) source = source.slice(4);
+  return { text, pattern: new RegExp(`^(?:${source})`, ignoreCase ? 'i' : '') };
+}
+
+/** Classes of torch modules that a target may name, by our kind of module. */
+const classes: Readonly<Record<ModuleKind, readonly string[]>> = {
+  linear: ['Linear', 'Module'],
+  head: ['Linear', 'Module'],
+  router: ['Linear', 'Module'],
+  embedding: ['Embedding', 'Module'],
+};
+
+/**
+ * Matching as `utils/match.py` does it: names and patterns before classes, in the order of the sorted target strings; of equal targets the
+ * last group counts.
+ */
+function matcher(groups: readonly ConfigGroup[], ignore: readonly Target[], parse: (group: string, target: string) => Target): PackedConfig {
+  const byTarget = new Map<string, ConfigGroup>();
+  for (const group of groups) for (const target of group.targets) byTarget.set(target, group);
+  const targets = [...byTarget].map(([text, group]) => ({ ...parse(group.group, text), group }));
+  targets.sort((a, b) => Number(a.pattern !== undefined) - Number(b.pattern !== undefined) || (a.text < b.text ? -1 : 1));
+  const named = ({ text, pattern }: Target, module: string): boolean => (pattern === undefined ? text === module : pattern.test(module));
+  return {
+    schemeFor(module, kind) {
+      if (ignore.some((target) => named(target, module) || classes[kind].includes(target.text))) return undefined;
+      return (targets.find((target) => named(target, module)) ?? targets.find(({ text }) => classes[kind].includes(text)))?.group;
+    },
+  };
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === undefined || value === null || (isObject(value) && Object.keys(value).length === 0);
+}

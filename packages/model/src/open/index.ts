@@ -1,0 +1,2 @@
+export { openModel, type OpenModelOptions } from './open-model.js';
+export { overlayModel, type ReplacementSummary } from './overlay-model.js';

@@ -1,0 +1,101 @@
+import { nearest, pareError, throwIfAborted, type Architecture, type DType, type Model, type ModuleInfo, type TensorInfo } from '@pare/core';
+import { basename, join, resolve } from 'node:path';
+import { TensorStore } from '../store/tensor-store.js';
+import { findCompanionFiles } from './companion-files.js';
+import { readQuantizationConfig, type PackedConfig } from './compressed-tensors.js';
+import { contentsOf, type ModelContents } from './contents.js';
+import { matchNames, type StoredName } from './names.js';
+import { findPackedWeight, packedSuffix, type PackedWeight } from './packed-weight.js';
+import { configFileName, describeConfig, findArchitecture, readConfig } from './read-config.js';
+import { StoredModel } from './stored-model.js';
+
+export interface OpenModelOptions {
+  /** Plugins that may describe the model. */
+  readonly architectures: readonly Architecture[];
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Types of dense weights. */
+const weightTypes: readonly DType[] = ['float32', 'float16', 'bfloat16', 'float64'];
+
+/**
+ * Opens a Hugging Face model folder: configuration, description, checked weight files; no weight is read. Every tensor that the
+ * configuration implies must be there in its shape. Folders compressed with compressed-tensors' `pack-quantized` open as well: their
+ * matrices are quantized forms under the names of the dense ones.
+ *
+ * Tensors and modules carry the names of the description, whatever prefix the checkpoint leaves out or adds. Dispose the model to close
+ * its files.
+ *
+ * @throws PARE_FILE_UNREADABLE, PARE_CONFIG_INVALID, PARE_ARCHITECTURE_UNKNOWN, PARE_QUANTIZATION_UNSUPPORTED, PARE_WEIGHTS_MISSING,
+ *   PARE_SHARD_…, PARE_SAFETENSORS_…, PARE_MODEL_TENSOR_MISSING, PARE_MODEL_TENSOR_SHAPE
+ */
+export async function openModel(directory: string, options: OpenModelOptions): Promise<Model> {
+  throwIfAborted(options.signal, `opening ${directory}`);
+  const configFile = join(directory, configFileName);
+  const config = await readConfig(configFile);
+  const architecture = findArchitecture(configFile, config, options.architectures);
+  const description = describeConfig(configFile, config, architecture);
+  const quantization = readQuantizationConfig(configFile, config);
+  const companionFiles = await findCompanionFiles(directory);
+  const store = await TensorStore.open(directory, options.signal);
+  try {
+    const stored = matchNames(`${description.embedding.module}.weight`, architecture.basePrefix, store.names);
+    const contents = contentsOf(description);
+    const packed = findPacked(configFile, store, stored, contents, quantization);
+    const tensors = checkTensors(store, stored, contents, packed);
+    const modules = completeModules(contents, tensors, packed);
+    return new StoredModel({ name: basename(resolve(directory)), directory, config, description, companionFiles, modules, tensors, packed, store, stored });
+  } catch (error) {
+    await store[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** The compressed matrices by module. A packed tensor that the configuration does not account for is refused. */
+function findPacked(
+  file: string,
+  store: TensorStore,
+  stored: StoredName,
+  contents: ModelContents,
+  config: PackedConfig | undefined,
+): Map<string, PackedWeight> {
+  const packed = new Map<string, PackedWeight>();
+  for (const { name, kind, shape, layout, sharedWith } of contents.modules) {
+    if (sharedWith !== undefined || !store.has(stored(name + packedSuffix))) continue;
+    const scheme = config?.schemeFor(name, kind);
+    if (scheme === undefined || layout !== 'out-in') {
+      const found = layout === 'out-in' ? `without a config group for "${name}", whose weights are packed` : `for "${name}", which is no Linear`;
+      throw pareError('PARE_QUANTIZATION_UNSUPPORTED', { file, path: 'quantization_config', found, allowed: 'a config group for every packed Linear' });
+    }
+    packed.set(name, findPackedWeight(store, stored, name, shape, scheme));
+  }
+  return packed;
+}
+
+function checkTensors(store: TensorStore, stored: StoredName, contents: ModelContents, packed: ReadonlyMap<string, PackedWeight>): TensorInfo[] {
+  return contents.tensors.map(({ name, shape, module }): TensorInfo => {
+    const compressed = module === undefined ? undefined : packed.get(module);
+    if (compressed !== undefined) return { name, dtype: compressed.scaleType, shape };
+    const place = stored(name);
+    const expected = `[${shape.join(', ')}]`;
+    if (!store.has(place)) {
+      throw pareError('PARE_MODEL_TENSOR_MISSING', { file: store.directory, tensor: place, expected, nearest: nearest(place, store.names) });
+    }
+    const info = store.info(place);
+    if (info.shape.length !== shape.length || info.shape.some((size, axis) => size !== shape[axis])) {
+      throw pareError('PARE_MODEL_TENSOR_SHAPE', { file: store.fileOf(place), tensor: place, found: `[${info.shape.join(', ')}]`, expected });
+    }
+    if (!weightTypes.includes(info.dtype)) {
+      throw pareError('PARE_MODEL_TENSOR_SHAPE', { file: store.fileOf(place), tensor: place, found: info.dtype, expected: weightTypes.join(', ') });
+    }
+    return { name, dtype: info.dtype, shape };
+  });
+}
+
+function completeModules(contents: ModelContents, tensors: readonly TensorInfo[], packed: ReadonlyMap<string, PackedWeight>): ModuleInfo[] {
+  const dtypes = new Map(tensors.map(({ name, dtype }) => [name, dtype]));
+  return contents.modules.map((module): ModuleInfo => {
+    const dtype = dtypes.get(`${module.sharedWith ?? module.name}.weight`)!;
+    return { ...module, dtype, form: module.sharedWith !== undefined ? 'shared' : packed.has(module.name) ? 'quantized' : 'dense' };
+  });
+}

@@ -1,0 +1,142 @@
+import { dtypeBits, tensorBytes, throwIfAborted, type DType, type HostTensor } from '@pare/core';
+import { open, type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { diskError, requireDiskSpace } from './disk.js';
+import { safetensorsOfDtype } from './dtypes.js';
+import { lengthFieldBytes, maximumHeaderBytes } from './header.js';
+import { maximumTransferBytes } from './read-file.js';
+
+/** A tensor to write: its place in the file follows from type and shape, its bytes are asked for when their turn comes. */
+export interface TensorEntry {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** Little-endian, row-major, exactly the tensor's size. Called once. */
+  read(): Promise<Uint8Array | HostTensor>;
+}
+
+export interface WriteOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** After each tensor: bytes of tensors written so far, of how many. */
+  readonly onProgress?: ((state: { readonly bytes: number; readonly totalBytes: number; readonly tensor: string }) => void) | undefined;
+}
+
+export interface WrittenTensorFile {
+  readonly path: string;
+  readonly bytes: number;
+}
+
+/** What a file handle needs to be written through. */
+export type WritableHandle = Pick<FileHandle, 'write'>;
+
+/** transformers refuses files that do not say which framework they are for. */
+export const defaultMetadata: Readonly<Record<string, string>> = { format: 'pt' };
+
+/** An entry for a tensor in memory. */
+export function tensorEntry(name: string, tensor: HostTensor): TensorEntry {
+  return { name, dtype: tensor.dtype, shape: tensor.shape, read: () => Promise.resolve(tensor) };
+}
+
+/** The bytes of a tensor's storage. */
+export function bytesOf(tensor: HostTensor): Uint8Array {
+  return new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength);
+}
+
+/**
+ * Writes a safetensors file to exactly this path. Only names, types and shapes are gathered first; tensors are read and written one at a
+ * time in the order given, so memory stays one tensor. A file that could not be finished is left for the caller, who writes into a
+ * temporary folder.
+ *
+ * @throws PARE_DISK_FULL, before the first byte where the file system tells its free space
+ */
+export async function writeSafetensors(
+  path: string,
+  entries: Iterable<TensorEntry>,
+  metadata: Readonly<Record<string, string>> = defaultMetadata,
+  options: WriteOptions = {},
+): Promise<WrittenTensorFile> {
+  const layout = layOut([...entries], metadata);
+  await requireDiskSpace(dirname(path), layout.fileBytes);
+  try {
+    const handle = await open(path, 'w');
+    try {
+      await writeLayout(handle, layout, options);
+      // Space that was promised but not yet taken shows up here, not after the report.
+      await handle.datasync();
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw diskError(path, layout.fileBytes, error);
+  }
+  return { path, bytes: layout.fileBytes };
+}
+
+/** Where everything of a file goes. */
+export interface FileLayout {
+  /** Length field and JSON header. */
+  readonly prefix: Uint8Array;
+  /** In the order given, with the position of each in the file. */
+  readonly tensors: readonly { readonly entry: TensorEntry; readonly position: number; readonly bytes: number }[];
+  readonly fileBytes: number;
+}
+
+/**
+ * Lays a file out as the reference library does: tensors of wider elements first, then by name, so that every tensor is aligned to its
+ * element size; the header is padded with spaces to eight bytes.
+ *
+ * @throws RangeError for a name given twice, or a type that safetensors lacks
+ */
+export function layOut(entries: readonly TensorEntry[], metadata: Readonly<Record<string, string>>): FileLayout {
+  const sorted = [...entries].sort((a, b) => dtypeBits(b.dtype) - dtypeBits(a.dtype) || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  const header = new Map<string, unknown>();
+  if (Object.keys(metadata).length > 0) header.set('__metadata__', Object.fromEntries(Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1))));
+  const begins = new Map<TensorEntry, number>();
+  let reached = 0;
+  for (const entry of sorted) {
+    if (entry.name === '__metadata__' || header.has(entry.name)) throw new RangeError(`tensor "${entry.name}" is given twice`);
+    const end = reached + tensorBytes(entry);
+    header.set(entry.name, { dtype: safetensorsOfDtype(entry.dtype), shape: entry.shape, data_offsets: [reached, end] });
+    begins.set(entry, reached);
+    reached = end;
+  }
+
+  // Entry by entry: an object literal would reorder names that look like numbers, and would lose one called "__proto__".
+  const json = new TextEncoder().encode(`{${[...header].map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`).join(',')}}`);
+  const headerBytes = Math.ceil(json.length / 8) * 8;
+  if (headerBytes > maximumHeaderBytes) throw new RangeError(`a header of ${String(headerBytes)} bytes; safetensors allows ${String(maximumHeaderBytes)}`);
+  const prefix = new Uint8Array(lengthFieldBytes + headerBytes).fill(0x20);
+  new DataView(prefix.buffer).setBigUint64(0, BigInt(headerBytes), true);
+  prefix.set(json, lengthFieldBytes);
+  return {
+    prefix,
+    tensors: entries.map((entry) => ({ entry, position: prefix.length + begins.get(entry)!, bytes: tensorBytes(entry) })),
+    fileBytes: prefix.length + reached,
+  };
+}
+
+/** Writes a layout's bytes, each tensor at its position. */
+export async function writeLayout(handle: WritableHandle, layout: FileLayout, options: WriteOptions = {}): Promise<void> {
+  await writeFully(handle, layout.prefix, 0);
+  const totalBytes = layout.fileBytes - layout.prefix.length;
+  let written = 0;
+  for (const { entry, position, bytes } of layout.tensors) {
+    throwIfAborted(options.signal, 'writing weights');
+    const content = await entry.read();
+    const data = content instanceof Uint8Array ? content : bytesOf(content);
+    if (data.length !== bytes) {
+      throw new RangeError(`"${entry.name}" gave ${String(data.length)} bytes; ${entry.dtype} [${entry.shape.join(', ')}] takes ${String(bytes)}`);
+    }
+    await writeFully(handle, data, position);
+    written += bytes;
+    options.onProgress?.({ bytes: written, totalBytes, tensor: entry.name });
+  }
+}
+
+async function writeFully(handle: WritableHandle, data: Uint8Array, position: number): Promise<void> {
+  let done = 0;
+  while (done < data.length) {
+    const { bytesWritten } = await handle.write(data, done, Math.min(data.length - done, maximumTransferBytes), position + done);
+    done += bytesWritten;
+  }
+}
