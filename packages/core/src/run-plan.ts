@@ -72,7 +72,7 @@ export function planRun(graph: Graph, wanted?: readonly string[]): RunPlan {
   for (const node of [...graph.nodes].reverse()) {
     if (!node.outputs.some((name) => needed.has(name))) continue;
     nodes.push(node);
-    for (const name of node.inputs) needed.add(name);
+    for (const name of node.inputs) if (name !== '') needed.add(name);
   }
   nodes.reverse();
   const made = new Set(nodes.flatMap((node) => node.outputs));
