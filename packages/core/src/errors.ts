@@ -285,6 +285,10 @@ export const errorCatalogue = {
       `${d.plugin} asked for statistic "${d.statistic}" of ${d.module}, which it did not declare`,
     (d) => `Declared: ${list(d.declared)}. Return the statistic from statistics(options).`,
   ),
+  PARE_STATISTIC_UNKNOWN: template(
+    (d: { statistic: string }) => `statistic "${d.statistic}" has no rule that computes it`,
+    () => 'Pass the object that defineStatistic returned; a bare reference with the same id is not enough.',
+  ),
   PARE_TARGET_REFUSED: template(
     (d: { stage: string; problems: readonly { module: string; reason: string }[] }) =>
       `${d.stage} does not fit ${String(d.problems.length)} module(s): ${firstOf(d.problems.map((problem) => `${problem.module}: ${problem.reason}`))}`,
@@ -314,6 +318,11 @@ export const errorCatalogue = {
     (d: { directory: string; found: readonly string[] }) => `${d.directory} has no tokenizer.json (tokenizer files there: ${list(d.found)})`,
     () => 'Add the model\'s tokenizer.json; transformers writes it with AutoTokenizer.from_pretrained(…).save_pretrained(…).',
   ),
+  PARE_TOKEN_OUT_OF_RANGE: template(
+    (d: { token: number; window: number; position: number; vocabulary: number }) =>
+      `token ${String(d.token)} at position ${String(d.position)} of window ${String(d.window)} is outside the embedding's ${String(d.vocabulary)} rows`,
+    () => 'The tokenizer belongs to another model; use the one from the folder of these weights.',
+  ),
   PARE_VERIFICATION_FAILED: template(
     (d: { file: string; tensor: string; problem: string }) => `reading back ${d.file}: "${d.tensor}" ${d.problem}`,
     () => 'What was written is not what the model holds. Check the disk and try again; if it happens twice, report it with the recipe.',
@@ -326,6 +335,10 @@ export const errorCatalogue = {
   PARE_WEIGHT_NOT_FINITE: template(
     (d: { tensor: string; index: number; value: string }) => `tensor "${d.tensor}" holds ${d.value} at element ${String(d.index)}`,
     () => 'The checkpoint is damaged or diverged in training; take a clean copy.',
+  ),
+  PARE_WINDOW_TOO_LONG: template(
+    (d: { length: number; positions: number }) => `windows of ${String(d.length)} tokens do not fit a model with ${String(d.positions)} learned positions`,
+    (d) => `Use --sequence-length ${String(d.positions)} or less.`,
   ),
 } as const satisfies Record<`PARE_${string}`, ErrorTemplate<never>>;
 
