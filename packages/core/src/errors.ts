@@ -76,6 +76,10 @@ export const errorCatalogue = {
     (d: { file: string; reason: string }) => `cannot read ${d.file}: ${d.reason}`,
     () => 'Check the path and its permissions.',
   ),
+  PARE_FILE_UNWRITABLE: template(
+    (d: { file: string; reason: string }) => `cannot write ${d.file}: ${d.reason}`,
+    () => 'Check that the folder exists and may be written to.',
+  ),
   PARE_FORMAT_REFUSED: template(
     (d: { refusals: readonly { format: string; module: string; reason: string; help: string }[] }) =>
       `${String(d.refusals.length)} module(s) cannot be written: ${firstOf(d.refusals.map((refusal) => `format "${refusal.format}", ${refusal.module}: ${refusal.reason}`))}`,

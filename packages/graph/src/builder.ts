@@ -172,9 +172,19 @@ export class GraphBuilder {
     return this.#values.get(name)?.handle;
   }
 
-  /** True when no value has this name yet. */
-  isFree(name: string): boolean {
-    return !this.#values.has(name);
+  /** The name itself, or with a number behind it when a value has it already. */
+  unusedName(name: string): string {
+    return this.#unused(name);
+  }
+
+  /** Operator set versions by domain. */
+  get opsets(): Readonly<Record<string, number>> {
+    return { ...this.#opsets };
+  }
+
+  /** Declares the version of an operator set that has none yet. */
+  useOpset(domain: string, version: number): void {
+    this.#opsets[domain] ??= version;
   }
 
   // Arithmetic, with broadcasting. A number stands for a scalar constant of the other operand's type.

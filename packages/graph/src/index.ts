@@ -7,3 +7,8 @@ export { dtypeOfOnnxCode, onnxTypeCode } from './types/element-type.js';
 export { evaluateDimension } from './types/dimension.js';
 export { decodeOnnx, type DecodeOptions } from './onnx/decode.js';
 export { encodeOnnx } from './onnx/encode.js';
+export { foldConstants, type FoldOptions, type NodeEvaluator } from './fold-constants.js';
+export { inlineGraph } from './inline.js';
+export { removeUnused } from './remove-unused.js';
+export { validateGraph } from './validate.js';
+export { type ChunkedTensor } from './types/chunked-tensor.js';

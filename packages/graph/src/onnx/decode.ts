@@ -1,22 +1,26 @@
 import { fromBinary } from '@bufbuild/protobuf';
-import { pareError, type AttributeValue, type Dimension, type Graph, type GraphNode, type HostTensor, type Initializer, type LazyTensor, type ValueInfo } from '@pare/core';
+import { pareError, tensorBytes, type AttributeValue, type Dimension, type DType, type Graph, type GraphNode, type HostTensor, type Initializer, type LazyTensor, type ValueInfo } from '@pare/core';
 import { canonicalDomain } from '../operators/operator-key.js';
 import { nodeError, type AttributeKind } from '../operators/schema.js';
 import { operatorSchema } from '../operators/table.js';
 import { dtypeOfOnnxCode, onnxTypeName } from '../types/element-type.js';
+import type { ChunkedTensor } from '../types/chunked-tensor.js';
 import { attributeTypeCodes, externalLocation } from './encode.js';
 import { ModelProtoSchema, type AttributeProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from './onnx.gen.js';
 import { decodeTensor, externalPlace, tensorType } from './tensor-proto.js';
 
+/** Where bytes come from: a lazy tensor's reading side, by chunks if it can. */
+export type TensorSource = Pick<LazyTensor, 'read'> & Partial<Pick<ChunkedTensor, 'chunks'>>;
+
 export interface DecodeOptions {
   /** Opens `length` bytes from `offset` of a data file. `location` was checked to stay inside the model's folder. */
-  readonly external?: ((location: string, offset: number, length: number) => Pick<LazyTensor, 'read'>) | undefined;
+  readonly external?: ((location: string, offset: number, length: number) => TensorSource) | undefined;
   /** What messages call the file. */
   readonly file?: string | undefined;
 }
 
 /** Bytes of an initializer that were left out of the message, by its index: how a file reader avoids loading them. */
-export type LeftOut = ReadonlyMap<number, Pick<LazyTensor, 'read'>>;
+export type LeftOut = ReadonlyMap<number, TensorSource & { readonly length: number }>;
 
 /**
  * Reads an ONNX file. Tensors whose data is aligned are views of `bytes`.
@@ -60,15 +64,23 @@ function decodeGraph(model: ModelProto, proto: GraphProto, options: DecodeOption
   };
 }
 
-function decodeInitializer(graph: string, tensor: TensorProto, options: DecodeOptions, leftOut: Pick<LazyTensor, 'read'> | undefined): Initializer {
+function decodeInitializer(graph: string, tensor: TensorProto, options: DecodeOptions, leftOut: (TensorSource & { readonly length: number }) | undefined): Initializer {
   const failTensor = (problem: string): never => fail(graph, `initializer "${tensor.name}"`, problem);
-  if (leftOut !== undefined) return { ...tensorType(tensor, failTensor), read: () => leftOut.read() };
+  if (leftOut !== undefined) {
+    const type = tensorType(tensor, failTensor);
+    if (leftOut.length !== tensorBytes(type)) failTensor(`it has ${String(leftOut.length)} bytes of data, its shape [${type.shape.join(', ')}] needs ${String(tensorBytes(type))}`);
+    return lazyTensor(type, leftOut);
+  }
   if (tensor.dataLocation !== externalLocation) return decodeTensor(tensor, failTensor);
   const type = tensorType(tensor, failTensor);
   const place = externalPlace(tensor, failTensor);
   if (options.external === undefined) return failTensor(`its data lies in "${place.location}"; read the model from its file`);
-  const source = options.external(place.location, place.offset, place.length);
-  return { ...type, read: () => source.read() };
+  return lazyTensor(type, options.external(place.location, place.offset, place.length));
+}
+
+function lazyTensor(type: { dtype: DType; shape: number[] }, source: TensorSource): LazyTensor | ChunkedTensor {
+  const lazy = { ...type, read: () => source.read() };
+  return source.chunks === undefined ? lazy : { ...lazy, chunks: () => source.chunks!() };
 }
 
 function decodeValueInfo(graph: string, value: ValueInfoProto, role: 'input' | 'output'): ValueInfo {

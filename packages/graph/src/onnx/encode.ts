@@ -80,6 +80,7 @@ export function partsBytes(parts: readonly FilePart[]): number {
  * initializers lie in another file.
  */
 export function encodeParts(graph: Graph, external?: (name: string, initializer: Initializer) => ExternalPlace | undefined): FilePart[] {
+  checkSize(graph, inlineBytes(graph, external));
   // Field order is free in protobuf, so the graph's initializers, and their data, can follow everything else.
   const graphParts: FilePart[] = [
     toBinary(
@@ -101,11 +102,21 @@ export function encodeParts(graph: Graph, external?: (name: string, initializer:
       opsetImport: Object.entries(graph.opsets).map(([domain, version]) => create(OperatorSetIdProtoSchema, { domain, version: BigInt(version) })),
     }),
   );
-  const parts = [head, lengthPrefix(ModelProtoSchema.field.graph.number, partsBytes(graphParts)), ...graphParts];
-  if (partsBytes(parts) > maximumMessageBytes) {
-    fail(graph, 'file', `it would have ${String(partsBytes(parts))} bytes, protobuf allows ${String(maximumMessageBytes)}; keep large tensors in external data`);
+  checkSize(graph, partsBytes(graphParts) + head.byteLength + 16);
+  return [head, lengthPrefix(ModelProtoSchema.field.graph.number, partsBytes(graphParts)), ...graphParts];
+}
+
+/** Tensor bytes that go into the file itself. */
+function inlineBytes(graph: Graph, external: ((name: string, initializer: Initializer) => ExternalPlace | undefined) | undefined): number {
+  let bytes = 0;
+  for (const [name, initializer] of graph.initializers) if (external?.(name, initializer) === undefined) bytes += tensorBytes(initializer);
+  return bytes;
+}
+
+function checkSize(graph: Graph, bytes: number): void {
+  if (bytes > maximumMessageBytes) {
+    fail(graph, 'file', `it would have ${String(bytes)} bytes or more, protobuf allows ${String(maximumMessageBytes)}; keep large tensors in external data`);
   }
-  return parts;
 }
 
 /** Tag and length of a length-delimited field whose content follows. */
