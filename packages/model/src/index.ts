@@ -1,2 +1,5 @@
 export * from './store/index.js';
 export * from './open/index.js';
+export * from './decoder/index.js';
+export * from './statistics/index.js';
+export * from './forward/index.js';

@@ -1,0 +1,20 @@
+export { type DecoderScope, type RoutedRows, denseLinear } from './scope.js';
+export { addNorm } from './norm.js';
+export { addAttention, addSoftcap, cacheMixer, windowMixer, type Heads, type Mixer } from './attention.js';
+export { addActivation, addMlp, type ExpertMode } from './mlp.js';
+export { addBlock, type BlockSurroundings } from './block.js';
+export { addEmbedding } from './embedding.js';
+export { addHead, headLayer } from './head.js';
+export { computedAngles, constantAngles, rotaryFrequencies, type RotaryAngles } from './rotary.js';
+export { blockPrefix, relativeBlock } from './relative.js';
+export {
+  buildBlockGraph,
+  buildCalibrationGraph,
+  type BlockGraph,
+  type BlockGraphOptions,
+  type BlockParameter,
+  type CalibrationGraph,
+  type CaptureGroup,
+  type CaptureRequest,
+} from './block-graph.js';
+export { buildLikelihoodGraph, buildLogitsGraph, headInputs, type HeadGraphOptions } from './head-graph.js';

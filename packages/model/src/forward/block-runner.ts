@@ -1,0 +1,104 @@
+import { throwIfAborted, type Backend, type HostTensor, type MlpDescription, type Model } from '@pare/core';
+import { advance } from './advance.js';
+import { collect, type StatisticRequest } from './collect.js';
+import type { CollectedStatistics } from './collected-statistics.js';
+import type { RunnerContext, RunnerProgress } from './context.js';
+import { checkWindowLengths, embedChunk, readEmbeddingTables } from './embed.js';
+import { ExecutableCache } from './executables.js';
+import { HiddenStates } from './hidden-states.js';
+import { logits, negativeLogLikelihood } from './likelihood.js';
+import { chunkWindows } from './windows.js';
+
+const mebibyte = 2 ** 20;
+
+export interface BlockRunnerOptions {
+  readonly model: Model;
+  readonly backend: Backend;
+  readonly signal?: AbortSignal | undefined;
+  /** Tokens computed at once (whole windows, at least one): 2048 by default, fewer for wide models, whose intermediate values stay below 64 MiB each. */
+  readonly chunkTokens?: number | undefined;
+  /** Bytes of hidden states above which they wait in a temporary file; 1 GiB by default. */
+  readonly spillBytes?: number | undefined;
+  /** Folder of that file; the system's temporary folder by default. */
+  readonly spillDirectory?: string | undefined;
+  /** Bytes that logits may take at once; 64 MiB by default. */
+  readonly logitsBytes?: number | undefined;
+  readonly onProgress?: ((progress: RunnerProgress) => void) | undefined;
+}
+
+/**
+ * Runs a model block by block over fixed windows. At any time one block's weights and a few windows' intermediate values are on the device, whatever the
+ * model's depth. Weights come from `source` where it is given (the model with some of them replaced), else from the model; compressed ones are multiplied out to
+ * float32, once per block and pass. Every method stops between chunks when the signal fires (PARE_ABORTED) and then leaves nothing of its own on the device.
+ */
+export interface BlockRunner extends AsyncDisposable {
+  /** First hidden states of windows. The caller disposes them. @throws PARE_TOKEN_OUT_OF_RANGE, PARE_WINDOW_TOO_LONG */
+  embed(windows: readonly Int32Array[], source?: Model): Promise<HiddenStates>;
+  /**
+   * Statistics of the inputs of a block's modules, in one pass over the hidden states, which stay as they are. The caller disposes the result.
+   * @throws PARE_STATISTIC_UNKNOWN for a ref without a definition, PARE_MODULE_UNKNOWN
+   */
+  collect(block: number, hidden: HiddenStates, requests: readonly StatisticRequest[], source?: Model): Promise<CollectedStatistics>;
+  /** hidden ← block(hidden), in place. After an error some chunks are ahead of others: dispose the states. */
+  advance(block: number, hidden: HiddenStates, source?: Model): Promise<void>;
+  /** −log p(token t + 1 | tokens 0 … t) in nats from the last block's output, length − 1 values a window. Logits never leave the device. */
+  negativeLogLikelihood(hidden: HiddenStates, windows: readonly Int32Array[], source?: Model): Promise<Float64Array[]>;
+  /** Logits of every position from the last block's output, a float32 tensor [windows, length, vocabulary] for each chunk. For short texts: it is large. */
+  logits(hidden: HiddenStates, source?: Model): Promise<HostTensor[]>;
+}
+
+/** Makes a runner. Nothing is read or compiled before it is used. */
+export function createBlockRunner(options: BlockRunnerOptions): BlockRunner {
+  const { model, backend, signal, logitsBytes = 64 * mebibyte, spillBytes = 1024 * mebibyte, chunkTokens = defaultChunkTokens(model) } = options;
+  const executables = new ExecutableCache(backend);
+  const context: RunnerContext = { model, backend, signal, executables, report: (task, completed, total) => options.onProgress?.({ task, completed, total }) };
+  return {
+    async embed(windows, source = model) {
+      const { description } = model;
+      checkWindowLengths(description, windows);
+      const hidden = new HiddenStates({
+        backend,
+        hiddenSize: description.hiddenSize,
+        chunks: chunkWindows(windows, chunkTokens),
+        spillBytes,
+        spillDirectory: options.spillDirectory,
+      });
+      try {
+        const tables = await readEmbeddingTables(source);
+        for (const [index, chunk] of hidden.chunks.entries()) {
+          throwIfAborted(signal, 'embedding');
+          await hidden.write(index, embedChunk(description, tables, windows, chunk));
+          context.report('embed', index + 1, hidden.chunks.length);
+        }
+        return hidden;
+      } catch (error) {
+        await hidden[Symbol.asyncDispose]();
+        throw error;
+      }
+    },
+    collect: (block, hidden, requests, source = model) => collect(context, block, hidden, requests, source),
+    advance: (block, hidden, source = model) => advance(context, block, hidden, source),
+    negativeLogLikelihood: (hidden, windows, source = model) => negativeLogLikelihood(context, hidden, windows, source, logitsBytes),
+    logits: (hidden, source = model) => logits(context, hidden, source),
+    [Symbol.asyncDispose]: () => executables[Symbol.asyncDispose](),
+  };
+}
+
+/** Products of about 2000 rows run at full speed; more only take memory. */
+function defaultChunkTokens({ description }: Model): number {
+  const widest = Math.max(description.hiddenSize, ...description.blocks.map(({ mlp }) => innerSize(mlp)));
+  return Math.max(1, Math.min(2048, Math.floor((64 * mebibyte) / (4 * widest))));
+}
+
+/** Width of an MLP's widest intermediate value. */
+function innerSize(mlp: MlpDescription): number {
+  switch (mlp.kind) {
+    case 'plain':
+    case 'gated':
+      return mlp.up.outFeatures;
+    case 'gated-fused':
+      return mlp.gateUp.outFeatures;
+    case 'moe':
+      return Math.max(...mlp.experts.map((expert) => expert.up.outFeatures));
+  }
+}

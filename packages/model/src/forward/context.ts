@@ -1,0 +1,90 @@
+import { pareError, nearest, type Backend, type BlockDescription, type DeviceTensor, type Executable, type Model, type TensorScope } from '@pare/core';
+import { buildBlockGraph, type BlockGraph, type BlockGraphOptions } from '../decoder/block-graph.js';
+import type { ExpertMode } from '../decoder/mlp.js';
+import { blockPrefix, relativeBlock } from '../decoder/relative.js';
+import type { ExecutableCache } from './executables.js';
+import type { HiddenStates } from './hidden-states.js';
+import { tensorFloat32 } from './weights.js';
+
+export type RunnerTask = 'embed' | 'collect' | 'advance' | 'likelihood';
+
+/** How far a pass over the windows has come, in chunks. */
+export interface RunnerProgress {
+  readonly task: RunnerTask;
+  readonly completed: number;
+  readonly total: number;
+}
+
+/** What the passes of one runner share. */
+export interface RunnerContext {
+  readonly model: Model;
+  readonly backend: Backend;
+  readonly signal: AbortSignal | undefined;
+  readonly executables: ExecutableCache;
+  report(task: RunnerTask, completed: number, total: number): void;
+}
+
+/** A graph over a block, compiled. */
+export interface CompiledBlock<G extends BlockGraph> {
+  readonly graph: G;
+  readonly executable: Executable;
+}
+
+/** Description of a block by index. */
+export function blockAt({ model }: RunnerContext, index: number): BlockDescription {
+  const block = model.description.blocks[index];
+  if (block === undefined) throw new RangeError(`block ${String(index)} of a model with ${String(model.description.blocks.length)}`);
+  return block;
+}
+
+/** A module's name relative to its block. @throws PARE_MODULE_UNKNOWN when the module stands elsewhere. */
+export function relativeModule({ model }: RunnerContext, block: BlockDescription, module: string): string {
+  const prefix = blockPrefix(block);
+  if (!module.startsWith(prefix)) throw pareError('PARE_MODULE_UNKNOWN', { module, nearest: nearest(module, model.modules.map(({ name }) => name)) });
+  return module.slice(prefix.length);
+}
+
+/** Options of the graph over a block for windows of one length. */
+export function blockOptions(context: RunnerContext, block: BlockDescription, length: number): BlockGraphOptions {
+  const options = { block: relativeBlock(block), hiddenSize: context.model.description.hiddenSize, length };
+  return { ...options, experts: block.mlp.kind === 'moe' ? expertMode(context.backend, options) : 'all' };
+}
+
+/** Experts run on their own tokens where the backend can work with sizes that only the data tells. */
+function expertMode(backend: Backend, options: Omit<BlockGraphOptions, 'experts'>): ExpertMode {
+  return backend.unsupported(buildBlockGraph({ ...options, experts: 'routed' }).graph).length === 0 ? 'routed' : 'all';
+}
+
+/** One compiled graph for each length of window that the hidden states have; the function looks a chunk's up. */
+export async function compileByLength<G extends BlockGraph>(
+  context: RunnerContext,
+  block: BlockDescription,
+  hidden: HiddenStates,
+  key: string,
+  build: (options: BlockGraphOptions) => G,
+): Promise<(chunk: number) => CompiledBlock<G>> {
+  const byLength = new Map<number, CompiledBlock<G>>();
+  for (const { length } of hidden.chunks) {
+    if (byLength.has(length)) continue;
+    const options = blockOptions(context, block, length);
+    byLength.set(length, await context.executables.block(`${key} ${JSON.stringify(options)}`, () => build(options)));
+  }
+  return (chunk) => byLength.get(hidden.chunks[chunk]!.length)!;
+}
+
+/** The weights a graph asks for, on the device, in float32. They belong to the scope. */
+export async function loadWeights(
+  { backend }: RunnerContext,
+  block: BlockDescription,
+  { parameters }: BlockGraph,
+  source: Model,
+  scope: TensorScope,
+): Promise<Record<string, DeviceTensor>> {
+  const prefix = blockPrefix(block);
+  const weights: Record<string, DeviceTensor> = {};
+  for (const { name, module } of parameters) {
+    const tensor = module === undefined ? await tensorFloat32(source, prefix + name) : await source.denseWeight(prefix + module);
+    weights[name] = scope.own(backend.write(tensor));
+  }
+  return weights;
+}

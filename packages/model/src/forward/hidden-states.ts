@@ -1,0 +1,170 @@
+import { hostTensor, tensorBytes, viewAs, type Backend, type DeviceTensor, type HostTensor } from '@pare/core';
+import { mkdtemp, open, rm, type FileHandle } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { WindowChunk } from './windows.js';
+
+export interface HiddenStatesOptions {
+  readonly backend: Backend;
+  readonly hiddenSize: number;
+  readonly chunks: readonly WindowChunk[];
+  /** Bytes of all chunks together above which they wait in a file instead of on the device. */
+  readonly spillBytes: number;
+  /** Folder for that file; the system's temporary folder by default. */
+  readonly spillDirectory?: string | undefined;
+}
+
+/**
+ * Hidden states of all windows between two blocks: one float32 tensor [windows, length, hidden] a chunk. Small sets stay on the device; larger ones lie in
+ * a file and come to the device one chunk at a time.
+ */
+export class HiddenStates implements AsyncDisposable {
+  readonly hiddenSize: number;
+  readonly chunks: readonly WindowChunk[];
+  /** True when the chunks lie in a file. */
+  readonly spilled: boolean;
+  readonly #backend: Backend;
+  readonly #tensors: (DeviceTensor | undefined)[];
+  readonly #spillDirectory: string;
+  #file: SpillFile | undefined;
+
+  constructor({ backend, hiddenSize, chunks, spillBytes, spillDirectory }: HiddenStatesOptions) {
+    this.hiddenSize = hiddenSize;
+    this.chunks = chunks;
+    this.#backend = backend;
+    this.#tensors = chunks.map(() => undefined);
+    this.#spillDirectory = spillDirectory ?? tmpdir();
+    this.spilled = this.bytes > spillBytes;
+  }
+
+  /** Bytes of all chunks. */
+  get bytes(): number {
+    return this.chunks.reduce((sum, _, index) => sum + this.#chunkBytes(index), 0);
+  }
+
+  get windows(): number {
+    return this.chunks.reduce((sum, chunk) => sum + chunk.count, 0);
+  }
+
+  get tokens(): number {
+    return this.chunks.reduce((sum, chunk) => sum + chunk.count * chunk.length, 0);
+  }
+
+  /** Shape of a chunk: [windows, length, hidden]. */
+  shape(chunk: number): [number, number, number] {
+    const { count, length } = this.chunks[chunk]!;
+    return [count, length, this.hiddenSize];
+  }
+
+  /** Sets a chunk from host memory. The tensor is used up. */
+  async write(chunk: number, tensor: HostTensor): Promise<void> {
+    if (this.spilled) await this.#spill(chunk, tensor);
+    else this.#keep(chunk, this.#backend.write(tensor, { transfer: true }));
+  }
+
+  /** Sets a chunk. The tensor becomes the chunk's, and what was there before is disposed. */
+  async replace(chunk: number, tensor: DeviceTensor): Promise<void> {
+    if (!this.spilled) {
+      this.#keep(chunk, tensor);
+      return;
+    }
+    try {
+      await this.#spill(chunk, await this.#backend.read(tensor));
+    } finally {
+      tensor[Symbol.dispose]();
+    }
+  }
+
+  /** Lends a chunk to `work`, on the device. */
+  async use<T>(chunk: number, work: (tensor: DeviceTensor) => Promise<T>): Promise<T> {
+    if (!this.spilled) {
+      const tensor = this.#tensors[chunk];
+      if (tensor === undefined) throw new Error(`chunk ${String(chunk)} of the hidden states was never written`);
+      return work(tensor);
+    }
+    using tensor = this.#backend.write(await this.#load(chunk), { transfer: true });
+    return await work(tensor);
+  }
+
+  /** A chunk in host memory. */
+  async read(chunk: number): Promise<HostTensor> {
+    return this.spilled ? this.#load(chunk) : this.use(chunk, (tensor) => this.#backend.read(tensor));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const [chunk, tensor] of this.#tensors.entries()) {
+      tensor?.[Symbol.dispose]();
+      this.#tensors[chunk] = undefined;
+    }
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.[Symbol.asyncDispose]();
+  }
+
+  #keep(chunk: number, tensor: DeviceTensor): void {
+    this.#tensors[chunk]?.[Symbol.dispose]();
+    this.#tensors[chunk] = tensor;
+  }
+
+  async #spill(chunk: number, tensor: HostTensor): Promise<void> {
+    this.#file ??= await SpillFile.create(this.#spillDirectory);
+    await this.#file.write(this.#offset(chunk), new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength));
+  }
+
+  async #load(chunk: number): Promise<HostTensor> {
+    if (this.#file === undefined) throw new Error(`chunk ${String(chunk)} of the hidden states was never written`);
+    const shape = this.shape(chunk);
+    const bytes = await this.#file.read(this.#offset(chunk), this.#chunkBytes(chunk));
+    return hostTensor('float32', shape, viewAs('float32', bytes.buffer, 0, bytes.byteLength / 4));
+  }
+
+  #chunkBytes(chunk: number): number {
+    return tensorBytes({ dtype: 'float32', shape: this.shape(chunk) });
+  }
+
+  #offset(chunk: number): number {
+    let offset = 0;
+    for (let index = 0; index < chunk; index++) offset += this.#chunkBytes(index);
+    return offset;
+  }
+}
+
+/** A temporary file of float32 data. Its name is removed at once where the system allows, so that a killed process leaves nothing behind. */
+class SpillFile implements AsyncDisposable {
+  readonly #handle: FileHandle;
+  readonly #directory: string;
+
+  private constructor(handle: FileHandle, directory: string) {
+    this.#handle = handle;
+    this.#directory = directory;
+  }
+
+  static async create(parent: string): Promise<SpillFile> {
+    const directory = await mkdtemp(join(parent, 'pare-hidden-'));
+    const handle = await open(join(directory, 'hidden-states'), 'w+');
+    await rm(directory, { recursive: true, force: true }).catch(() => undefined);
+    return new SpillFile(handle, directory);
+  }
+
+  async write(offset: number, bytes: Uint8Array): Promise<void> {
+    for (let done = 0; done < bytes.byteLength; ) {
+      const { bytesWritten } = await this.#handle.write(bytes, done, bytes.byteLength - done, offset + done);
+      done += bytesWritten;
+    }
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = new Uint8Array(length);
+    for (let done = 0; done < length; ) {
+      const { bytesRead } = await this.#handle.read(bytes, done, length - done, offset + done);
+      if (bytesRead === 0) throw new Error('the file of hidden states is shorter than it was written');
+      done += bytesRead;
+    }
+    return bytes;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#handle.close();
+    await rm(this.#directory, { recursive: true, force: true });
+  }
+}

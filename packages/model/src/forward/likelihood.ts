@@ -1,0 +1,130 @@
+import { float32Tensor, hostTensor, int64Tensor, throwIfAborted, type DeviceTensor, type HostTensor, type Model, type TensorScope } from '@pare/core';
+import { buildLikelihoodGraph, buildLogitsGraph, headInputs } from '../decoder/head-graph.js';
+import { headLayer } from '../decoder/head.js';
+import type { RunnerContext } from './context.js';
+import type { HiddenStates } from './hidden-states.js';
+import { copyRows, storedMatrix, tensorFloat32 } from './weights.js';
+
+/**
+ * −log p(next token) of every position but a window's last. The vocabulary is cut into slices and each slice of the head visits all chunks before the next
+ * one is loaded: at any time one slice of weights and one chunk × slice of logits are on the device.
+ */
+export async function negativeLogLikelihood(
+  context: RunnerContext,
+  hidden: HiddenStates,
+  windows: readonly Int32Array[],
+  source: Model,
+  logitsBytes: number,
+): Promise<Float64Array[]> {
+  const { backend, signal, executables, model } = context;
+  const { description } = model;
+  const vocabulary = description.vocabularySize;
+  const slices = vocabularySlices(vocabulary, hidden, logitsBytes);
+  using scope = backend.scope();
+  const norm = await loadNorm(context, source, scope);
+  const head = await readHead(source);
+  const targets = hidden.chunks.map((_, chunk) => scope.own(backend.write(targetsOf(hidden, chunk, windows))));
+  const sums = hidden.chunks.map(({ count, length }) => {
+    const total = float32Tensor([count, length, 1]);
+    total.data.fill(-1e30);
+    return { total: scope.own(backend.write(total)), target: scope.own(backend.allocate('float32', [count, length, 1])) };
+  });
+
+  for (const [index, [start, end]] of slices.entries()) {
+    using sliceScope = backend.scope();
+    const weights = { ...norm, ...loadSlice(context, head, start, end, sliceScope), start: sliceScope.own(backend.write(int64Tensor([], [start]))) };
+    for (const [chunk, { length }] of hidden.chunks.entries()) {
+      throwIfAborted(signal, 'the likelihood');
+      const rows = end - start;
+      const executable = await executables.get(`likelihood ${String(length)} ${String(rows)}`, () => buildLikelihoodGraph({ description, length, rows }));
+      const { total, target } = sums[chunk]!;
+      const next = await hidden.use(chunk, (tensor) =>
+        executable.run({ ...weights, hidden: tensor, target: targets[chunk]!, 'state.total': total, 'state.target': target }, signal === undefined ? {} : { signal }),
+      );
+      sums[chunk] = { total: scope.own(next['next.total']!), target: scope.own(next['next.target']!) };
+      for (const old of [total, target]) scope.keep(old)[Symbol.dispose]();
+      context.report('likelihood', index * hidden.chunks.length + chunk + 1, slices.length * hidden.chunks.length);
+    }
+  }
+
+  const losses: Float64Array[] = [];
+  for (const [chunk, { count, length }] of hidden.chunks.entries()) {
+    const total = (await backend.read(sums[chunk]!.total)).data as Float32Array;
+    const target = (await backend.read(sums[chunk]!.target)).data as Float32Array;
+    for (let window = 0; window < count; window++) {
+      const first = window * length;
+      losses.push(Float64Array.from({ length: length - 1 }, (_, position) => total[first + position]! - target[first + position]!));
+    }
+  }
+  return losses;
+}
+
+/** Logits of every position, a float32 tensor [windows, length, vocabulary] for each chunk. */
+export async function logits(context: RunnerContext, hidden: HiddenStates, source: Model): Promise<HostTensor[]> {
+  const { backend, signal, executables, model } = context;
+  const { description } = model;
+  using scope = backend.scope();
+  const head = await readHead(source);
+  const rows = description.vocabularySize;
+  const weights = { ...(await loadNorm(context, source, scope)), ...loadSlice(context, head, 0, rows, scope) };
+  const results: HostTensor[] = [];
+  for (const [chunk, { length }] of hidden.chunks.entries()) {
+    throwIfAborted(signal, 'the logits');
+    const executable = await executables.get(`logits ${String(length)}`, () => buildLogitsGraph({ description, length, rows }));
+    const output = await hidden.use(chunk, (tensor) => executable.run({ ...weights, hidden: tensor }));
+    using values = output['logits']!;
+    results.push(await backend.read(values));
+  }
+  return results;
+}
+
+/** Slices [start, end) of the vocabulary such that a chunk's logits for one, held twice, stay within `bytes`. */
+function vocabularySlices(vocabulary: number, hidden: HiddenStates, bytes: number): [start: number, end: number][] {
+  const tokens = hidden.chunks.reduce((most, { count, length }) => Math.max(most, count * length), 1);
+  const rows = Math.min(vocabulary, Math.max(1, Math.floor(bytes / (2 * 4 * tokens))));
+  const slices = Math.ceil(vocabulary / rows);
+  const size = Math.ceil(vocabulary / slices);
+  return Array.from({ length: Math.ceil(vocabulary / size) }, (_, index) => [index * size, Math.min(vocabulary, (index + 1) * size)]);
+}
+
+/** The token after each position, [windows, length, 1]; −1, which no slice has, after the last. */
+function targetsOf(hidden: HiddenStates, chunk: number, windows: readonly Int32Array[]): HostTensor {
+  const { first, count, length } = hidden.chunks[chunk]!;
+  const targets = new BigInt64Array(count * length).fill(-1n);
+  for (let window = 0; window < count; window++) {
+    const ids = windows[first + window]!;
+    if (ids.length !== length) throw new RangeError(`window ${String(first + window)} has ${String(ids.length)} tokens, its hidden states ${String(length)}`);
+    for (let position = 0; position + 1 < length; position++) targets[window * length + position] = BigInt(ids[position + 1]!);
+  }
+  return hostTensor('int64', [count, length, 1], targets);
+}
+
+async function loadNorm({ backend, model }: RunnerContext, source: Model, scope: TensorScope): Promise<Record<string, DeviceTensor>> {
+  const { finalNorm } = model.description;
+  const load = async (name: string): Promise<DeviceTensor> => scope.own(backend.write(await tensorFloat32(source, name)));
+  return {
+    [headInputs.normWeight]: await load(`${finalNorm.module}.weight`),
+    ...(finalNorm.kind === 'layer' && finalNorm.bias ? { [headInputs.normBias]: await load(`${finalNorm.module}.bias`) } : {}),
+  };
+}
+
+interface StoredHead {
+  /** [vocabulary, hidden]. */
+  readonly matrix: HostTensor;
+  readonly bias: Float32Array | undefined;
+}
+
+async function readHead(source: Model): Promise<StoredHead> {
+  const { head } = source.description;
+  const matrix = await storedMatrix(source, headLayer(source.description).module);
+  return { matrix, bias: head.bias ? (await tensorFloat32(source, `${head.module}.bias`)).data : undefined };
+}
+
+function loadSlice({ backend }: RunnerContext, { matrix, bias }: StoredHead, start: number, end: number, scope: TensorScope): Record<string, DeviceTensor> {
+  const weight = float32Tensor([end - start, matrix.shape[1]!]);
+  copyRows(matrix, start, end - start, weight.data);
+  return {
+    [headInputs.weight]: scope.own(backend.write(weight, { transfer: true })),
+    ...(bias === undefined ? {} : { [headInputs.bias]: scope.own(backend.write(float32Tensor([end - start], bias.slice(start, end)), { transfer: true })) }),
+  };
+}

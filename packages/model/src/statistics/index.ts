@@ -1,0 +1,3 @@
+export { defineStatistic, isStatistic, type FinishContext, type StateTensor, type Statistic, type StatisticDefinition } from './statistic.js';
+export { gramStatistic } from './gram.js';
+export { absMaxStatistic, absMeanStatistic, type FeatureMagnitudes } from './magnitude.js';

@@ -1,0 +1,32 @@
+import type { DeviceTensor } from '@pare/core';
+import { defineStatistic, type FinishContext, type Statistic } from './statistic.js';
+
+/** A number per input feature, and the rows it was taken over. */
+export interface FeatureMagnitudes {
+  /** [in]. */
+  readonly values: Float32Array;
+  readonly rows: number;
+}
+
+async function readValues(state: readonly DeviceTensor[], { backend }: FinishContext): Promise<Float32Array> {
+  return (await backend.read(state[0]!)).data as Float32Array;
+}
+
+/** max |x| of each input feature, as SmoothQuant (arXiv 2211.10438) takes it. 0 where no row was seen. */
+export const absMaxStatistic: Statistic<FeatureMagnitudes> = defineStatistic<FeatureMagnitudes>({
+  id: 'abs-max',
+  state: (size) => [{ dtype: 'float32', shape: [size] }],
+  accumulate: (builder, rows, [maxima]) => [builder.op('Max', [maxima, builder.reduceMax(builder.op('Abs', [rows]), [0])])],
+  finish: async (state, context) => ({ values: await readValues(state, context), rows: context.rows }),
+});
+
+/** mean |x| of each input feature, as AWQ (arXiv 2306.00978) takes it. 0 where no row was seen. */
+export const absMeanStatistic: Statistic<FeatureMagnitudes> = defineStatistic<FeatureMagnitudes>({
+  id: 'abs-mean',
+  state: (size) => [{ dtype: 'float32', shape: [size] }],
+  accumulate: (builder, rows, [sums]) => [builder.add(sums!, builder.reduceSum(builder.op('Abs', [rows]), [0]))],
+  async finish(state, context) {
+    const sums = await readValues(state, context);
+    return { values: sums.map((sum) => sum / Math.max(1, context.rows)), rows: context.rows };
+  },
+});
