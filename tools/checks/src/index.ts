@@ -5,3 +5,6 @@ export * from './error-codes.js';
 export * from './packages.js';
 export * from './forbidden-words.js';
 export * from './line-budgets.js';
+export { badInputs, type BadInput } from './bad-input/cases.js';
+export { answerTo, badInputTable, runCommand, type Answer } from './bad-input/run.js';
+export { writeTinyModel, tinyConfig } from './bad-input/tiny-model.js';

@@ -1,0 +1,337 @@
+import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, rmSync, statfsSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from '../workspace.js';
+import { layOut, safetensors, tinyConfig, tinyData, tinyShapes, writeTinyModel, type HeaderEntry } from './tiny-model.js';
+
+/** Something a user can get wrong. */
+export interface BadInput {
+  readonly name: string;
+  /** Codes of which one must be printed. */
+  readonly code: string;
+  /** What message or help must say, so that the user finds the mistake. */
+  readonly says: readonly RegExp[];
+  /** Prepares an empty folder and returns the command's words. `out` is where the output must not appear. */
+  readonly prepare: (folder: string) => readonly string[];
+}
+
+const text = join(root, 'examples/data/tales-calibration.txt');
+const calibrated = ['--calibration', text, '--samples', '4', '--sequence-length', '32'];
+
+/** `pare compress model …` with data-free rounding. */
+const rounding = (...more: readonly string[]): string[] => ['compress', 'model', '--recipe', 'rtn-w8', '--set', 'rtn.groupSize=32', '--output', 'out', ...more];
+/** `pare compress model …` with a recipe that needs calibration. */
+const gptq = (...more: readonly string[]): string[] => ['compress', 'model', '--recipe', 'gptq-w4', '--set', 'gptq.groupSize=32', '--output', 'out', ...more];
+
+const model = (folder: string): string => writeTinyModel(join(folder, 'model'));
+const weights = (folder: string): string => join(folder, 'model', 'model.safetensors');
+
+/** A model whose header was changed after the data was laid out. */
+function withHeader(change: (header: Record<string, HeaderEntry>) => void): (folder: string) => string[] {
+  return (folder) => {
+    writeTinyModel(join(folder, 'model'), { change });
+    return rounding();
+  };
+}
+
+function withConfig(config: object): (folder: string) => string[] {
+  return (folder) => {
+    writeTinyModel(join(folder, 'model'), { config });
+    return rounding();
+  };
+}
+
+/** Writes the model in two shards; `change` edits the index. */
+function writeShards(folder: string, change: (index: { weight_map: Record<string, string> }) => void = () => undefined): void {
+  model(folder);
+  rmSync(weights(folder));
+  const names = Object.keys(tinyShapes());
+  const index = { metadata: { total_size: 0 }, weight_map: {} as Record<string, string> };
+  for (const [part, shard] of [names.slice(0, 8), names.slice(8)].entries()) {
+    const file = `model-0000${String(part + 1)}-of-00002.safetensors`;
+    const shapes = Object.fromEntries(shard.map((name) => [name, tinyShapes()[name]!]));
+    const { header, bytes } = layOut(shapes);
+    writeFileSync(join(folder, 'model', file), safetensors(header, new Uint8Array(tinyData(shapes).buffer)));
+    index.metadata.total_size += bytes;
+    for (const name of shard) index.weight_map[name] = file;
+  }
+  change(index);
+  writeFileSync(join(folder, 'model', 'model.safetensors.index.json'), JSON.stringify(index));
+}
+
+function withRecipe(recipe: string, ...more: readonly string[]): (folder: string) => string[] {
+  return (folder) => {
+    model(folder);
+    writeFileSync(join(folder, 'recipe.yaml'), recipe);
+    return ['compress', 'model', '--recipe', 'recipe.yaml', '--output', 'out', ...more];
+  };
+}
+
+/** A technique as the text of a module, for configurations. */
+const technique = (id: string, api: number | string): string =>
+  `{ $$type: '@pare/technique', id: '${id}', api: ${String(api)}, title: 'T', summary: 'T.', family: 'quantization', scope: 'tensor', accepts: ['dense'], produces: ['dense'],
+    options: { '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value: {} }), jsonSchema: { input: () => ({ type: 'object' }), output: () => ({ type: 'object' }) } } },
+    plan: () => [], apply: async () => {} }`;
+
+function withPlugins(entries: string, before = ''): (folder: string) => string[] {
+  return (folder) => {
+    model(folder);
+    writeFileSync(join(folder, 'pare.config.mjs'), `${before}\nexport default { plugins: [${entries}] };\n`);
+    return rounding();
+  };
+}
+
+/** An installed package that throws when it is imported. */
+function throwingPackage(folder: string): string[] {
+  const directory = join(folder, 'node_modules', 'pare-technique-broken');
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(join(directory, 'package.json'), JSON.stringify({ name: 'pare-technique-broken', version: '1.0.0', type: 'module', exports: './index.js', pare: { kind: 'technique', api: 1 } }));
+  writeFileSync(join(directory, 'index.js'), `throw new Error('the licence server does not answer');\n`);
+  model(folder);
+  writeFileSync(join(folder, 'pare.config.mjs'), `export default { plugins: ['pare-technique-broken'] };\n`);
+  return rounding();
+}
+
+/** A model too large for the disk: its file is sparse and takes no room itself. */
+function hugeModel(folder: string): string[] {
+  const { bavail, bsize } = statfsSync(folder);
+  const rows = Math.ceil((1.5 * bavail * bsize) / (4 * 64)) + 4096;
+  const shapes = { ...tinyShapes(), 'model.embed_tokens.weight': [rows, 64] };
+  writeTinyModel(join(folder, 'model'), { config: { vocab_size: rows } });
+  const { header, bytes } = layOut(shapes);
+  const head = safetensors(header, new Uint8Array());
+  const file = openSync(weights(folder), 'w');
+  writeSync(file, head);
+  ftruncateSync(file, head.length + bytes);
+  closeSync(file);
+  return rounding();
+}
+
+function foreignOutput(folder: string): string[] {
+  model(folder);
+  mkdirSync(join(folder, 'out'));
+  writeFileSync(join(folder, 'out', 'thesis.tex'), 'years of work\n');
+  return rounding('--overwrite');
+}
+
+const set = (index: number, value: number) => (_header: unknown, data: Float32Array) => {
+  data[index] = value;
+};
+
+/** Index of the first element of model.layers.1.mlp.up_proj.weight in the data, in elements. */
+const insideUpProjection = layOut(tinyShapes()).header['model.layers.1.mlp.up_proj.weight']!.data_offsets[0] / 4;
+
+/** Every mistake that the command answers before long work, with nothing written. */
+export const badInputs: readonly BadInput[] = [
+  // The command line
+  { name: 'misspelt command', code: 'PARE_COMMAND_INVALID', says: [/"comprss"/, /Did you mean "compress"/], prepare: () => ['comprss', 'model'] },
+  { name: 'misspelt flag', code: 'PARE_COMMAND_INVALID', says: [/--recip\b/, /Did you mean "--recipe"/], prepare: (folder) => (model(folder), ['compress', 'model', '--recip', 'rtn-w8', '--output', 'out']) },
+  { name: 'no recipe, no output', code: 'PARE_COMMAND_INVALID', says: [/--recipe/, /--output/], prepare: (folder) => (model(folder), ['compress', 'model']) },
+  { name: '`--memory` without a unit', code: 'PARE_COMMAND_INVALID', says: [/"8"/, /8GiB/], prepare: (folder) => (model(folder), rounding('--memory', '8')) },
+  { name: '`--samples` of nothing', code: 'PARE_COMMAND_INVALID', says: [/"0"/, /1 or more/], prepare: (folder) => (model(folder), rounding('--samples', '0')) },
+  { name: '`--set` without a technique', code: 'PARE_COMMAND_INVALID', says: [/"bits=4"/, /technique\.option=value/], prepare: (folder) => (model(folder), rounding('--set', 'bits=4')) },
+
+  // The model folder
+  { name: 'no such model', code: 'PARE_MODEL_NOT_FOUND', says: [/modle/], prepare: (folder) => (model(folder), ['compress', './modle', '--recipe', 'rtn-w8', '--output', 'out']) },
+  {
+    name: 'folder without weights',
+    code: 'PARE_WEIGHTS_MISSING',
+    says: [/model\.safetensors/],
+    prepare: (folder) => {
+      model(folder);
+      rmSync(weights(folder));
+      return rounding();
+    },
+  },
+  {
+    name: 'missing shard',
+    code: 'PARE_SHARD_MISSING',
+    says: [/model-00002-of-00002\.safetensors/],
+    prepare: (folder) => {
+      writeShards(folder);
+      rmSync(join(folder, 'model', 'model-00002-of-00002.safetensors'));
+      return rounding();
+    },
+  },
+  {
+    name: 'half-downloaded shard',
+    code: 'PARE_SAFETENSORS_TRUNCATED',
+    says: [/model-00001-of-00002\.safetensors/],
+    prepare: (folder) => {
+      writeShards(folder);
+      truncateSync(join(folder, 'model', 'model-00001-of-00002.safetensors'), 500_000);
+      return rounding();
+    },
+  },
+  {
+    name: 'path traversal in the shard index',
+    code: 'PARE_SHARD_PATH_UNSAFE',
+    says: [/\.\.\/\.\.\/secret\.safetensors/],
+    prepare: (folder) => {
+      writeShards(folder, (index) => {
+        index.weight_map['model.norm.weight'] = '../../secret.safetensors';
+      });
+      return rounding();
+    },
+  },
+  {
+    name: 'header longer than the file',
+    code: 'PARE_SAFETENSORS_HEADER_BEYOND_FILE',
+    says: [/model\.safetensors/],
+    prepare: (folder) => {
+      model(folder);
+      truncateSync(weights(folder), 200);
+      return rounding();
+    },
+  },
+  {
+    name: 'header over 100 MB',
+    code: 'PARE_SAFETENSORS_HEADER_TOO_LARGE',
+    says: [/model\.safetensors/],
+    prepare: (folder) => {
+      model(folder);
+      const file = readFileSync(weights(folder));
+      file.writeBigUInt64LE(2n ** 40n);
+      writeFileSync(weights(folder), file);
+      return rounding();
+    },
+  },
+  {
+    name: 'header that is no JSON',
+    code: 'PARE_SAFETENSORS_HEADER_NOT_JSON',
+    says: [/model\.safetensors/],
+    prepare: (folder) => {
+      model(folder);
+      const file = readFileSync(weights(folder));
+      file[8] = 0x5d;
+      writeFileSync(weights(folder), file);
+      return rounding();
+    },
+  },
+  {
+    name: 'overlapping tensors',
+    code: 'PARE_SAFETENSORS_OFFSETS_INVALID',
+    says: [/model\.norm\.weight|model\.layers\.0\.input_layernorm\.weight/],
+    prepare: withHeader((header) => {
+      const [start, end] = header['model.norm.weight']!.data_offsets;
+      header['model.norm.weight']!.data_offsets = [start - 64, end - 64];
+    }),
+  },
+  {
+    name: 'negative offset',
+    code: 'PARE_SAFETENSORS_OFFSETS_INVALID',
+    says: [/model\.norm\.weight/],
+    prepare: withHeader((header) => {
+      header['model.norm.weight']!.data_offsets = [-256, 0];
+    }),
+  },
+  {
+    name: 'offset beyond the file',
+    code: 'PARE_SAFETENSORS_OFFSETS_BEYOND_FILE',
+    says: [/model\.layers\.1\.mlp\.down_proj\.weight|model\.norm\.weight/],
+    prepare: withHeader((header) => {
+      const entry = header['model.norm.weight']!;
+      entry.data_offsets = [1e9, 1e9 + 256];
+    }),
+  },
+  {
+    name: 'type whose size does not fit',
+    code: 'PARE_SAFETENSORS_SIZE_MISMATCH',
+    says: [/model\.norm\.weight/],
+    prepare: withHeader((header) => {
+      header['model.norm.weight']!.dtype = 'F16';
+    }),
+  },
+  {
+    name: 'type that nobody knows',
+    code: 'PARE_SAFETENSORS_DTYPE_UNSUPPORTED',
+    says: [/F12/],
+    prepare: withHeader((header) => {
+      header['model.norm.weight']!.dtype = 'F12';
+    }),
+  },
+  { name: 'unknown architecture', code: 'PARE_ARCHITECTURE_UNKNOWN', says: [/"llamma"/, /Did you mean "llama"/], prepare: withConfig({ model_type: 'llamma' }) },
+  {
+    name: 'config.json that is no JSON',
+    code: 'PARE_CONFIG_INVALID',
+    says: [/config\.json/],
+    prepare: (folder) => {
+      model(folder);
+      writeFileSync(join(folder, 'model', 'config.json'), JSON.stringify(tinyConfig).slice(0, 100));
+      return rounding();
+    },
+  },
+  { name: 'impossible value in config.json', code: 'PARE_CONFIG_INVALID', says: [/num_hidden_layers/], prepare: withConfig({ num_hidden_layers: -2 }) },
+  { name: 'config.json with more layers than the weights', code: 'PARE_MODEL_TENSOR_MISSING', says: [/model\.layers\.2\./], prepare: withConfig({ num_hidden_layers: 3 }) },
+  { name: 'config.json with other sizes than the weights', code: 'PARE_MODEL_TENSOR_SHAPE', says: [/mlp\.(gate|up|down)_proj/, /128/], prepare: withConfig({ intermediate_size: 128 }) },
+  {
+    name: 'no tokenizer',
+    code: 'PARE_TOKENIZER_MISSING',
+    says: [/tokenizer\.json/],
+    prepare: (folder) => {
+      model(folder);
+      rmSync(join(folder, 'model', 'tokenizer.json'));
+      return gptq(...calibrated);
+    },
+  },
+  {
+    name: 'NaN in a weight',
+    code: 'PARE_WEIGHT_NOT_FINITE',
+    says: [/model\.layers\.1\.mlp\.up_proj/, /NaN/, /\b7\b/],
+    prepare: (folder) => (writeTinyModel(join(folder, 'model'), { change: set(insideUpProjection + 7, Number.NaN) }), rounding()),
+  },
+  {
+    name: 'infinity in a weight',
+    code: 'PARE_WEIGHT_NOT_FINITE',
+    says: [/model\.layers\.1\.mlp\.up_proj/, /Infinity/, /\b9\b/],
+    prepare: (folder) => (writeTinyModel(join(folder, 'model'), { change: set(insideUpProjection + 9, Number.NEGATIVE_INFINITY) }), gptq(...calibrated)),
+  },
+
+  // Calibration
+  { name: 'no calibration text', code: 'PARE_CALIBRATION_MISSING', says: [/gptq/, /--calibration/], prepare: (folder) => (model(folder), gptq()) },
+  { name: 'no such calibration file', code: 'PARE_FILE_UNREADABLE', says: [/nowhere\.txt/], prepare: (folder) => (model(folder), gptq('--calibration', 'nowhere.txt')) },
+  {
+    name: 'calibration text too short',
+    code: 'PARE_CALIBRATION_TOO_SHORT',
+    says: [/short\.txt/, /--samples/],
+    prepare: (folder) => {
+      model(folder);
+      writeFileSync(join(folder, 'short.txt'), 'Once upon a time there was a very short text.\n');
+      return gptq('--calibration', 'short.txt', '--samples', '64', '--sequence-length', '64');
+    },
+  },
+  {
+    name: 'windows longer than the model can read',
+    code: 'PARE_WINDOW_TOO_LONG',
+    says: [/512/, /128/],
+    prepare: (folder) => (model(folder), gptq('--calibration', text)),
+  },
+
+  // The recipe
+  { name: 'unknown preset', code: 'PARE_PLUGIN_UNKNOWN', says: [/"gptq-w5"/, /Did you mean "gptq-w[348]"/], prepare: (folder) => (model(folder), ['compress', 'model', '--recipe', 'gptq-w5', '--output', 'out']) },
+  { name: 'no such recipe file', code: 'PARE_FILE_UNREADABLE', says: [/nowhere\.yaml/], prepare: (folder) => (model(folder), ['compress', 'model', '--recipe', 'nowhere.yaml', '--output', 'out']) },
+  { name: 'recipe that is no YAML', code: 'PARE_RECIPE_INVALID', says: [/recipe\.yaml/], prepare: withRecipe('version: 1\nstages: [technique: {rtn\n') },
+  { name: 'recipe of another version', code: 'PARE_RECIPE_INVALID', says: [/version/], prepare: withRecipe('version: 2\nstages:\n  - technique: rtn\n') },
+  { name: 'unknown technique', code: 'PARE_PLUGIN_UNKNOWN', says: [/"gtpq"/, /Did you mean "gptq"/], prepare: withRecipe('version: 1\nstages:\n  - technique: gtpq\n', ...calibrated) },
+  { name: 'unknown option', code: 'PARE_OPTIONS_INVALID', says: [/groupsize/, /groupSize/], prepare: withRecipe('version: 1\nstages:\n  - technique: rtn\n    options: { groupsize: 32 }\n') },
+  { name: 'option out of range', code: 'PARE_OPTIONS_INVALID', says: [/bits/, /8/], prepare: withRecipe('version: 1\nstages:\n  - technique: rtn\n    options: { bits: 12 }\n') },
+  { name: '`--set` of a technique that the recipe lacks', code: 'PARE_RECIPE_SET_INVALID', says: [/gptq/, /rtn/], prepare: (folder) => (model(folder), rounding('--set', 'gptq.bits=3')) },
+  { name: 'group size that does not divide', code: 'PARE_TARGET_REFUSED', says: [/40/, /mlp|self_attn/], prepare: (folder) => (model(folder), ['compress', 'model', '--recipe', 'rtn-w4', '--set', 'rtn.groupSize=40', '--output', 'out']) },
+  { name: 'impossible order of stages', code: 'PARE_RECIPE_ORDER', says: [/gptq/, /rtn|stage 1/], prepare: withRecipe('version: 1\nstages:\n  - technique: rtn\n    options: { groupSize: 32 }\n  - technique: gptq\n    options: { groupSize: 32 }\n', ...calibrated) },
+  { name: 'targets that match nothing', code: 'PARE_TARGET_UNMATCHED', says: [/q_porj/], prepare: withRecipe('version: 1\nstages:\n  - technique: rtn\n    options: { groupSize: 32 }\n    targets: { include: ["*.q_porj"] }\n') },
+  { name: 'unknown format', code: 'PARE_PLUGIN_UNKNOWN', says: [/"onx"/, /Did you mean "onnx"/], prepare: (folder) => (model(folder), rounding('--format', 'onx')) },
+  { name: 'unknown backend', code: 'PARE_PLUGIN_UNKNOWN', says: [/"cpuu"/, /Did you mean "cpu"/], prepare: (folder) => (model(folder), rounding('--backend', 'cpuu')) },
+  { name: 'unknown evaluator', code: 'PARE_PLUGIN_UNKNOWN', says: [/"perplexty"/, /Did you mean "perplexity"/], prepare: (folder) => (model(folder), rounding('--evaluator', 'perplexty')) },
+  { name: 'perplexity without a text', code: 'PARE_DATA_MISSING', says: [/perplexity/, /--data/], prepare: (folder) => (model(folder), rounding('--evaluator', 'perplexity')) },
+
+  // The machine
+  { name: 'memory limit that cannot be met', code: 'PARE_MEMORY_LIMIT', says: [/--memory/], prepare: (folder) => (model(folder), gptq(...calibrated, '--memory', '1MiB')) },
+  { name: 'disk too small', code: 'PARE_DISK_FULL', says: [/free/], prepare: hugeModel },
+  { name: 'output folder that is not ours', code: 'PARE_OUTPUT_FOREIGN', says: [/thesis\.tex/], prepare: foreignOutput },
+
+  // Plugins
+  { name: 'duplicate plugin id', code: 'PARE_PLUGINS_INVALID', says: [/rtn/, /@pare\/technique-rtn/], prepare: withPlugins(technique('rtn', 1)) },
+  { name: 'plugin for another API version', code: 'PARE_PLUGINS_INVALID', says: [/\b7\b/, /\b1\b/], prepare: withPlugins(technique('futuristic', 7)) },
+  { name: 'plugin that throws while loading', code: 'PARE_PLUGINS_INVALID', says: [/pare-technique-broken/, /licence server/], prepare: throwingPackage },
+  { name: 'plugin package that is not installed', code: 'PARE_PLUGINS_INVALID', says: [/pare-technique-absent/], prepare: withPlugins(`'pare-technique-absent'`) },
+  { name: 'configuration that throws', code: 'PARE_PLUGINS_INVALID', says: [/no such luck/], prepare: withPlugins('', `throw new Error('no such luck');`) },
+];
