@@ -23,7 +23,8 @@ export interface ServiceFactory<T = unknown> {
   readonly ref: ServiceRef<T>;
   readonly deps: ServiceDependencies;
   create(deps: Readonly<Record<string, unknown>>): T | Promise<T>;
-  dispose?: ((instance: T) => void | Promise<void>) | undefined;
+  /** A method, so that factories of all types fit in one list. */
+  dispose?(instance: T): void | Promise<void>;
 }
 
 /** Provides a service. A factory whose result does not fit the ref's type does not compile. */
@@ -33,7 +34,8 @@ export function provide<T, D extends ServiceDependencies>(
   create: (deps: ServiceInstances<D>) => T | Promise<T>,
   dispose?: (instance: T) => void | Promise<void>,
 ): ServiceFactory<T> {
-  return { $$type: '@pare/service-factory', ref, deps, create: create as ServiceFactory<T>['create'], dispose };
+  const factory = { $$type: '@pare/service-factory', ref, deps, create: create as ServiceFactory<T>['create'] } as const;
+  return dispose === undefined ? factory : { ...factory, dispose };
 }
 
 /** Writes messages for people. Everything goes to standard error or to the host's own sink, never to standard output. */
