@@ -189,6 +189,8 @@ export interface CompressionPlan {
   readonly bitsPerWeight: number;
   /** Bytes of disk that output, temporary files and journal need at most. */
   readonly diskBytes: number;
+  /** Hidden states of the calibration windows between blocks; spilled to disk when they are large or the memory limit is near. */
+  readonly hiddenStates: { readonly bytes: number; readonly spilled: boolean };
   readonly peakMemoryBytes: number;
   /** Smallest `memory` that would be accepted. */
   readonly smallestMemoryBytes: number;

@@ -1,1 +1,11 @@
 export type * from './host-types.js';
+export { configFiles, loadConfig, type LoadedConfig } from './config.js';
+export { createHost } from './host.js';
+export { journalFolder } from './journal.js';
+export { manifestName } from './output-folder.js';
+export { readManifest } from './manifest.js';
+export { describeOptions, parseOptions } from './options.js';
+export type { PluginProblem } from './plugin-problem.js';
+export { defaultCalibration } from './prepare.js';
+export { parseRecipe, recipeJsonSchema } from './recipes.js';
+export { scanPlugins } from './scan.js';

@@ -67,17 +67,18 @@ async function hashHead(file: string, size: number): Promise<string> {
   }
 }
 
-/** SHA-256 of a whole file, read piece by piece. */
-export async function hashFile(file: string, signal: AbortSignal): Promise<string> {
+/** Size and SHA-256 of a whole file, read piece by piece. */
+export async function hashFile(file: string, signal: AbortSignal): Promise<{ readonly bytes: number; readonly sha256: string }> {
   const hash = createHash('sha256');
   const handle = await open(file, 'r');
   try {
     const buffer = new Uint8Array(1 << 20);
-    for (;;) {
+    for (let bytes = 0; ; ) {
       signal.throwIfAborted();
       const { bytesRead } = await handle.read(buffer, 0, buffer.length, null);
-      if (bytesRead === 0) return hash.digest('hex');
+      if (bytesRead === 0) return { bytes, sha256: hash.digest('hex') };
       hash.update(buffer.subarray(0, bytesRead));
+      bytes += bytesRead;
     }
   } finally {
     await handle.close();

@@ -28,6 +28,8 @@ export interface JournalRequest {
 
 interface JournalDocument {
   readonly journal: 1;
+  /** Whether the run may replace an earlier output. */
+  readonly overwrite: boolean;
   readonly inputs: JournalInputs;
 }
 
@@ -41,9 +43,17 @@ export function journalFolder(output: string): string {
 
 /** True when a run to this output stopped after finishing some of its work. */
 export async function hasUnfinishedRun(output: string): Promise<boolean> {
+  return ((await journalState(output))?.bytes ?? 0) > 0;
+}
+
+/** What an earlier run to this output left: whether it may replace an output, and the bytes of its finished batches. */
+export async function journalState(output: string): Promise<{ readonly overwrite: boolean; readonly bytes: number } | undefined> {
   const directory = journalFolder(output);
-  if ((await readDocument(directory)) === undefined) return false;
-  return (await readdir(directory)).some((name) => batchFile.test(name));
+  const document = await readDocument(directory);
+  if (document === undefined) return undefined;
+  const names = (await readdir(directory)).filter((name) => batchFile.test(name));
+  const sizes = await Promise.all(names.map(async (name) => (await stat(join(directory, name))).size));
+  return { overwrite: document.overwrite, bytes: sizes.reduce((sum, size) => sum + size, 0) };
 }
 
 const batchFile = /^stage-\d+-(block-\d+|outside)\.safetensors$/;
@@ -85,7 +95,7 @@ export class Journal {
         for (const name of batches) journal.#finished.add(name);
       } else {
         for (const name of await readdir(directory)) if (name !== lockName) await rm(join(directory, name), { recursive: true });
-        await writeAtomically(join(directory, documentName), JSON.stringify({ journal: 1, inputs } satisfies JournalDocument, undefined, 1));
+        await writeAtomically(join(directory, documentName), JSON.stringify({ journal: 1, overwrite: request.overwrite, inputs } satisfies JournalDocument, undefined, 1));
       }
       return journal;
     } catch (error) {
@@ -94,14 +104,8 @@ export class Journal {
     }
   }
 
-  has(key: BatchKey): boolean {
-    return this.#finished.has(fileName(key));
-  }
-
-  /** Bytes of the batches on disk. */
-  async bytes(): Promise<number> {
-    const sizes = await Promise.all([...this.#finished].map(async (name) => (await stat(join(this.directory, name))).size));
-    return sizes.reduce((sum, size) => sum + size, 0);
+  get finishedBatches(): number {
+    return this.#finished.size;
   }
 
   /** Keeps a finished batch. */
@@ -125,8 +129,9 @@ export class Journal {
     this.#finished.add(fileName(key));
   }
 
-  /** Modules of a finished batch with their reports; undefined when its file is damaged, which makes the batch unfinished. */
+  /** Modules of a finished batch with their reports; undefined when it is not finished, or its file is damaged. */
   async reports(key: BatchKey): Promise<ReadonlyMap<string, ModuleReport> | undefined> {
+    if (!this.#finished.has(fileName(key))) return undefined;
     try {
       await using file = await this.#library.SafetensorsFile.open(join(this.directory, fileName(key)));
       return new Map(Object.entries(file.metadata).map(([module, text]) => [module, (JSON.parse(text) as BatchEntry).report]));

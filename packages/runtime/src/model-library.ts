@@ -5,8 +5,8 @@ export interface HiddenStates extends AsyncDisposable {
   readonly windows: number;
 }
 
-export interface CollectedStatistics extends AsyncDisposable {
-  get<T>(module: string, ref: StatisticRef<T>): Promise<T> | T;
+export interface CollectedStatistics extends Disposable {
+  get<T>(module: string, ref: StatisticRef<T>): T;
 }
 
 export interface StatisticRequest {
@@ -33,6 +33,7 @@ export interface ModelLibrary {
     name: string,
     options: {
       cacheDirectory?: string;
+      cwd?: string;
       endpoint?: string;
       signal?: AbortSignal;
       onProgress?: (state: { file: string; bytes: number; totalBytes: number | undefined }) => void;
@@ -42,7 +43,12 @@ export interface ModelLibrary {
   openTokenizer(directory: string): Promise<Tokenizer>;
   fileText(path: string): TextSource;
   tokenWindows(tokenizer: Tokenizer, source: TextSource, options: { samples: number; sequenceLength: number }): Promise<Int32Array[]>;
-  createBlockRunner(options: { model: Model; backend: Backend; signal?: AbortSignal }): Promise<BlockRunner> | BlockRunner;
+  createBlockRunner(options: { model: Model; backend: Backend; signal?: AbortSignal; spillBytes?: number }): BlockRunner;
   writeSafetensors(path: string, entries: Iterable<{ name: string; dtype: HostTensor['dtype']; shape: readonly number[]; read(): Promise<HostTensor> }>, metadata?: Readonly<Record<string, string>>): Promise<unknown>;
   readonly SafetensorsFile: { open(path: string): Promise<OpenedTensorFile> };
+}
+
+/** Loads @pare/model, which is large, when it is first needed. */
+export async function loadModelLibrary(): Promise<ModelLibrary> {
+  return (await import('@pare/model')) as unknown as ModelLibrary;
 }

@@ -1,0 +1,276 @@
+import { isPareError, pareError, throwIfAborted, type Backend, type Model, type WeightForm } from '@pare/core';
+import { access, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pluginFailure } from './cancellation.js';
+import { isDiskFull, requireFreeSpace } from './disk.js';
+import { mergeMetrics, runEvaluation, type PreparedEvaluation } from './evaluations.js';
+import type { CompressionRequest, CompressionResult, FormatResult, LoadedPlugin, Manifest, StageResult } from './host-types.js';
+import { hasUnfinishedRun, Journal, journalFolder, journalState } from './journal.js';
+import { describeModelFiles, hashWindows, sha256, type JournalInputs } from './journal-inputs.js';
+import { createManifest, writeManifest } from './manifest.js';
+import { sampleMemory } from './memory.js';
+import type { ModelLibrary } from './model-library.js';
+import { createPartialOutput, inspectOutput, recoverOutput } from './output-folder.js';
+import { createPluginContext, deriveSeed, type HostCore } from './plugin-context.js';
+import type { Preparation } from './prepare.js';
+import { runStage, type StageOutcome } from './stage-runner.js';
+
+/** Everything a run needs, looked up and checked. */
+export interface CompressionRun {
+  readonly core: HostCore;
+  readonly library: ModelLibrary;
+  readonly request: CompressionRequest;
+  /** Absolute. */
+  readonly output: string;
+  readonly preparation: Preparation;
+  readonly evaluation: PreparedEvaluation | undefined;
+  readonly model: Model;
+  /** The model as reports and the manifest name it. */
+  readonly modelName: string;
+  readonly backendId: string;
+  openBackend(): Promise<Backend>;
+  /** Opens a folder that was just written; undefined when it holds no model that can be opened. */
+  reopen(directory: string): Promise<Model | undefined>;
+  readonly plugins: readonly LoadedPlugin[];
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Refuses an output path before anything else is looked at.
+ * @throws PARE_OUTPUT_FOREIGN, PARE_OUTPUT_EXISTS, PARE_JOURNAL_EXISTS
+ */
+export async function checkOutput(output: string, request: Pick<CompressionRequest, 'overwrite' | 'resume'>, modelDirectory?: string): Promise<void> {
+  const state = await inspectOutput(output, modelDirectory);
+  const { overwrite = false, resume = false } = request;
+  const unfinished = await hasUnfinishedRun(output);
+  if (unfinished && !resume && !overwrite) throw pareError('PARE_JOURNAL_EXISTS', { output, journal: journalFolder(output) });
+  // The run that is to be continued may have been allowed to replace this output.
+  const allowed = overwrite || (resume && (await journalState(output))?.overwrite === true);
+  if (state === 'ours' && !allowed) throw pareError('PARE_OUTPUT_EXISTS', { output });
+}
+
+/** Runs a recipe: stages with a journal, then formats into a folder beside the output, which is put in place when everything was verified. */
+export async function compress(run: CompressionRun): Promise<CompressionResult> {
+  const { request, output, preparation, library, model, signal } = run;
+  const started = performance.now();
+  throwIfAborted(signal, 'compression');
+  const calibration = await readCalibration(run);
+  await checkOutput(output, request, model.directory);
+  await requireFreeSpace(output, preparation.plan.diskBytes - ((request.resume ?? false) ? ((await journalState(output))?.bytes ?? 0) : 0));
+  const inputs = await journalInputs(run, calibration);
+  let journal: Journal;
+  try {
+    journal = await Journal.open({ output, inputs, resume: request.resume ?? false, overwrite: request.overwrite ?? false }, library);
+  } catch (error) {
+    throw diskFailure(error, output, undefined);
+  }
+  let completed = false;
+  try {
+    await recoverOutput(output);
+    const result = await runWithJournal(run, journal, calibration, started);
+    await journal.remove();
+    completed = true;
+    return result;
+  } catch (error) {
+    throw runFailure(error, run, journal);
+  } finally {
+    if (!completed) await journal.release();
+  }
+}
+
+interface Calibration {
+  readonly windows: readonly Int32Array[];
+  readonly textHash: string | undefined;
+}
+
+/** Token windows of the calibration text. @throws PARE_CALIBRATION_MISSING, PARE_CALIBRATION_TOO_SHORT, PARE_TOKENIZER_MISSING */
+async function readCalibration({ preparation, library, model }: CompressionRun): Promise<Calibration> {
+  const needing = preparation.stages.filter(({ technique }) => technique.scope === 'block').map(({ technique }) => technique.id);
+  if (needing.length === 0) return { windows: [], textHash: undefined };
+  const { calibration } = preparation;
+  if (calibration === undefined) throw pareError('PARE_CALIBRATION_MISSING', { techniques: [...new Set(needing)] });
+  const windows = await library.tokenWindows(await library.openTokenizer(model.directory), calibration.source, calibration);
+  return { windows, textHash: sha256(await calibration.source.text()) };
+}
+
+async function journalInputs(run: CompressionRun, calibration: Calibration): Promise<JournalInputs> {
+  const { preparation, model, plugins } = run;
+  const versions = plugins
+    .filter(({ kind, id, plugin }) => {
+      if (plugin.$$type === '@pare/architecture') return plugin.modelTypes.includes(model.description.modelType);
+      return (kind === 'backend' && id === run.backendId) || (kind === 'technique' && preparation.stages.some(({ technique }) => technique.id === id));
+    })
+    .map(({ kind, id, package: name, version }) => [`${kind} ${id}`, `${name ?? 'unpackaged'} ${version ?? ''}`.trim()] as const)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+  return {
+    // The name and description of a recipe change nothing.
+    recipe: { version: preparation.recipe.version, stages: preparation.recipe.stages },
+    model: await describeModelFiles(model),
+    calibration:
+      preparation.calibration === undefined || calibration.textHash === undefined
+        ? null
+        : {
+            text: calibration.textHash,
+            tokens: hashWindows(calibration.windows),
+            samples: preparation.calibration.samples,
+            sequenceLength: preparation.calibration.sequenceLength,
+          },
+    seed: run.request.seed ?? 0,
+    backend: run.backendId,
+    plugins: Object.fromEntries(versions),
+  };
+}
+
+async function runWithJournal(run: CompressionRun, journal: Journal, calibration: Calibration, started: number): Promise<CompressionResult> {
+  const { core, library, preparation, model, signal } = run;
+  await using backend = await run.openBackend();
+  const seed = run.request.seed ?? 0;
+  core.emit('run:start', { model: run.modelName, stages: preparation.stages.map(({ technique }) => technique.id), blocks: model.description.blocks.length });
+
+  const before = await metricsBefore(run, journal, backend);
+  const results = new Map<string, () => Promise<WeightForm>>();
+  const stageRun = { core, library, model, backend, journal, windows: calibration.windows, seed, spillBytes: preparation.spillBytes, signal, results };
+  const outcomes: StageOutcome[] = [];
+  for (const stage of preparation.stages) outcomes.push(await runStage(stageRun, stage));
+
+  const compressed = library.overlayModel(model, results);
+  const { formats, after, manifest } = await writeOutput(run, compressed, backend, calibration, outcomes, before);
+  return {
+    output: run.output,
+    seconds: (performance.now() - started) / 1000,
+    peakMemoryBytes: sampleMemory().peakResidentBytes,
+    backend: run.backendId,
+    stages: preparation.stages.map((stage, index) => stageResult(stage.technique.id, outcomes[index]!)),
+    formats,
+    restoredBlocks: outcomes.reduce((sum, outcome) => sum + outcome.restoredBlocks, 0),
+    metrics: after,
+    metricsBefore: before,
+    manifest,
+  };
+}
+
+/** Metrics of the source. Kept in the journal, so that a continued run neither repeats nor changes them. */
+async function metricsBefore(run: CompressionRun, journal: Journal, backend: Backend): Promise<Readonly<Record<string, number>>> {
+  const { evaluation, core, library, model, modelName, signal } = run;
+  if (evaluation === undefined) return {};
+  const key = sha256(JSON.stringify([evaluation.evaluators.map(({ plugin, options }) => [plugin.id, options]), evaluation.data?.name])).slice(0, 16);
+  const noted = await journal.note<Record<string, number>>(`metrics-${key}`);
+  if (noted !== undefined) return noted;
+  const metrics = mergeMetrics(await runEvaluation(evaluation, { core, library, model, name: modelName, backend, seed: run.request.seed ?? 0, signal }));
+  await journal.writeNote(`metrics-${key}`, metrics);
+  return metrics;
+}
+
+async function writeOutput(
+  run: CompressionRun,
+  compressed: Model,
+  backend: Backend,
+  calibration: Calibration,
+  outcomes: readonly StageOutcome[],
+  before: Readonly<Record<string, number>>,
+): Promise<{ formats: readonly FormatResult[]; after: Readonly<Record<string, number>>; manifest: Manifest }> {
+  const { core, library, preparation, evaluation, output, signal } = run;
+  const partial = await createPartialOutput(output);
+  try {
+    const formats = await writeFormats(run, compressed, backend, partial.directory);
+    let after: Readonly<Record<string, number>> = {};
+    if (evaluation !== undefined) {
+      // What was written is what counts; formats that only other programs can open are represented by the model in memory.
+      await using reopened = await run.reopen(partial.directory);
+      const model = reopened ?? compressed;
+      after = mergeMetrics(await runEvaluation(evaluation, { core, library, model, name: output, backend, seed: run.request.seed ?? 0, signal }));
+    }
+    const manifest = await createManifest({
+      preparation,
+      model: run.model,
+      modelName: run.modelName,
+      calibrationHash: calibration.textHash,
+      seed: run.request.seed ?? 0,
+      backend: run.backendId,
+      plugins: run.plugins,
+      evaluation,
+      outcomes,
+      formats,
+      before,
+      after,
+      signal,
+    });
+    await writeManifest(partial.directory, manifest);
+    throwIfAborted(signal, 'compression');
+    await partial.commit();
+    return { formats, after, manifest };
+  } finally {
+    await partial.discard();
+  }
+}
+
+/** Writes all formats, then reads all of them back: a format that spoils another's files does not go unnoticed. */
+async function writeFormats(run: CompressionRun, model: Model, backend: Backend, directory: string): Promise<FormatResult[]> {
+  const { core, preparation, signal } = run;
+  const written: (Omit<FormatResult, 'verification'> & { verify: () => Promise<FormatResult['verification']> })[] = [];
+  for (const [index, { plugin, options }] of preparation.formats.entries()) {
+    const label = `format "${plugin.id}"`;
+    throwIfAborted(signal, 'compression');
+    core.emit('format:start', { format: plugin.id });
+    const base = await createPluginContext(core, { plugin: plugin.id, task: label, deps: undefined, signal, seed: deriveSeed(run.request.seed ?? 0, index), backend });
+    const context = { ...base, model, options, directory };
+    try {
+      const files = [...(await plugin.write(context))].sort((a, b) => (a.path < b.path ? -1 : 1));
+      for (const { path } of files) await access(join(directory, path));
+      written.push({ id: plugin.id, files, verify: () => plugin.verify(context, files) });
+    } catch (error) {
+      throw pluginFailure(error, signal, 'writing', { plugin: label });
+    }
+  }
+  const results: FormatResult[] = [];
+  for (const { id, files, verify } of written) {
+    throwIfAborted(signal, 'compression');
+    try {
+      results.push({ id, files, verification: await verify() });
+    } catch (error) {
+      throw pluginFailure(error, signal, 'verifying what it wrote', { plugin: `format "${id}"` });
+    }
+    core.emit('format:done', { format: id, files: files.length, bytes: files.reduce((sum, file) => sum + file.bytes, 0) });
+  }
+  return results;
+}
+
+function stageResult(technique: string, { reports, seconds }: StageOutcome): StageResult {
+  const modules = [...reports].map(([module, report]) => ({ module, ...report }));
+  const losses = modules.flatMap(({ loss }) => (loss === undefined ? [] : [loss]));
+  return {
+    technique,
+    modules: modules.length,
+    seconds,
+    loss: losses.length === 0 ? undefined : losses.reduce((sum, loss) => sum + loss, 0),
+    fallbacks: modules.flatMap(({ module, fallback }) => (fallback === undefined ? [] : [{ module, reason: fallback }])),
+    reports: modules,
+  };
+}
+
+/** A stopped run's error, with what is kept and how to go on. */
+function runFailure(error: unknown, run: CompressionRun, journal: Journal): unknown {
+  const kept = journal.finishedBatches > 0 ? `Finished blocks are kept in ${journal.directory}; run the same command with --resume to go on.` : undefined;
+  if (run.signal.aborted) {
+    const aborted = pareError('PARE_ABORTED', { what: 'compression', ...(kept === undefined ? {} : { resume: kept }) }, error);
+    if (isPareError(error)) aborted.place = error.place;
+    return aborted;
+  }
+  return diskFailure(error, run.output, kept);
+}
+
+/** "No space left", wherever it came up, as one error; missing rights to the output's folder as another. */
+function diskFailure(error: unknown, output: string, kept: string | undefined): unknown {
+  if (isDiskFull(error)) return pareError('PARE_DISK_FULL', { path: output, kept }, error);
+  const { code, path } = (error ?? {}) as NodeJS.ErrnoException;
+  if ((code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || code === 'ENOTDIR') && path?.startsWith(output) === true) {
+    return pareError('PARE_OUTPUT_FOREIGN', { output, reason: code === 'ENOTDIR' ? 'a part of the path is a file' : 'its folder cannot be written to' }, error);
+  }
+  return error;
+}
+
+/** True when a folder holds a model's configuration and weights. */
+export async function looksLikeModel(directory: string): Promise<boolean> {
+  const config = await stat(join(directory, 'config.json')).catch(() => undefined);
+  return config?.isFile() === true && (await readdir(directory)).some((name) => name.endsWith('.safetensors'));
+}

@@ -1,0 +1,346 @@
+import {
+  loggerRef,
+  nearest,
+  pareError,
+  pluginKind,
+  provide,
+  throwIfAborted,
+  type Backend,
+  type BackendPlugin,
+  type Logger,
+  type Model,
+  type PluginKind,
+  type ServiceRef,
+} from '@pare/core';
+import { EventEmitter } from 'eventemitter3';
+import { basename, resolve } from 'node:path';
+import { anySignal } from './cancellation.js';
+import { checkOutput, compress, looksLikeModel } from './compress.js';
+import { checkServices, createServiceContainer, withDefaults } from './container.js';
+import { mergeMetrics, prepareEvaluation, runEvaluation } from './evaluations.js';
+import { explainBoot, type BootPhase } from './explain.js';
+import type {
+  BackendListing,
+  CompressionPlan,
+  CompressionRequest,
+  CompressionResult,
+  EvaluationReport,
+  EvaluationRequest,
+  Host,
+  HostEventArguments,
+  HostOptions,
+  Inspection,
+  LoadedPlugin,
+  PlanRequest,
+  PluginOfKind,
+} from './host-types.js';
+import { loadPlugins, refuseProblems } from './loader.js';
+import { readManifest } from './manifest.js';
+import { watchMemory } from './memory.js';
+import { loadModelLibrary, type ModelLibrary } from './model-library.js';
+import type { PluginProblem } from './plugin-problem.js';
+import type { HostCore } from './plugin-context.js';
+import { prefixed } from './plugin-context.js';
+import { chooseBackend, prepare, scoreBackend, type Preparation, type PreparationContext } from './prepare.js';
+import { recipeJsonSchema, resolveRecipe, type RecipeCatalogue } from './recipes.js';
+
+const silent: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+
+/**
+ * Starts a host: checks and loads plugins, registers services, checks that what plugins ask for is provided. No device is touched and no model library is
+ * loaded before they are needed.
+ * @throws PARE_PLUGINS_INVALID with every problem of every plugin and service
+ */
+export async function createHost(options: HostOptions): Promise<Host> {
+  const phases: BootPhase[] = [];
+  let started = performance.now();
+  const endPhase = (name: string, details: readonly string[] = []): void => {
+    const now = performance.now();
+    phases.push({ name, milliseconds: now - started, details });
+    started = now;
+  };
+  const cwd = resolve(options.cwd ?? process.cwd());
+  throwIfAborted(options.signal, 'starting the host');
+
+  const loaded = await loadPlugins(options.plugins, { cwd, timeoutSeconds: options.pluginTimeoutSeconds ?? 30 });
+  const problems: PluginProblem[] = [...loaded.problems];
+  endPhase('validate', loaded.timings.map((timing) => `${timing.source} ${timing.milliseconds.toFixed(1)} ms: ${timing.plugins.join(', ')}`));
+
+  const factories = withDefaults(options.services ?? [], [provide(loggerRef, {}, () => options.logger ?? silent)]);
+  problems.push(...checkServices(factories));
+  problems.push(...missingServices(loaded.plugins, new Set(factories.map((factory) => factory.ref.id))));
+  refuseProblems(problems);
+  const container = createServiceContainer(factories);
+  endPhase('register', [`${String(factories.length)} service(s)`]);
+
+  const host = new PareHost(options, cwd, await container.get(loggerRef), loaded.plugins, container, phases);
+  endPhase('connect', [`${String(loaded.plugins.length)} plugin(s)`]);
+  endPhase('ready');
+  return host;
+}
+
+/** Services that plugins depend on and nobody provides. */
+function missingServices(plugins: readonly LoadedPlugin[], provided: ReadonlySet<string>): PluginProblem[] {
+  return plugins.flatMap(({ plugin, source, kind, id }) => {
+    const deps = 'deps' in plugin ? ((plugin.deps ?? {}) as Readonly<Record<string, ServiceRef<unknown>>>) : {};
+    return Object.entries(deps).flatMap(([name, ref]) =>
+      provided.has(ref.id)
+        ? []
+        : [
+            {
+              path: `${source}.deps.${name}`,
+              found: `service "${ref.id}", which nothing provides`,
+              allowed: `provided services: ${[...provided].join(', ')}`,
+              fix: `Add a factory for "${ref.id}" to the host's services, or remove ${kind} "${id}".`,
+            },
+          ],
+    );
+  });
+}
+
+class PareHost implements Host {
+  readonly events = new EventEmitter<HostEventArguments>();
+  readonly plugins: readonly LoadedPlugin[];
+  readonly #options: HostOptions;
+  readonly #cwd: string;
+  readonly #core: HostCore;
+  readonly #phases: readonly BootPhase[];
+  readonly #closing = new AbortController();
+  readonly #running = new Set<Promise<unknown>>();
+
+  constructor(options: HostOptions, cwd: string, log: Logger, plugins: readonly LoadedPlugin[], container: HostCore['container'], phases: readonly BootPhase[]) {
+    this.plugins = plugins;
+    this.#options = options;
+    this.#cwd = cwd;
+    this.#phases = phases;
+    this.#core = {
+      container,
+      log,
+      emit: (event, data) => {
+        try {
+          // Overload resolution cannot follow a generic event name; the signature of this function ties name and data together.
+          const emit = this.events.emit.bind(this.events) as (event: string, data: unknown) => boolean;
+          emit(event, data);
+        } catch (error) {
+          // A listener's mistake must not end a run of hours.
+          log.error(`a listener of "${event}" threw: ${error instanceof Error ? error.message : String(error)}`);
+        }
+      },
+    };
+  }
+
+  plugin<K extends PluginKind>(kind: K, id: string): LoadedPlugin & { readonly plugin: PluginOfKind<K> } {
+    const candidates = this.#ofKind(kind);
+    const found = candidates.find((candidate) => candidate.id === id);
+    if (found !== undefined) return found;
+    const known = candidates.map((candidate) => candidate.id);
+    throw pareError('PARE_PLUGIN_UNKNOWN', { kind, id, known, nearest: nearest(id, known) });
+  }
+
+  service<T>(ref: ServiceRef<T>): Promise<T> {
+    return this.#core.container.get(ref);
+  }
+
+  explain(): string {
+    return explainBoot(this.#phases, this.plugins, this.#core.container.timings);
+  }
+
+  async backends(): Promise<readonly BackendListing[]> {
+    const scored = await Promise.all(this.#ofKind('backend').map(async (loaded) => ({ loaded, ...(await scoreBackend(loaded.plugin)) })));
+    scored.sort((a, b) => b.score - a.score || (a.loaded.id < b.loaded.id ? -1 : 1));
+    return scored.map(({ loaded, score, reason, device }, index) => ({
+      id: loaded.id,
+      title: loaded.title,
+      score,
+      reason,
+      device,
+      package: loaded.package,
+      version: loaded.version,
+      chosen: index === 0 && score > 0,
+    }));
+  }
+
+  async openModel(model: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Model> {
+    const signal = this.#signal(options.signal);
+    throwIfAborted(signal, 'opening the model');
+    const library = await loadModelLibrary();
+    const { hub } = this.#options;
+    const directory = await library.resolveModel(model, {
+      ...(hub?.cacheDirectory === undefined ? {} : { cacheDirectory: hub.cacheDirectory }),
+      ...(hub?.endpoint === undefined ? {} : { endpoint: hub.endpoint }),
+      cwd: this.#cwd,
+      signal,
+      onProgress: ({ file, bytes, totalBytes }) => {
+        this.#core.emit('progress', { task: 'download', completed: bytes, total: totalBytes ?? bytes, unit: 'bytes', detail: file });
+      },
+    });
+    return library.openModel(directory, { architectures: this.#ofKind('architecture').map(({ plugin }) => plugin), signal });
+  }
+
+  async inspect(model: string | Model, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Inspection> {
+    await using lease = await this.#lease(model, options.signal);
+    const { value } = lease;
+    const { description } = value;
+    return {
+      name: value.name,
+      directory: value.directory,
+      architecture: description.architecture,
+      modelType: description.modelType,
+      parameters: value.parameters,
+      bytes: value.bytes,
+      bitsPerWeight: (value.bytes * 8) / value.parameters,
+      blocks: description.blocks.length,
+      hiddenSize: description.hiddenSize,
+      vocabularySize: description.vocabularySize,
+      maxPositions: description.maxPositions,
+      tiedHead: description.head.tied,
+      modules: value.modules,
+      tensors: value.tensors,
+      companionFiles: value.companionFiles,
+      manifest: await readManifest(value.directory),
+    };
+  }
+
+  async plan(request: PlanRequest): Promise<CompressionPlan> {
+    const signal = this.#signal(request.signal);
+    const { context } = await this.#preparationContext(request.backend, signal);
+    await using lease = await this.#lease(request.model, signal);
+    return (await prepare(request, lease.value, context)).plan;
+  }
+
+  compress(request: CompressionRequest): Promise<CompressionResult> {
+    return this.#track(this.#compress(request));
+  }
+
+  async #compress(request: CompressionRequest): Promise<CompressionResult> {
+    const signal = this.#signal(request.signal);
+    const output = resolve(this.#cwd, request.output);
+    await checkOutput(output, request);
+    using _memory = this.#watchMemory();
+    const { context, openBackend } = await this.#preparationContext(request.backend, signal);
+    const library = context.library;
+    await using lease = await this.#lease(request.model, signal);
+    const preparation: Preparation = await prepare(request, lease.value, context);
+    const evaluation = request.evaluate === undefined ? undefined : await prepareEvaluation(request.evaluate, this.#evaluationCatalogue(library));
+    return await compress({
+      core: this.#core,
+      library,
+      request,
+      output,
+      preparation,
+      evaluation,
+      model: lease.value,
+      modelName: lease.portableName,
+      backendId: context.backend.id,
+      openBackend,
+      reopen: async (directory) => ((await looksLikeModel(directory)) ? await this.openModel(directory, { signal }) : undefined),
+      plugins: this.plugins,
+      signal,
+    });
+  }
+
+  evaluate(request: EvaluationRequest): Promise<EvaluationReport> {
+    return this.#track(this.#evaluate(request));
+  }
+
+  async #evaluate(request: EvaluationRequest): Promise<EvaluationReport> {
+    const signal = this.#signal(request.signal);
+    using _memory = this.#watchMemory();
+    const library = await loadModelLibrary();
+    const evaluation = await prepareEvaluation(request, this.#evaluationCatalogue(library));
+    const { backendId, openBackend } = await this.#backend(request.backend);
+    await using lease = await this.#lease(request.model, signal);
+    await using backend = await openBackend();
+    const name = typeof request.model === 'string' ? request.model : request.model.name;
+    const evaluations = await runEvaluation(evaluation, { core: this.#core, library, model: lease.value, name, backend, seed: request.seed ?? 0, signal });
+    return { model: name, backend: backendId, metrics: mergeMetrics(evaluations), evaluations };
+  }
+
+  resolveRecipe: Host['resolveRecipe'] = (recipe, set = []) => resolveRecipe(recipe, set, this.#recipeCatalogue());
+
+  recipeJsonSchema: Host['recipeJsonSchema'] = () => recipeJsonSchema(this.#ofKind('technique').map(({ plugin }) => plugin));
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await Promise.allSettled(this.#running);
+    await this.#core.container.dispose();
+    this.events.removeAllListeners();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #ofKind<K extends PluginKind>(kind: K): (LoadedPlugin & { readonly plugin: PluginOfKind<K> })[] {
+    return this.plugins.filter((loaded): loaded is LoadedPlugin & { readonly plugin: PluginOfKind<K> } => pluginKind(loaded.plugin) === kind);
+  }
+
+  #byId<K extends PluginKind>(kind: K): ReadonlyMap<string, PluginOfKind<K>> {
+    return new Map(this.#ofKind(kind).map(({ id, plugin }) => [id, plugin]));
+  }
+
+  #recipeCatalogue(): RecipeCatalogue {
+    return { techniques: this.#byId('technique'), presets: this.#byId('preset'), cwd: this.#cwd };
+  }
+
+  #evaluationCatalogue(library: ModelLibrary): Parameters<typeof prepareEvaluation>[1] {
+    return { evaluators: this.#byId('evaluator'), cwd: this.#cwd, library };
+  }
+
+  async #preparationContext(backend: PlanRequest['backend'], signal: AbortSignal): Promise<{ context: PreparationContext; openBackend: () => Promise<Backend> }> {
+    throwIfAborted(signal, 'planning');
+    const { backendId, device, openBackend } = await this.#backend(backend);
+    const library = await loadModelLibrary();
+    return { context: { ...this.#recipeCatalogue(), formats: this.#byId('format'), library, backend: { id: backendId, device }, signal }, openBackend };
+  }
+
+  /** The backend of a request, not opened yet. One that the caller opened is lent: disposing the result leaves it open. */
+  async #backend(selection: PlanRequest['backend']): Promise<{ backendId: string; device: Backend['device'] | undefined; openBackend: () => Promise<Backend> }> {
+    if (typeof selection === 'object' && 'compile' in selection) {
+      const lent = new Proxy(selection, { get: lendBackend });
+      return { backendId: selection.id, device: selection.device, openBackend: () => Promise.resolve(lent) };
+    }
+    const { plugin, options, device } = await chooseBackend(selection, this.#ofKind('backend'));
+    return { backendId: plugin.id, device, openBackend: () => this.#openBackend(plugin, options) };
+  }
+
+  #openBackend(plugin: BackendPlugin, options: Readonly<Record<string, unknown>>): Promise<Backend> {
+    return plugin.create(options, { log: prefixed(this.#core.log, plugin.id) });
+  }
+
+  /** A model for the time of a request; one that the caller opened stays open. */
+  async #lease(model: string | Model, signal: AbortSignal | undefined): Promise<AsyncDisposable & { readonly value: Model; readonly portableName: string }> {
+    if (typeof model !== 'string') return { value: model, portableName: model.name, [Symbol.asyncDispose]: () => Promise.resolve() };
+    const value = await this.openModel(model, { signal });
+    // A folder's own name says as much on any machine; its path does not.
+    const portableName = value.directory === resolve(this.#cwd, model) ? basename(value.directory) : model;
+    return { value, portableName, [Symbol.asyncDispose]: () => value[Symbol.asyncDispose]() };
+  }
+
+  #signal(signal: AbortSignal | undefined): AbortSignal {
+    if (this.#closing.signal.aborted) throw pareError('PARE_HOST_CLOSED', { operation: 'work' });
+    return anySignal(this.#closing.signal, this.#options.signal, signal);
+  }
+
+  #watchMemory(): Disposable {
+    return watchMemory(this.#options.memoryIntervalSeconds ?? 1, (sample) => {
+      this.#core.emit('memory', sample);
+    });
+  }
+
+  async #track<T>(work: Promise<T>): Promise<T> {
+    this.#running.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#running.delete(work);
+    }
+  }
+}
+
+/** Everything of a backend except its end, which belongs to whoever opened it. Private fields need the real object as `this`. */
+function lendBackend(target: Backend, property: string | symbol): unknown {
+  if (property === Symbol.asyncDispose) return () => Promise.resolve();
+  const value = Reflect.get(target, property) as unknown;
+  return typeof value === 'function' ? (value as (...values: unknown[]) => unknown).bind(target) : value;
+}

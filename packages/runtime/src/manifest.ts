@@ -1,0 +1,88 @@
+import type { Evaluator, Model } from '@pare/core';
+import { readFile, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { FormatResult, LoadedPlugin, Manifest } from './host-types.js';
+import { hashFile, modelFileNames } from './journal-inputs.js';
+import { manifestName } from './output-folder.js';
+import type { PreparedEvaluation } from './evaluations.js';
+import type { Preparation } from './prepare.js';
+import type { StageOutcome } from './stage-runner.js';
+
+export interface ManifestParts {
+  readonly preparation: Preparation;
+  readonly model: Model;
+  /** The model as the request named it. */
+  readonly modelName: string;
+  readonly calibrationHash: string | undefined;
+  readonly seed: number;
+  readonly backend: string;
+  readonly plugins: readonly LoadedPlugin[];
+  readonly evaluation: PreparedEvaluation | undefined;
+  readonly outcomes: readonly StageOutcome[];
+  readonly formats: readonly FormatResult[];
+  readonly before: Readonly<Record<string, number>>;
+  readonly after: Readonly<Record<string, number>>;
+  readonly signal: AbortSignal;
+}
+
+/** The record of a run. Nothing in it differs between two runs with equal inputs: no times, no paths of this machine. */
+export async function createManifest(parts: ManifestParts): Promise<Manifest> {
+  const { preparation, model, outcomes } = parts;
+  const { calibration, recipe, stages, formats } = preparation;
+  const names = await modelFileNames(model.directory);
+  const files: Manifest['source']['files'][number][] = [];
+  for (const path of names) {
+    const file = await hashFile(join(model.directory, path), parts.signal);
+    files.push({ path, ...file });
+  }
+  return {
+    pare: 1,
+    recipe,
+    seed: parts.seed,
+    source: { name: parts.modelName, files },
+    calibration:
+      calibration === undefined
+        ? undefined
+        : { data: basename(calibration.source.name), sha256: parts.calibrationHash!, samples: calibration.samples, sequenceLength: calibration.sequenceLength },
+    backend: parts.backend,
+    plugins: usedPlugins(parts, [
+      ...stages.map(({ technique }) => `technique:${technique.id}`),
+      ...formats.map(({ plugin }) => `format:${plugin.id}`),
+      ...(parts.evaluation?.evaluators ?? []).map(({ plugin }: { plugin: Evaluator }) => `evaluator:${plugin.id}`),
+      `backend:${parts.backend}`,
+    ]),
+    stages: stages.map(({ technique, targets, plans }, index) => ({
+      technique: technique.id,
+      modules: targets.map(({ info }) => {
+        const report = outcomes[index]!.reports.get(info.name);
+        return { module: info.name, bits: plans.get(info.name)!.bits, loss: report?.loss, fallback: report?.fallback };
+      }),
+    })),
+    formats: parts.formats,
+    metrics: { before: parts.before, after: parts.after },
+  };
+}
+
+function usedPlugins({ plugins, model }: ManifestParts, used: readonly string[]): Manifest['plugins'] {
+  const { modelType } = model.description;
+  const taken = plugins.filter(
+    ({ kind, id, plugin }) => used.includes(`${kind}:${id}`) || (plugin.$$type === '@pare/architecture' && plugin.modelTypes.includes(modelType)),
+  );
+  return taken
+    .map(({ id, kind, package: name, version }) => ({ id, kind, package: name, version }))
+    .sort((a, b) => (`${a.kind} ${a.id}` < `${b.kind} ${b.id}` ? -1 : 1));
+}
+
+export async function writeManifest(directory: string, manifest: Manifest): Promise<void> {
+  await writeFile(join(directory, manifestName), `${JSON.stringify(manifest, undefined, 2)}\n`);
+}
+
+/** The manifest of a folder, or undefined when Pare did not write it. */
+export async function readManifest(directory: string): Promise<Manifest | undefined> {
+  try {
+    const manifest = JSON.parse(await readFile(join(directory, manifestName), 'utf8')) as Manifest;
+    return (manifest as { pare?: unknown }).pare === 1 ? manifest : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,299 @@
+import {
+  nearest,
+  pareError,
+  type BackendPlugin,
+  type Format,
+  type Model,
+  type ModuleInfo,
+  type ModulePlan,
+  type Preset,
+  type Recipe,
+  type TargetModule,
+  type Technique,
+  type TextSource,
+  type WeightFormKind,
+} from '@pare/core';
+import { pluginFailure } from './cancellation.js';
+import { openText } from './evaluations.js';
+import { outputEstimate, stageEstimate, writingBytes, type StageEstimate } from './estimates.js';
+import type { CompressionPlan, LoadedPlugin, PlannedStage, PlanRequest } from './host-types.js';
+import type { ModelLibrary } from './model-library.js';
+import { checkOptions, parseOptions } from './options.js';
+import { resolveRecipe, stageLabel, techniqueOf } from './recipes.js';
+import { compileOverrides, selectTargets } from './targets.js';
+
+type Options = Readonly<Record<string, unknown>>;
+
+/** A stage with its targets and their options settled. */
+export interface PreparedStage {
+  readonly index: number;
+  /** `stage 1 (gptq)`. */
+  readonly label: string;
+  readonly technique: Technique;
+  readonly targets: readonly TargetModule<Options>[];
+  /** By module name. */
+  readonly plans: ReadonlyMap<string, ModulePlan>;
+}
+
+export interface PreparedFormat {
+  readonly plugin: Format;
+  readonly options: Options;
+}
+
+/** The calibration set of a run. */
+export interface PreparedCalibration {
+  readonly source: TextSource;
+  readonly samples: number;
+  readonly sequenceLength: number;
+}
+
+/** A request with everything looked up and checked that can be checked without reading weights. */
+export interface Preparation {
+  readonly recipe: Recipe;
+  readonly stages: readonly PreparedStage[];
+  readonly formats: readonly PreparedFormat[];
+  readonly calibration: PreparedCalibration | undefined;
+  readonly plan: CompressionPlan;
+  /** Bytes of hidden states above which they wait on disk. */
+  readonly spillBytes: number;
+}
+
+/** What preparing needs of the host. */
+export interface PreparationContext {
+  readonly cwd: string;
+  readonly library: ModelLibrary;
+  readonly techniques: ReadonlyMap<string, Technique>;
+  readonly presets: ReadonlyMap<string, Preset>;
+  readonly formats: ReadonlyMap<string, Format>;
+  readonly backend: { readonly id: string; readonly device: CompressionPlan['backend']['device'] };
+  readonly signal: AbortSignal;
+}
+
+/** Calibration windows when a request does not say. */
+export const defaultCalibration = { samples: 128, sequenceLength: 512 } as const;
+
+/**
+ * Checks a request against a model and computes what it will do.
+ * @throws everything that can be refused before weights are read
+ */
+export async function prepare(request: PlanRequest, model: Model, context: PreparationContext): Promise<Preparation> {
+  const recipe = await resolveRecipe(request.recipe, request.set ?? [], context);
+  const formats = await prepareFormats(request, context);
+  const stages: PreparedStage[] = [];
+  for (const [index, stage] of recipe.stages.entries()) {
+    stages.push(await prepareStage(stage, index, techniqueOf(stage, context.techniques), model, context.signal));
+  }
+  const finalPlans = checkOrder(stages, model.modules);
+  checkFormats(formats, model, finalPlans);
+  const calibration = await prepareCalibration(request, stages, model, context);
+  const { plan, spillBytes } = assemblePlan({ recipe, stages, formats, calibration, finalPlans, model, context, limit: request.memory });
+  checkMemory(plan, request.memory);
+  return { recipe, stages, formats, calibration, plan, spillBytes };
+}
+
+async function prepareFormats(request: PlanRequest, context: PreparationContext): Promise<PreparedFormat[]> {
+  const selections = (request.formats ?? ['hf']).map((format) => (typeof format === 'string' ? { id: format } : format));
+  const known = [...context.formats.keys()];
+  const formats: PreparedFormat[] = [];
+  for (const selection of selections) {
+    const plugin = context.formats.get(selection.id);
+    if (plugin === undefined) throw pareError('PARE_PLUGIN_UNKNOWN', { kind: 'format', id: selection.id, known, nearest: nearest(selection.id, known) });
+    if (formats.some((format) => format.plugin === plugin)) continue;
+    formats.push({ plugin, options: await parseOptions(`format "${selection.id}"`, plugin.options, selection.options ?? {}) });
+  }
+  return formats;
+}
+
+async function prepareStage(stage: Recipe['stages'][number], index: number, technique: Technique, model: Model, signal: AbortSignal): Promise<PreparedStage> {
+  const label = stageLabel(index, technique.id);
+  const modules = selectTargets(label, model.modules, stage.targets);
+  if (technique.scope === 'block') refuseOutsideBlocks(label, modules);
+  const overrides = compileOverrides(label, modules, stage.overrides);
+
+  // Modules with the same overrides share one options object.
+  const optionSets = new Map<string, Options>();
+  const targets: TargetModule<Options>[] = [];
+  for (const info of modules) {
+    const applying = overrides.flatMap((override, position) => (override.pattern.matches(info) ? [position] : []));
+    const key = applying.join(',');
+    let options = optionSets.get(key);
+    if (options === undefined) {
+      const merged = Object.assign({}, stage.options, ...applying.map((position) => overrides[position]!.options)) as Options;
+      options = await parseOptions(`${label}${key === '' ? '' : `, overrides ${key}`}`, technique.options, merged);
+      optionSets.set(key, options);
+    }
+    targets.push({ info, options });
+  }
+
+  const place = { plugin: `technique "${technique.id}"`, stage: label };
+  let plans: readonly ModulePlan[];
+  const problems: { module: string; reason: string }[] = [];
+  try {
+    for (const target of targets) {
+      const reason = technique.check?.(target);
+      if (reason !== undefined) problems.push({ module: target.info.name, reason });
+    }
+    if (problems.length > 0) throw pareError('PARE_TARGET_REFUSED', { stage: label, problems });
+    plans = technique.plan(targets, model);
+  } catch (error) {
+    throw pluginFailure(error, signal, 'planning', place);
+  }
+  const byModule = new Map(plans.map((plan) => [plan.module, plan]));
+  for (const { info } of targets) {
+    if (!byModule.has(info.name)) throw pareError('PARE_RESULT_INVALID', { plugin: place.plugin, module: info.name, problem: 'plan() says nothing about it' });
+  }
+  return { index, label, technique, targets, plans: byModule };
+}
+
+function refuseOutsideBlocks(stage: string, modules: readonly ModuleInfo[]): void {
+  const outside = modules.filter((module) => module.block === undefined);
+  if (outside.length === 0) return;
+  const reason = 'it stands outside the blocks, where this technique has no calibration statistics; exclude it, or give it to a data-free technique such as rtn';
+  throw pareError('PARE_TARGET_REFUSED', { stage, problems: outside.map((module) => ({ module: module.name, reason })) });
+}
+
+/** Follows each module's form from stage to stage. Returns the last plan of each module that a stage changes. */
+function checkOrder(stages: readonly PreparedStage[], modules: readonly ModuleInfo[]): ReadonlyMap<string, ModulePlan> {
+  const forms = new Map<string, { form: WeightFormKind; madeBy: string }>(modules.map(({ name, form }) => [name, { form, madeBy: 'the model' }]));
+  const finalPlans = new Map<string, ModulePlan>();
+  for (const { label, technique, targets, plans } of stages) {
+    for (const { info } of targets) {
+      const { form, madeBy } = forms.get(info.name)!;
+      if (!technique.accepts.includes(form)) {
+        throw pareError('PARE_RECIPE_ORDER', { stage: label, technique: technique.id, module: info.name, found: form, madeBy, accepts: technique.accepts });
+      }
+      const plan = plans.get(info.name)!;
+      forms.set(info.name, { form: plan.produces, madeBy: label });
+      finalPlans.set(info.name, plan);
+    }
+  }
+  return finalPlans;
+}
+
+/** Asks every format whether it can write the result, and reports all refusals together. */
+function checkFormats(formats: readonly PreparedFormat[], model: Model, plans: ReadonlyMap<string, ModulePlan>): void {
+  const refusals = formats.flatMap(({ plugin, options }) => {
+    const forms = model.modules.flatMap(({ name, form }) => {
+      const final = plans.get(name)?.produces ?? form;
+      return plugin.accepts.includes(final) ? [] : [{ module: name, reason: `it writes no ${final} weights`, help: `Format "${plugin.id}" writes ${plugin.accepts.join(', ')} weights; choose another with --format.` }];
+    });
+    return [...forms, ...plugin.refuse(model, plans, options)].map((refusal) => ({ format: plugin.id, ...refusal }));
+  });
+  if (refusals.length > 0) throw pareError('PARE_FORMAT_REFUSED', { refusals });
+}
+
+async function prepareCalibration(
+  request: PlanRequest,
+  stages: readonly PreparedStage[],
+  model: Model,
+  context: PreparationContext,
+): Promise<PreparedCalibration | undefined> {
+  if (!stages.some((stage) => stage.technique.scope === 'block') || request.calibration === undefined) return undefined;
+  const { data, samples = defaultCalibration.samples, sequenceLength = defaultCalibration.sequenceLength } = request.calibration;
+  for (const [name, value] of Object.entries({ samples, sequenceLength })) {
+    if (!Number.isInteger(value) || value < 1) {
+      throw pareError('PARE_OPTIONS_INVALID', { owner: 'calibration', problems: [`${name} is ${String(value)}`], allowed: 'Give a whole number from 1.' });
+    }
+  }
+  const { maxPositions } = model.description;
+  if (sequenceLength > maxPositions) throw pareError('PARE_WINDOW_TOO_LONG', { length: sequenceLength, positions: maxPositions });
+  return { source: await openText(data, context), samples, sequenceLength };
+}
+
+interface PlanParts {
+  readonly recipe: Recipe;
+  readonly stages: readonly PreparedStage[];
+  readonly formats: readonly PreparedFormat[];
+  readonly calibration: PreparedCalibration | undefined;
+  readonly finalPlans: ReadonlyMap<string, ModulePlan>;
+  readonly model: Model;
+  readonly context: PreparationContext;
+  /** Memory limit in bytes. */
+  readonly limit: number | undefined;
+}
+
+function assemblePlan({ recipe, stages, formats, calibration, finalPlans, model, context, limit }: PlanParts): { plan: CompressionPlan; spillBytes: number } {
+  const windows = calibration ?? defaultCalibration;
+  const estimates = stages.map((stage) => stageEstimate(stage, model, windows, context.backend));
+  const writing = writingBytes(model);
+  const smallest = Math.max(writing, ...estimates.map(({ stage }) => stage.peakBytes));
+  const hiddenBytes = Math.max(0, ...estimates.map((estimate) => estimate.hiddenBytes));
+  // Hidden states stay in memory as far as the limit leaves room; the rest of the run cannot be squeezed.
+  const spillBytes = Math.max(0, Math.min(defaultSpillBytes, (limit ?? Infinity) - smallest));
+  const planned = stages.map((stage, index) => plannedStage(stage, estimates[index]!, estimates[index]!.hiddenBytes > spillBytes ? 0 : estimates[index]!.hiddenBytes));
+  const output = outputEstimate(model, finalPlans, stages, formats.length);
+  const plan: CompressionPlan = {
+    model: { name: model.name, directory: model.directory, parameters: model.parameters, bytes: model.bytes, blocks: model.description.blocks.length },
+    recipe,
+    backend: context.backend,
+    formats: formats.map(({ plugin, options }) => ({ id: plugin.id, options })),
+    calibration: calibration === undefined ? undefined : { data: calibration.source.name, samples: calibration.samples, sequenceLength: calibration.sequenceLength },
+    stages: planned,
+    outputBytes: output.outputBytes,
+    bitsPerWeight: (output.outputBytes * 8) / model.parameters,
+    diskBytes: output.diskBytes,
+    hiddenStates: { bytes: hiddenBytes, spilled: hiddenBytes > spillBytes },
+    peakMemoryBytes: Math.max(writing, ...planned.map((stage) => stage.peakBytes)),
+    smallestMemoryBytes: smallest,
+    seconds: planned.reduce((sum, stage) => sum + stage.seconds, 0),
+    rate: estimates[0]!.rate,
+  };
+  return { plan, spillBytes };
+}
+
+/** Hidden states up to this size stay in memory when no limit is given. */
+const defaultSpillBytes = 2 ** 30;
+
+function plannedStage(stage: PreparedStage, estimate: StageEstimate, hiddenBytes: number): PlannedStage {
+  const { technique } = stage;
+  return {
+    index: stage.index,
+    technique: technique.id,
+    family: technique.family,
+    scope: technique.scope,
+    modules: stage.targets.map(({ info, options }) => ({ ...stage.plans.get(info.name)!, info, options })),
+    ...estimate.stage,
+    peakBytes: estimate.stage.peakBytes + hiddenBytes,
+  };
+}
+
+function checkMemory(plan: CompressionPlan, limit: number | undefined): void {
+  if (limit === undefined || plan.smallestMemoryBytes <= limit) return;
+  const largest = [...plan.stages].sort((a, b) => b.peakBytes - a.peakBytes)[0];
+  throw pareError('PARE_MEMORY_LIMIT', { limit, needed: plan.smallestMemoryBytes, stage: largest === undefined ? 'the model' : stageLabel(largest.index, largest.technique) });
+}
+
+/** The backend of a request: by id, or the best for `auto`. @throws PARE_PLUGIN_UNKNOWN, PARE_BACKEND_UNAVAILABLE, PARE_OPTIONS_INVALID */
+export async function chooseBackend(
+  selection: string | { readonly id: string; readonly options?: Options | undefined } | undefined,
+  backends: readonly (LoadedPlugin & { readonly plugin: BackendPlugin })[],
+): Promise<{ readonly plugin: BackendPlugin; readonly options: Options; readonly device: CompressionPlan['backend']['device'] }> {
+  const { id, options = {} } = selection === undefined ? { id: 'auto' } : typeof selection === 'string' ? { id: selection } : selection;
+  const known = backends.map((backend) => backend.id);
+  if (id !== 'auto') {
+    const backend = backends.find((candidate) => candidate.id === id);
+    if (backend === undefined) throw pareError('PARE_PLUGIN_UNKNOWN', { kind: 'backend', id, known: ['auto', ...known], nearest: nearest(id, ['auto', ...known]) });
+    const parsed = await parseOptions(`backend "${id}"`, backend.plugin.options, options);
+    const { score, reason, device } = await scoreBackend(backend.plugin);
+    if (score <= 0) throw pareError('PARE_BACKEND_UNAVAILABLE', { backend: id, reason });
+    return { plugin: backend.plugin, options: parsed, device };
+  }
+  const scored = await Promise.all(backends.map(async ({ plugin }) => ({ plugin, ...(await scoreBackend(plugin)) })));
+  const best = scored.filter(({ score }) => score > 0).sort((a, b) => b.score - a.score)[0];
+  if (best === undefined) {
+    const reason = scored.length === 0 ? 'no backend plugin is loaded' : scored.map((backend) => `${backend.plugin.id}: ${backend.reason}`).join('; ');
+    throw pareError('PARE_BACKEND_UNAVAILABLE', { backend: 'auto', reason });
+  }
+  // Options given beside `auto` reach whichever backend is taken, as far as it knows them.
+  const parsed = await checkOptions(best.plugin.options, options);
+  return { plugin: best.plugin, options: parsed.options ?? (await parseOptions(`backend "${best.plugin.id}"`, best.plugin.options, {})), device: best.device };
+}
+
+/** A backend's score; a probe that throws scores 0 with the failure as reason. */
+export async function scoreBackend(plugin: BackendPlugin): Promise<Awaited<ReturnType<BackendPlugin['score']>>> {
+  try {
+    return await plugin.score();
+  } catch (error) {
+    return { score: 0, reason: `its probe failed: ${error instanceof Error ? error.message : String(error)}` };
+  }
+}

@@ -1,0 +1,247 @@
+import { throwIfAborted, type Backend, type Model, type ModuleReport, type StatisticRef, type TargetModule, type TechniqueContext, type WeightForm } from '@pare/core';
+import { pluginFailure } from './cancellation.js';
+import type { BatchKey, Journal, ModuleOutcome } from './journal.js';
+import type { BlockRunner, CollectedStatistics, HiddenStates, ModelLibrary } from './model-library.js';
+import { createHandles } from './module-handles.js';
+import { createPluginContext, deriveSeed, type HostCore } from './plugin-context.js';
+import type { PreparedStage } from './prepare.js';
+
+/** What the stages of one run share. */
+export interface StageRun {
+  readonly core: HostCore;
+  readonly library: ModelLibrary;
+  /** The source model. */
+  readonly model: Model;
+  readonly backend: Backend;
+  readonly journal: Journal;
+  readonly windows: readonly Int32Array[];
+  readonly seed: number;
+  readonly spillBytes: number;
+  readonly signal: AbortSignal;
+  /** Results so far: where each module's newest weight is. Stages add to it. */
+  readonly results: Map<string, () => Promise<WeightForm>>;
+}
+
+/** What a stage did, in the order of its targets. */
+export interface StageOutcome {
+  readonly reports: ReadonlyMap<string, ModuleReport>;
+  readonly restoredBlocks: number;
+  readonly computedBlocks: number;
+  readonly seconds: number;
+}
+
+/** The targets of one block, or those outside blocks. */
+interface Batch {
+  readonly key: BatchKey;
+  /** Its place among the stage's batches. */
+  readonly position: number;
+  readonly targets: readonly TargetModule<unknown>[];
+}
+
+/**
+ * Runs one stage over the model. Tensor-scope stages take block after block without data. Block-scope stages stream: the calibration windows are embedded,
+ * then each block is calibrated, compressed, journaled and run once more with its new weights to make the next block's inputs. Every block-scope stage
+ * makes a pass of its own, from the embedding, over the model as the stages before left it.
+ */
+export async function runStage(run: StageRun, stage: PreparedStage): Promise<StageOutcome> {
+  const started = performance.now();
+  const execution = new StageExecution(run, stage);
+  run.core.emit('stage:start', { stage: stage.index, technique: stage.technique.id, modules: stage.targets.length, blocks: execution.blockCount });
+  await execution.run();
+  const seconds = (performance.now() - started) / 1000;
+  run.core.emit('stage:done', { stage: stage.index, technique: stage.technique.id, seconds });
+  return { reports: execution.reports, restoredBlocks: execution.restoredBlocks, computedBlocks: execution.computedBlocks, seconds };
+}
+
+class StageExecution {
+  readonly reports = new Map<string, ModuleReport>();
+  readonly #run: StageRun;
+  readonly #stage: PreparedStage;
+  readonly #batches: readonly Batch[];
+  /** Batches that an earlier run finished, with their reports. */
+  readonly #finished = new Map<Batch, ReadonlyMap<string, ModuleReport>>();
+  restoredBlocks = 0;
+  computedBlocks = 0;
+
+  constructor(run: StageRun, stage: PreparedStage) {
+    this.#run = run;
+    this.#stage = stage;
+    const byBlock = new Map<number | undefined, TargetModule<unknown>[]>();
+    for (const target of stage.targets) {
+      const list = byBlock.get(target.info.block);
+      if (list === undefined) byBlock.set(target.info.block, [target]);
+      else list.push(target);
+    }
+    // Modules outside blocks come first: the embedding feeds every block.
+    this.#batches = [...byBlock]
+      .sort(([a], [b]) => (a ?? -1) - (b ?? -1))
+      .map(([block, targets], position) => ({ key: { stage: stage.index, block }, position, targets }));
+  }
+
+  get blockCount(): number {
+    return this.#batches.length;
+  }
+
+  async run(): Promise<void> {
+    for (const batch of this.#batches) {
+      const reports = await this.#run.journal.reports(batch.key);
+      if (reports !== undefined && batch.targets.every(({ info }) => reports.has(info.name))) this.#finished.set(batch, reports);
+    }
+    if (this.#stage.technique.scope === 'block') await this.#runStreaming();
+    else await this.#runDataFree();
+  }
+
+  /** Tensor scope: batch by batch, nothing runs through the model. */
+  async #runDataFree(): Promise<void> {
+    for (const batch of this.#batches) {
+      if (this.#restore(batch)) continue;
+      await this.#timed(batch, () => this.#apply(batch, batch.targets, this.#current(), undefined, 0));
+    }
+  }
+
+  /** Block scope: hidden states flow through the blocks up to the last one that is not finished. */
+  async #runStreaming(): Promise<void> {
+    const { library, backend, signal, windows } = this.#run;
+    const lastUnfinished = this.#batches.findLast((batch) => !this.#finished.has(batch))?.key.block;
+    if (lastUnfinished !== undefined) {
+      const byBlock = new Map(this.#batches.map((batch) => [batch.key.block, batch]));
+      await using runner = library.createBlockRunner({ model: this.#current(), backend, signal, spillBytes: this.#run.spillBytes });
+      await using hidden = await runner.embed(windows);
+      for (let block = 0; block <= lastUnfinished; block++) {
+        throwIfAborted(signal, 'compression');
+        const batch = byBlock.get(block);
+        if (batch !== undefined && !this.#restore(batch)) await this.#timed(batch, () => this.#compressBlock(batch, block, runner, hidden));
+        // Nobody reads what comes out of the last one.
+        if (block < lastUnfinished) await runner.advance(block, hidden, this.#current());
+      }
+    }
+    for (const batch of this.#batches) if (lastUnfinished === undefined || batch.key.block! > lastUnfinished) this.#restore(batch);
+  }
+
+  /** Statistics of a block and the technique on them: at once, or step by step with each step's statistics taken after the earlier steps were replaced. */
+  async #compressBlock(batch: Batch, block: number, runner: BlockRunner, hidden: HiddenStates): Promise<Map<string, ModuleOutcome>> {
+    const outcomes = new Map<string, ModuleOutcome>();
+    const steps = this.#isSequential(batch) ? [...new Set(batch.targets.map(({ info }) => info.step))].sort((a, b) => a - b) : [undefined];
+    for (const [position, step] of steps.entries()) {
+      const targets = step === undefined ? batch.targets : batch.targets.filter(({ info }) => info.step === step);
+      const source = this.#current(outcomes);
+      const requests = targets.flatMap(({ info, options }) => {
+        const statistics = this.#statistics(options);
+        return statistics.length === 0 ? [] : [{ module: info.name, statistics }];
+      });
+      if (requests.length === 0) {
+        for (const [module, outcome] of await this.#apply(batch, targets, source, undefined, position)) outcomes.set(module, outcome);
+        continue;
+      }
+      using statistics = await runner.collect(block, hidden, requests, source);
+      for (const [module, outcome] of await this.#apply(batch, targets, source, statistics, position)) outcomes.set(module, outcome);
+    }
+    return outcomes;
+  }
+
+  /** One call of the technique. */
+  async #apply(
+    batch: Batch,
+    targets: readonly TargetModule<unknown>[],
+    source: Model,
+    statistics: CollectedStatistics | undefined,
+    step: number,
+  ): Promise<ReadonlyMap<string, ModuleOutcome>> {
+    const { core, backend, signal, seed, model } = this.#run;
+    const { technique, index, label } = this.#stage;
+    const plugin = `technique "${technique.id}"`;
+    const options = new Map(targets.map((target) => [target.info.name, target.options]));
+    const handles = createHandles(targets, {
+      technique,
+      source,
+      statistics,
+      declared: (module) => this.#statistics(options.get(module)),
+      onReplace: (module, { report }) => {
+        core.emit('module:done', { stage: index, technique: technique.id, module, report });
+        if (report.fallback !== undefined) core.emit('warning', { code: 'PARE_FALLBACK', message: `${label}, ${module}: ${report.fallback}` });
+      },
+    });
+    const { block } = batch.key;
+    const context: TechniqueContext<unknown> = {
+      ...(await createPluginContext(core, {
+        plugin: technique.id,
+        task: label,
+        deps: technique.deps,
+        signal,
+        seed: deriveSeed(seed, index, block ?? -1, step),
+        backend,
+      })),
+      model: source,
+      modules: handles.modules,
+      block: block === undefined ? undefined : { index: block, count: model.description.blocks.length, name: model.description.blocks[block]!.name },
+    };
+    try {
+      await technique.apply(context);
+      throwIfAborted(signal, 'compression');
+      handles.requireAll();
+    } catch (error) {
+      const where = block === undefined ? 'modules outside blocks' : `block ${String(block)}`;
+      throw pluginFailure(error, signal, `working on ${where}`, { plugin, stage: label });
+    }
+    return handles.outcomes;
+  }
+
+  /** Computes a batch, keeps its results on disk and tells how long it took. */
+  async #timed(batch: Batch, work: () => Promise<ReadonlyMap<string, ModuleOutcome>>): Promise<void> {
+    throwIfAborted(this.#run.signal, 'compression');
+    const started = performance.now();
+    this.#announceStart(batch);
+    const outcomes = await work();
+    await this.#run.journal.write(batch.key, outcomes);
+    this.#adopt(batch, new Map([...outcomes].map(([module, { report }]) => [module, report])));
+    this.computedBlocks++;
+    this.#announceDone(batch, (performance.now() - started) / 1000, false);
+  }
+
+  /** Takes a finished batch from the journal; false when it has to be computed. */
+  #restore(batch: Batch): boolean {
+    const reports = this.#finished.get(batch);
+    if (reports === undefined) return false;
+    const { technique, index } = this.#stage;
+    this.#announceStart(batch);
+    for (const [module, report] of reports) this.#run.core.emit('module:done', { stage: index, technique: technique.id, module, report });
+    this.#adopt(batch, reports);
+    this.restoredBlocks++;
+    this.#announceDone(batch, 0, true);
+    return true;
+  }
+
+  #adopt(batch: Batch, reports: ReadonlyMap<string, ModuleReport>): void {
+    const { journal, results } = this.#run;
+    for (const [module, report] of reports) {
+      this.reports.set(module, report);
+      // Read from disk whenever it is needed: results do not pile up in memory.
+      results.set(module, () => journal.form(batch.key, module));
+    }
+  }
+
+  /** The model as it is now, with results of the block at work laid over it. */
+  #current(unfinished?: ReadonlyMap<string, ModuleOutcome>): Model {
+    const { library, model, results } = this.#run;
+    const replaced = new Map(results);
+    for (const [module, { form }] of unfinished ?? []) replaced.set(module, () => Promise.resolve(form));
+    return replaced.size === 0 ? model : library.overlayModel(model, replaced);
+  }
+
+  #statistics(options: unknown): readonly StatisticRef<unknown>[] {
+    return this.#stage.technique.statistics?.(options) ?? [];
+  }
+
+  #isSequential(batch: Batch): boolean {
+    const { technique } = this.#stage;
+    return batch.targets.some(({ options }) => technique.sequential?.(options) === true);
+  }
+
+  #announceStart({ position }: Batch): void {
+    this.#run.core.emit('block:start', { stage: this.#stage.index, technique: this.#stage.technique.id, block: position, blocks: this.blockCount });
+  }
+
+  #announceDone({ position }: Batch, seconds: number, restored: boolean): void {
+    this.#run.core.emit('block:done', { stage: this.#stage.index, technique: this.#stage.technique.id, block: position, blocks: this.blockCount, seconds, restored });
+  }
+}
