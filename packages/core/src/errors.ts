@@ -129,6 +129,10 @@ export const errorCatalogue = {
     (d: { technique: string; module: string; loss: number }) => `${d.technique} reached a loss of ${String(d.loss)} on ${d.module}`,
     () => 'Its statistics or weights are out of range; try a larger damping or other calibration text.',
   ),
+  PARE_MATRIX_TOO_LARGE: template(
+    (d: { bytes: number; limit: number }) => `the solver needs ${(d.bytes / 2 ** 30).toFixed(1)} GiB for one matrix; WebAssembly memory ends at ${(d.limit / 2 ** 30).toFixed(1)} GiB`,
+    () => 'Use a backend with a column solver of its own (--backend cuda), or a technique without a Hessian such as rtn for this layer.',
+  ),
   PARE_MEMORY_LIMIT: template(
     (d: { limit: number; needed: number; stage: string }) =>
       `the run needs about ${mebibytes(d.needed)} of memory (${d.stage}); the limit is ${mebibytes(d.limit)}`,
