@@ -3,3 +3,4 @@ export * from './open/index.js';
 export * from './decoder/index.js';
 export * from './statistics/index.js';
 export * from './forward/index.js';
+export * from './text/index.js';
