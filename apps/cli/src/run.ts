@@ -2,9 +2,9 @@ import { isPareError } from '@pare/core';
 import { CommanderError, type Command } from 'commander';
 import { commandError, isInformation } from './command-errors.js';
 import { watchInterrupts } from './interrupt.js';
-import { createProgram, type GlobalOptions } from './program.js';
+import { createProgram } from './program.js';
 import { printError, type ExitCode } from './terminal/print-error.js';
-import { createTerminal, type Terminal, type TextStream } from './terminal/terminal.js';
+import { createTerminal, type Terminal, type TerminalOptions, type TextStream } from './terminal/terminal.js';
 
 /** What a run of the command reads and writes. */
 export interface CommandEnvironment {
@@ -22,7 +22,7 @@ export interface CommandEnvironment {
  */
 export async function runCommandLine(argv: readonly string[], environment: CommandEnvironment): Promise<ExitCode> {
   const { stdout, stderr, env, cwd } = environment;
-  const terminalFor = (options: GlobalOptions): Terminal => createTerminal(stdout, stderr, env, options);
+  const terminalFor = (options: TerminalOptions): Terminal => createTerminal(stdout, stderr, env, options);
   // Errors in the arguments themselves are printed before commander has read them all.
   let terminal = terminalFor({ json: argv.includes('--json'), quiet: false, debug: argv.includes('--debug'), color: !argv.includes('--no-color') });
   using interruption = watchInterrupts(() => terminal);

@@ -70,11 +70,7 @@ export async function showPlugin(context: CommandContext, id: string): Promise<v
 
 function unknownPlugin(id: string, plugins: readonly LoadedPlugin[]): Error {
   const ids = plugins.map((plugin) => plugin.id);
-  const near = nearest(id, ids);
-  return pareError('PARE_COMMAND_INVALID', {
-    problem: `no plugin has the id "${id}"`,
-    help: `${near === undefined ? '' : `Did you mean "${near}"? `}"pare plugins" lists them; a plugin of your own belongs into pare.config.ts.`,
-  });
+  return pareError('PARE_PLUGIN_UNKNOWN', { kind: 'plugin', id, known: ids, nearest: nearest(id, ids) });
 }
 
 /** Everything about a plugin, for people. */
