@@ -117,7 +117,7 @@ function knownTensor(value: TypedValue): HostTensor | undefined {
   const tensor = hostTensor(value.dtype, shape);
   for (const [index, element] of value.value.entries()) {
     if (typeof element !== 'number' || !Number.isInteger(element) || element < range[0] || element > range[1]) return undefined;
-    (tensor.data as { [index: number]: number | bigint })[index] = tensor.data instanceof BigInt64Array || tensor.data instanceof BigUint64Array ? BigInt(element) : element;
+    (tensor.data as Record<number, number | bigint>)[index] = tensor.data instanceof BigInt64Array || tensor.data instanceof BigUint64Array ? BigInt(element) : element;
   }
   return tensor;
 }

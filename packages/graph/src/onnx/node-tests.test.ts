@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { isPareError } from '@pare/core';
+import { elementCount, isPareError, viewAs, type DType, type HostTensor } from '@pare/core';
 import { describe, expect, it } from 'vitest';
-import { inferTypes } from '../infer-types.js';
+import { inferTypes, inferValues } from '../infer-types.js';
+import { elementsOf } from '../types/known-elements.js';
 import { decodeOnnx } from './decode.js';
 import { encodeOnnx } from './encode.js';
 
@@ -14,8 +15,41 @@ interface Case {
   readonly model: string;
 }
 
-const cases = JSON.parse(readFileSync(new URL('../../../conformance/fixtures/onnx-node-tests/index.json', import.meta.url), 'utf8')) as Case[];
+const fixtures = new URL('../../../conformance/fixtures/onnx-node-tests/', import.meta.url);
+const cases = JSON.parse(readFileSync(new URL('index.json', fixtures), 'utf8')) as Case[];
 const bytesOf = (test: Case): Uint8Array => new Uint8Array(Buffer.from(test.model, 'base64'));
+
+const dtypes: Readonly<Record<string, DType>> = {
+  F64: 'float64',
+  F32: 'float32',
+  F16: 'float16',
+  BF16: 'bfloat16',
+  I64: 'int64',
+  I32: 'int32',
+  I16: 'int16',
+  I8: 'int8',
+  U64: 'uint64',
+  U32: 'uint32',
+  U16: 'uint16',
+  U8: 'uint8',
+  BOOL: 'bool',
+};
+
+/** Input and output tensors of the cases: a safetensors file is a length, a JSON header and the data. */
+function readData(): Map<string, HostTensor> {
+  const file = readFileSync(new URL('data.safetensors', fixtures));
+  const headerBytes = Number(file.readBigUInt64LE(0));
+  const header = JSON.parse(file.toString('utf8', 8, 8 + headerBytes)) as Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>;
+  const tensors = new Map<string, HostTensor>();
+  for (const [name, { dtype: code, shape, data_offsets: offsets }] of Object.entries(header)) {
+    const dtype = dtypes[code];
+    if (dtype === undefined) continue;
+    const data = viewAs(dtype, file.buffer, file.byteOffset + 8 + headerBytes + offsets[0], elementCount(shape));
+    tensors.set(name, { dtype, shape, data });
+  }
+  return tensors;
+}
+const data = readData();
 
 /** Models with types that Pare does not compute with. */
 const refused = (test: Case): boolean => /FLOAT8|e4m3fn|e5m2|identity_sequence|identity_opt/.test(test.name);
@@ -30,6 +64,28 @@ describe('ONNX node test models', () => {
       expect(inferred.dtype).toBe(output.dtype);
       const known = inferred.shape?.map((dimension, axis) => (typeof dimension === 'string' && dimension.startsWith('unknown_') ? output.shape![axis] : dimension));
       if (inferred.shape !== undefined) expect(known).toEqual(output.shape);
+    }
+  });
+
+  it.each(cases.filter((test) => !refused(test)))('$name: constant inputs leave no shape unknown and no element wrong', (test) => {
+    const graph = decodeOnnx(bytesOf(test));
+    const constants = new Map(graph.initializers);
+    for (const [index, input] of graph.inputs.entries()) {
+      const tensor = data.get(`${test.name}/input_${String(index)}`);
+      // 4-bit and bfloat16 data is stored widened in the fixture; their values decide no shape.
+      if (tensor?.dtype === input.dtype) constants.set(input.name, tensor);
+    }
+    const inputs = graph.inputs.filter((input) => !constants.has(input.name));
+    const values = inferValues({ ...graph, inputs, initializers: constants });
+    for (const [index, output] of graph.outputs.entries()) {
+      const inferred = values.get(output.name)!;
+      expect(inferred.shape).toEqual(output.shape);
+      const expected = data.get(`${test.name}/output_${String(index)}`);
+      if (inferred.value === undefined || expected?.dtype !== output.dtype) continue;
+      for (const [position, element] of elementsOf(expected)!.entries()) {
+        const known = inferred.value[position];
+        if (known !== undefined) expect(known).toBeCloseTo(element as number, 4);
+      }
     }
   });
 

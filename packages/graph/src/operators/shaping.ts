@@ -1,4 +1,4 @@
-import { isHostInitializer, type Dimension, type HostTensor } from '@pare/core';
+import { allocateArray, fromBfloat16Bits, fromFloat16Bits, isHostInitializer, toBfloat16Bits, toFloat16Bits, type Dimension, type DType, type HostTensor } from '@pare/core';
 import { dtypeOfOnnxCode, onnxTypeName } from '../types/element-type.js';
 import { elementsOf } from '../types/known-elements.js';
 import {
@@ -17,7 +17,7 @@ import {
 } from '../types/dimension.js';
 import { integersFrom, knownLength, shapeText, unify, unknownRank, unknownShape, withRank, type KnownElement } from './rules.js';
 import { attribute, defineOperator, float, int, maximumKnownElements, required, string, type InferenceContext, type InferredOutput, type OperatorSchema } from './schema.js';
-import { everything, floats, indices, numeric, wholeBytes } from './types.js';
+import { everything, indices, numeric, wholeBytes } from './types.js';
 
 /* Operators that rearrange, select, create or measure tensors. */
 
@@ -243,8 +243,12 @@ function sliceSize(size: Dimension, start: KnownElement, end: KnownElement, step
     return Math.max(0, Math.ceil((to - from) / step));
   }
   if (step < 0) return sameDimension(start, -1) && typeof end === 'number' && end <= -endless ? ceilDivide(size, -step) : undefined;
+  const toEnd = typeof end === 'number' && end >= endless;
+  // The last −start elements.
+  if (toEnd && typeof start === 'number' && start < 0) return ceilDivide(minimumDimension(-start, size), step);
+  if (toEnd && alwaysAtMost(0, start)) return ceilDivide(maximumDimension(0, subtractDimensions(size, start)), step);
   const from = bound(size, start);
-  const to = typeof end === 'number' && end >= endless ? size : bound(size, end);
+  const to = toEnd ? size : bound(size, end);
   if (from === undefined || to === undefined) return undefined;
   if (alwaysAtMost(to, from)) return 0;
   const length = subtractDimensions(to, from);
@@ -420,13 +424,25 @@ function oneHot(context: InferenceContext): readonly InferredOutput[] {
 function cast(context: InferenceContext): readonly InferredOutput[] {
   const code = context.int('to');
   const dtype = dtypeOfOnnxCode(code) ?? context.fail(`casts to ${onnxTypeName(code)}, which is not supported`);
-  const integral = !floats.includes(dtype);
-  const convert = (element: KnownElement): KnownElement => {
-    if (typeof element !== 'number') return dtype === 'bool' ? undefined : element;
-    if (dtype === 'bool') return element === 0 ? 0 : 1;
-    return integral ? Math.trunc(element) : element;
-  };
+  const convert = (element: KnownElement): KnownElement => (typeof element === 'number' ? rounded(element, dtype) : sizeTypes.includes(dtype) ? element : undefined);
   return [{ dtype, shape: context.shape(0), value: context.elements(0)?.map(convert) }];
+}
+
+/** Types that hold any size, so that a symbolic one stays what it is. */
+const sizeTypes: readonly DType[] = ['int64', 'int32', 'uint64', 'uint32', 'float64', 'float32'];
+
+/** A number as an element of a type. */
+function rounded(value: number, dtype: DType): KnownElement {
+  if (dtype === 'bool') return value === 0 ? 0 : 1;
+  if (dtype === 'float64') return value;
+  if (dtype === 'float32') return Math.fround(value);
+  if (dtype === 'float16') return fromFloat16Bits(toFloat16Bits(value));
+  if (dtype === 'bfloat16') return fromBfloat16Bits(toBfloat16Bits(value));
+  if (dtype === 'int4' || dtype === 'uint4' || !Number.isFinite(value)) return undefined;
+  if (dtype === 'int64' || dtype === 'uint64') return Math.trunc(value);
+  const element = allocateArray(dtype, 1);
+  element[0] = Math.trunc(value);
+  return Number(element[0]);
 }
 
 export const shapingOperators: readonly OperatorSchema[] = [
