@@ -1,5 +1,6 @@
-import { float32Tensor, hostTensor, int64Tensor, isPareError, type Backend, type DeviceTensor, type Executable, type Graph, type HostTensor } from '@pare/core';
+import { capabilityRef, float32Tensor, hostTensor, int64Tensor, isPareError, type Backend, type DeviceTensor, type Executable, type Graph, type HostTensor } from '@pare/core';
 import { GraphBuilder } from '@pare/graph';
+import { columnSolver } from '@pare/solvers';
 import { afterAll, beforeAll, expect, it, describe } from 'vitest';
 import { cpuBackend } from './index.js';
 
@@ -158,6 +159,7 @@ describe('with one open backend', () => {
   });
 
   it('copies memory that cannot be detached', async () => {
+    const { WebAssembly } = globalThis as unknown as { WebAssembly: { Memory: new (size: { initial: number }) => { readonly buffer: ArrayBuffer } } };
     const memory = new Float32Array(new WebAssembly.Memory({ initial: 1 }).buffer);
     memory[0] = 7;
     using tensor = backend.write(float32Tensor([memory.length], memory), { transfer: true });
@@ -366,6 +368,18 @@ it('ends while it is busy, rejecting what waits', async () => {
   expect(thrown(() => backend.write(float32Tensor([1], [1])))).toBe('PARE_BACKEND_LOST');
   x[Symbol.dispose]();
   await product[Symbol.asyncDispose]();
+});
+
+it('brings the column solver, once', async () => {
+  const backend = await open(1);
+  const solver = backend.capability(columnSolver);
+  expect(solver).toBeDefined();
+  expect(backend.capability(columnSolver)).toBe(solver);
+  expect(backend.capability(capabilityRef('pare.nothing'))).toBeUndefined();
+  const factor = await solver!.factorize({ gram: Float32Array.from([2, 0, 0, 2]), size: 2, damping: 0.01, dampingIncrement: 0.01, actOrder: false });
+  expect(factor.size).toBe(2);
+  await backend[Symbol.asyncDispose]();
+  expect(backend.capability(columnSolver)).toBeUndefined();
 });
 
 it('opens again after it ended', async () => {

@@ -16,7 +16,7 @@ import { encodeOnnx, removeUnused } from '@pare/graph';
 import { checkInputs } from './check-inputs.js';
 import type { TensorLedger } from './ledger.js';
 import type { Failure, InputBinding, OutputBinding, TensorKey } from './protocol.js';
-import { adaptBoundary, liftInitializers, type SessionGraph } from './session-graph.js';
+import { adaptBoundary, fileLimits, liftInitializers, type FileLimits, type SessionGraph } from './session-graph.js';
 import { CpuTensor } from './tensor.js';
 import { withCancellation, type WorkerChannel } from './worker-channel.js';
 
@@ -38,20 +38,22 @@ export class CpuExecutable implements Executable {
   readonly #backend: string;
   readonly #channel: WorkerChannel;
   readonly #ledger: TensorLedger;
+  readonly #limits: FileLimits;
   readonly #variants = new Map<string, Variant>();
   /** Constants of a graph too large for one ONNX file: tensors in the worker, shared by the sessions. */
   readonly #constants = new Map<string, Promise<number>>();
   #disposed = false;
 
-  private constructor(backend: string, channel: WorkerChannel, ledger: TensorLedger, graph: Graph) {
+  private constructor(backend: string, channel: WorkerChannel, ledger: TensorLedger, graph: Graph, limits: FileLimits) {
+    this.#limits = limits;
     this.#backend = backend;
     this.#channel = channel;
     this.#ledger = ledger;
     this.graph = graph;
   }
 
-  static async compile(backend: string, channel: WorkerChannel, ledger: TensorLedger, graph: Graph): Promise<CpuExecutable> {
-    const executable = new CpuExecutable(backend, channel, ledger, graph);
+  static async compile(backend: string, channel: WorkerChannel, ledger: TensorLedger, graph: Graph, limits = fileLimits): Promise<CpuExecutable> {
+    const executable = new CpuExecutable(backend, channel, ledger, graph, limits);
     try {
       await executable.#variant(graph.outputs.map((output) => output.name)).ready;
     } catch (error) {
@@ -126,7 +128,7 @@ export class CpuExecutable implements Executable {
     const session = this.#ledger.nextId();
     const all = outputs.length === this.graph.outputs.length;
     const pruned = all ? this.graph : removeUnused({ ...this.graph, outputs: this.graph.outputs.filter((output) => outputs.includes(output.name)) });
-    const { graph, lifted } = liftInitializers(pruned);
+    const { graph, lifted } = liftInitializers(pruned, this.#limits);
     for (const [name, initializer] of lifted) if (!this.#constants.has(name)) this.#constants.set(name, this.#place(initializer));
     const send = (complete: Graph): { readonly names: SessionGraph; readonly answer: Promise<unknown> } => {
       const names = adaptBoundary(complete);

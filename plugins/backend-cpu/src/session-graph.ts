@@ -46,21 +46,27 @@ export function adaptBoundary(graph: Graph): SessionGraph {
   return { graph: adapted, inputs: sessionInputs, outputs: sessionOutputs };
 }
 
-/** Bytes of initializers up to which a graph is one ONNX file; the format ends at 2 GiB. */
-const oneFileBytes = 2 ** 30;
-/** Initializers that leave a large graph are at least this big: the many small ones steer operators and must stay constants. */
-const liftedBytes = 2 ** 20;
+/** When constants are moved out of a model file. */
+export interface FileLimits {
+  /** Bytes of constants up to which a graph is one ONNX file. */
+  readonly fileBytes: number;
+  /** Constants that leave are at least this big: the many small ones steer operators and must stay constants. */
+  readonly liftedBytes: number;
+}
+
+/** Well below the 2 GiB at which a protobuf message ends. */
+export const fileLimits: FileLimits = { fileBytes: 2 ** 30, liftedBytes: 2 ** 20 };
 
 /**
  * Splits a graph whose constants do not fit one ONNX file: the large ones become inputs, which onnxruntime reads as fast as constants.
  * Small graphs come back as they are.
  */
-export function liftInitializers(graph: Graph, limit = oneFileBytes, threshold = liftedBytes): { readonly graph: Graph; readonly lifted: ReadonlyMap<string, Initializer> } {
+export function liftInitializers(graph: Graph, limits = fileLimits): { readonly graph: Graph; readonly lifted: ReadonlyMap<string, Initializer> } {
   const bytes = (tensor: Initializer): number => dtypeBytes(tensor.dtype, elementCount(tensor.shape));
   let total = 0;
   for (const tensor of graph.initializers.values()) total += bytes(tensor);
-  if (total <= limit) return { graph, lifted: new Map() };
-  const lifted = new Map([...graph.initializers].filter(([, tensor]) => bytes(tensor) >= threshold));
+  if (total <= limits.fileBytes) return { graph, lifted: new Map() };
+  const lifted = new Map([...graph.initializers].filter(([, tensor]) => bytes(tensor) >= limits.liftedBytes));
   const inputs = [...graph.inputs, ...[...lifted].map(([name, tensor]): ValueInfo => ({ name, dtype: tensor.dtype, shape: tensor.shape }))];
   return { graph: { ...graph, inputs, initializers: new Map([...graph.initializers].filter(([name]) => !lifted.has(name))) }, lifted };
 }
