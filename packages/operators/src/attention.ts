@@ -276,7 +276,7 @@ function keyMask(call: Call, mask: HostTensor | undefined, batch: number, querie
 
 /**
  * Attention with as many key as query heads. Query [batch, length, heads · size]; key and value the same with their own length, or
- * [batch, heads, keys, size]; or query [batch, length, heads, 3, size] holding all three; or key [batch, keys, heads, 2, size] holding two.
+ * [batch, heads, keys, size].
  */
 const multiHeadAttention: Kernel = (call) => {
   const query = input(call, 0);
@@ -286,31 +286,17 @@ const multiHeadAttention: Kernel = (call) => {
   const [batch, length] = query.shape as [number, number];
   const key = call.inputs[1];
   const value = call.inputs[2];
-  let q: Heads;
-  let freshKeys: Heads;
-  let freshValues: Heads;
-  if (query.shape.length === 5) {
-    const size = query.shape[4]!;
-    const part = (index: number): Heads => packedHeads(query, index, 3, bias, index * heads * size);
-    [q, freshKeys, freshValues] = [part(0), part(1), part(2)];
-  } else {
-    const hidden = query.shape[2]!;
-    q = takeHeads(numbers(query), hidden, 0, bias, 0, emptyHeads(batch, heads, length, hidden / heads));
-    if (key?.shape.length === 5) {
-      [freshKeys, freshValues] = [packedHeads(key, 0, 2, bias, hidden), packedHeads(key, 1, 2, bias, 2 * hidden)];
-    } else {
-      const side = (tensor: HostTensor | undefined, start: number): Heads => {
-        if (tensor === undefined) return fail(call, 'key and value are missing');
-        if (tensor.shape.length === 4) return tensorHeads(tensor);
-        return takeHeads(numbers(tensor), tensor.shape[2]!, 0, bias, start, emptyHeads(batch, heads, tensor.shape[1]!, tensor.shape[2]! / heads));
-      };
-      [freshKeys, freshValues] = [side(key, hidden), side(value, 2 * hidden)];
-    }
-  }
+  if (query.shape.length !== 3) fail(call, `query ${shapeText(query.shape)} must be [batch, length, heads · size]; packed layouts are not evaluated`);
+  const hidden = query.shape[2]!;
+  const q = takeHeads(numbers(query), hidden, 0, bias, 0, emptyHeads(batch, heads, length, hidden / heads));
+  const side = (tensor: HostTensor | undefined, start: number): Heads => {
+    if (tensor === undefined || tensor.shape.length === 5) return fail(call, 'key and value must be given apart; packed layouts are not evaluated');
+    if (tensor.shape.length === 4) return tensorHeads(tensor);
+    return takeHeads(numbers(tensor), tensor.shape[2]!, 0, bias, start, emptyHeads(batch, heads, tensor.shape[1]!, tensor.shape[2]! / heads));
+  };
   const past = (position: number): Heads | undefined => (call.inputs[position] === undefined ? undefined : tensorHeads(call.inputs[position]));
-  const pastKeys = past(6);
-  const keys = appendHeads(pastKeys, freshKeys);
-  const values = appendHeads(past(7), freshValues);
+  const keys = appendHeads(past(6), side(key, hidden));
+  const values = appendHeads(past(7), side(value, 2 * hidden));
   const given = numberAttribute(call, 'scale', 0);
   const scale = given === 0 ? 1 / Math.sqrt(q.size) : given;
   const causal = numberAttribute(call, 'unidirectional', 0) !== 0;
@@ -329,23 +315,6 @@ const multiHeadAttention: Kernel = (call) => {
   const { dtype } = query;
   return [fromNumbers(dtype, [batch, length, heads * values.size], out), headsTensor(keys, dtype), headsTensor(values, dtype)];
 };
-
-/** Part `index` of [batch, length, heads, parts, size]. */
-function packedHeads(tensor: HostTensor, index: number, parts: number, bias: Numbers | undefined, biasStart: number): Heads {
-  const [batch, length, heads, , size] = tensor.shape as [number, number, number, number, number];
-  const source = numbers(tensor);
-  const result = emptyHeads(batch, heads, length, size);
-  for (let b = 0; b < batch; b++) {
-    for (let s = 0; s < length; s++) {
-      for (let h = 0; h < heads; h++) {
-        const from = (((b * length + s) * heads + h) * parts + index) * size;
-        const to = ((b * heads + h) * length + s) * size;
-        for (let i = 0; i < size; i++) result.data[to + i] = source[from + i]! + (bias?.[biasStart + h * size + i] ?? 0);
-      }
-    }
-  }
-  return result;
-}
 
 export const attention: readonly (readonly [string, Kernel])[] = [
   ['com.microsoft::RotaryEmbedding', rotaryEmbedding],

@@ -27,7 +27,7 @@ function valueDifference(name: string, actual: HostTensor, expected: HostTensor,
   const targets = castTensor(expected, 'float64').data as Float64Array;
   // Integers and booleans must be exact; 16-bit floats cannot be closer than their own rounding.
   const exact = !expected.dtype.includes('float');
-  const relative = exact ? 0 : dtypeBits(expected.dtype) === 16 ? Math.max(tolerance.relative, expected.dtype === 'float16' ? 2 ** -10 : 2 ** -7) : tolerance.relative;
+  const relative = exact ? 0 : dtypeBits(expected.dtype) === 16 && tolerance.relative > 0 ? Math.max(tolerance.relative, expected.dtype === 'float16' ? 2 ** -10 : 2 ** -7) : tolerance.relative;
   const absolute = exact ? 0 : tolerance.absolute;
   let wrong = 0;
   let worst = -1;
