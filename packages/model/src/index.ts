@@ -4,3 +4,4 @@ export * from './decoder/index.js';
 export * from './statistics/index.js';
 export * from './forward/index.js';
 export * from './text/index.js';
+export * from './hub/index.js';

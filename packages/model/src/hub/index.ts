@@ -1,0 +1,1 @@
+export { resolveModel, type DownloadProgress, type ResolveModelOptions } from './resolve-model.js';
