@@ -1,4 +1,4 @@
-import { isPareError, pareError, throwIfAborted, type Backend, type Model, type WeightForm } from '@pare/core';
+import { isPareError, pareError, throwIfAborted, type Backend, type Model } from '@pare/core';
 import { access, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pluginFailure } from './cancellation.js';
@@ -13,7 +13,12 @@ import type { ModelLibrary } from './model-library.js';
 import { createPartialOutput, inspectOutput, recoverOutput } from './output-folder.js';
 import { createPluginContext, deriveSeed, type HostCore } from './plugin-context.js';
 import type { Preparation } from './prepare.js';
-import { runStage, type StageOutcome } from './stage-runner.js';
+import { RunResults, runStage, type StageOutcome } from './stage-runner.js';
+
+/** A backend for the time of a run; disposing it closes one that was opened for it. */
+export interface BackendLease extends AsyncDisposable {
+  readonly backend: Backend;
+}
 
 /** Everything a run needs, looked up and checked. */
 export interface CompressionRun {
@@ -28,7 +33,7 @@ export interface CompressionRun {
   /** The model as reports and the manifest name it. */
   readonly modelName: string;
   readonly backendId: string;
-  openBackend(): Promise<Backend>;
+  openBackend(): Promise<BackendLease>;
   /** Opens a folder that was just written; undefined when it holds no model that can be opened. */
   reopen(directory: string): Promise<Model | undefined>;
   readonly plugins: readonly LoadedPlugin[];
@@ -123,17 +128,18 @@ async function journalInputs(run: CompressionRun, calibration: Calibration): Pro
 
 async function runWithJournal(run: CompressionRun, journal: Journal, calibration: Calibration, started: number): Promise<CompressionResult> {
   const { core, library, preparation, model, signal } = run;
-  await using backend = await run.openBackend();
+  await using opened = await run.openBackend();
+  const { backend } = opened;
   const seed = run.request.seed ?? 0;
   core.emit('run:start', { model: run.modelName, stages: preparation.stages.map(({ technique }) => technique.id), blocks: model.description.blocks.length });
 
   const before = await metricsBefore(run, journal, backend);
-  const results = new Map<string, () => Promise<WeightForm>>();
+  const results = new RunResults();
   const stageRun = { core, library, model, backend, journal, windows: calibration.windows, seed, spillBytes: preparation.spillBytes, signal, results };
   const outcomes: StageOutcome[] = [];
   for (const stage of preparation.stages) outcomes.push(await runStage(stageRun, stage));
 
-  const compressed = library.overlayModel(model, results);
+  const compressed = results.over(model, library);
   const { formats, after, manifest } = await writeOutput(run, compressed, backend, calibration, outcomes, before);
   return {
     output: run.output,

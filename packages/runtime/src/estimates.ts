@@ -166,14 +166,11 @@ export function outputEstimate(model: Model, finalPlans: ReadonlyMap<string, Mod
   return { outputBytes, diskBytes: Math.round(Math.max(1, formats) * outputBytes + journalBytes + companionBytes) };
 }
 
-/** Bytes that a module takes in the source. Of compressed ones only their sum is known, so they count by their share of it. */
+/** Bytes that a module takes in the source. Models of @pare/model know; of others' compressed weights only the dense size can be told. */
 function storedBytes(module: ModuleInfo, model: Model): number {
   if (module.sharedWith !== undefined) return 0;
-  if (module.form === 'dense') return dtypeBytes(module.dtype, elements(module));
-  const compressed = model.modules.filter(({ form }) => form === 'quantized');
-  const names = new Set(compressed.map(({ name }) => `${name}.weight`));
-  const denseBytes = sum(model.tensors.filter(({ name }) => !names.has(name)).map(tensorBytes));
-  return (Math.max(0, model.bytes - denseBytes) * elements(module)) / sum(compressed.map(elements));
+  const { storedBytes: ask } = model as { storedBytes?: (name: string) => number };
+  return ask === undefined ? dtypeBytes(module.dtype, elements(module)) : ask.call(model, module.name);
 }
 
 function statisticsOf(stage: PreparedStage, options: unknown): readonly StatisticRef<unknown>[] {

@@ -1,4 +1,5 @@
 import {
+  isPareError,
   loggerRef,
   nearest,
   pareError,
@@ -13,9 +14,10 @@ import {
   type ServiceRef,
 } from '@pare/core';
 import { EventEmitter } from 'eventemitter3';
+import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { anySignal } from './cancellation.js';
-import { checkOutput, compress, looksLikeModel } from './compress.js';
+import { checkOutput, compress, looksLikeModel, type BackendLease } from './compress.js';
 import { checkServices, createServiceContainer, withDefaults } from './container.js';
 import { mergeMetrics, prepareEvaluation, runEvaluation } from './evaluations.js';
 import { explainBoot, type BootPhase } from './explain.js';
@@ -164,11 +166,10 @@ class PareHost implements Host {
     const signal = this.#signal(options.signal);
     throwIfAborted(signal, 'opening the model');
     const library = await loadModelLibrary();
-    const { hub } = this.#options;
-    const directory = await library.resolveModel(model, {
-      ...(hub?.cacheDirectory === undefined ? {} : { cacheDirectory: hub.cacheDirectory }),
-      ...(hub?.endpoint === undefined ? {} : { endpoint: hub.endpoint }),
-      cwd: this.#cwd,
+    const local = resolve(this.#cwd, model);
+    const isFolder = (await stat(local).catch(() => undefined))?.isDirectory() === true;
+    const directory = isFolder ? local : await library.resolveModel(model, {
+      ...this.#options.hub,
       signal,
       onProgress: ({ file, bytes, totalBytes }) => {
         this.#core.emit('progress', { task: 'download', completed: bytes, total: totalBytes ?? bytes, unit: 'bytes', detail: file });
@@ -250,9 +251,9 @@ class PareHost implements Host {
     const evaluation = await prepareEvaluation(request, this.#evaluationCatalogue(library));
     const { backendId, openBackend } = await this.#backend(request.backend);
     await using lease = await this.#lease(request.model, signal);
-    await using backend = await openBackend();
+    await using opened = await openBackend();
     const name = typeof request.model === 'string' ? request.model : request.model.name;
-    const evaluations = await runEvaluation(evaluation, { core: this.#core, library, model: lease.value, name, backend, seed: request.seed ?? 0, signal });
+    const evaluations = await runEvaluation(evaluation, { core: this.#core, library, model: lease.value, name, backend: opened.backend, seed: request.seed ?? 0, signal });
     return { model: name, backend: backendId, metrics: mergeMetrics(evaluations), evaluations };
   }
 
@@ -287,25 +288,34 @@ class PareHost implements Host {
     return { evaluators: this.#byId('evaluator'), cwd: this.#cwd, library };
   }
 
-  async #preparationContext(backend: PlanRequest['backend'], signal: AbortSignal): Promise<{ context: PreparationContext; openBackend: () => Promise<Backend> }> {
+  async #preparationContext(backend: PlanRequest['backend'], signal: AbortSignal): Promise<{ context: PreparationContext; openBackend: () => Promise<BackendLease> }> {
     throwIfAborted(signal, 'planning');
     const { backendId, device, openBackend } = await this.#backend(backend);
     const library = await loadModelLibrary();
     return { context: { ...this.#recipeCatalogue(), formats: this.#byId('format'), library, backend: { id: backendId, device }, signal }, openBackend };
   }
 
-  /** The backend of a request, not opened yet. One that the caller opened is lent: disposing the result leaves it open. */
-  async #backend(selection: PlanRequest['backend']): Promise<{ backendId: string; device: Backend['device'] | undefined; openBackend: () => Promise<Backend> }> {
+  /** The backend of a request, not opened yet. One that the caller opened stays open. */
+  async #backend(selection: PlanRequest['backend']): Promise<{ backendId: string; device: Backend['device'] | undefined; openBackend: () => Promise<BackendLease> }> {
     if (typeof selection === 'object' && 'compile' in selection) {
-      const lent = new Proxy(selection, { get: lendBackend });
-      return { backendId: selection.id, device: selection.device, openBackend: () => Promise.resolve(lent) };
+      const lease: BackendLease = { backend: selection, [Symbol.asyncDispose]: () => Promise.resolve() };
+      return { backendId: selection.id, device: selection.device, openBackend: () => Promise.resolve(lease) };
     }
-    const { plugin, options, device } = await chooseBackend(selection, this.#ofKind('backend'));
-    return { backendId: plugin.id, device, openBackend: () => this.#openBackend(plugin, options) };
+    const { plugin, options, device, reason } = await chooseBackend(selection, this.#ofKind('backend'));
+    const openBackend = async (): Promise<BackendLease> => {
+      const backend = await this.#openBackend(plugin, options, reason);
+      return { backend, [Symbol.asyncDispose]: () => backend[Symbol.asyncDispose]() };
+    };
+    return { backendId: plugin.id, device, openBackend };
   }
 
-  #openBackend(plugin: BackendPlugin, options: Readonly<Record<string, unknown>>): Promise<Backend> {
-    return plugin.create(options, { log: prefixed(this.#core.log, plugin.id) });
+  async #openBackend(plugin: BackendPlugin, options: Readonly<Record<string, unknown>>, score: string): Promise<Backend> {
+    try {
+      return await plugin.create(options, { log: prefixed(this.#core.log, plugin.id) });
+    } catch (error) {
+      if (isPareError(error)) throw error;
+      throw pareError('PARE_BACKEND_UNAVAILABLE', { backend: plugin.id, reason: `${error instanceof Error ? error.message : String(error)} (${score})` }, error);
+    }
   }
 
   /** A model for the time of a request; one that the caller opened stays open. */
@@ -336,11 +346,4 @@ class PareHost implements Host {
       this.#running.delete(work);
     }
   }
-}
-
-/** Everything of a backend except its end, which belongs to whoever opened it. Private fields need the real object as `this`. */
-function lendBackend(target: Backend, property: string | symbol): unknown {
-  if (property === Symbol.asyncDispose) return () => Promise.resolve();
-  const value = Reflect.get(target, property) as unknown;
-  return typeof value === 'function' ? (value as (...values: unknown[]) => unknown).bind(target) : value;
 }

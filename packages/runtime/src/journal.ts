@@ -120,7 +120,7 @@ export class Journal {
     const path = join(this.directory, fileName(key));
     await this.#library.writeSafetensors(
       `${path}.partial`,
-      tensors.map(({ name, tensor }) => ({ name, dtype: tensor.dtype, shape: tensor.shape, read: () => Promise.resolve(tensor) })),
+      tensors.map(({ name, tensor }) => this.#library.tensorEntry(name, tensor)),
       metadata,
     );
     await flush(`${path}.partial`);

@@ -1,7 +1,7 @@
 import { pareError, type Model, type ModuleHandle, type ModuleReport, type StatisticRef, type TargetModule, type Technique } from '@pare/core';
+import type { CollectedStatistics } from '@pare/model';
 import { formProblem } from './form-checks.js';
 import type { ModuleOutcome } from './journal.js';
-import type { CollectedStatistics } from './model-library.js';
 
 export interface HandleContext {
   readonly technique: Technique;

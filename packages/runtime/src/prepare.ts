@@ -173,7 +173,9 @@ function checkOrder(stages: readonly PreparedStage[], modules: readonly ModuleIn
 /** Asks every format whether it can write the result, and reports all refusals together. */
 function checkFormats(formats: readonly PreparedFormat[], model: Model, plans: ReadonlyMap<string, ModulePlan>): void {
   const refusals = formats.flatMap(({ plugin, options }) => {
-    const forms = model.modules.flatMap(({ name, form }) => {
+    const forms = model.modules.flatMap(({ name, form, sharedWith }) => {
+      // A tied head is its owner's business.
+      if (sharedWith !== undefined && !plans.has(name)) return [];
       const final = plans.get(name)?.produces ?? form;
       return plugin.accepts.includes(final) ? [] : [{ module: name, reason: `it writes no ${final} weights`, help: `Format "${plugin.id}" writes ${plugin.accepts.join(', ')} weights; choose another with --format.` }];
     });
@@ -263,20 +265,25 @@ function checkMemory(plan: CompressionPlan, limit: number | undefined): void {
   throw pareError('PARE_MEMORY_LIMIT', { limit, needed: plan.smallestMemoryBytes, stage: largest === undefined ? 'the model' : stageLabel(largest.index, largest.technique) });
 }
 
-/** The backend of a request: by id, or the best for `auto`. @throws PARE_PLUGIN_UNKNOWN, PARE_BACKEND_UNAVAILABLE, PARE_OPTIONS_INVALID */
+/** The backend of a request: by id (whatever its score), or the best for `auto`. @throws PARE_PLUGIN_UNKNOWN, PARE_BACKEND_UNAVAILABLE, PARE_OPTIONS_INVALID */
 export async function chooseBackend(
   selection: string | { readonly id: string; readonly options?: Options | undefined } | undefined,
   backends: readonly (LoadedPlugin & { readonly plugin: BackendPlugin })[],
-): Promise<{ readonly plugin: BackendPlugin; readonly options: Options; readonly device: CompressionPlan['backend']['device'] }> {
+): Promise<{
+  readonly plugin: BackendPlugin;
+  readonly options: Options;
+  readonly device: CompressionPlan['backend']['device'];
+  /** Why its score is what it is. */
+  readonly reason: string;
+}> {
   const { id, options = {} } = selection === undefined ? { id: 'auto' } : typeof selection === 'string' ? { id: selection } : selection;
   const known = backends.map((backend) => backend.id);
   if (id !== 'auto') {
     const backend = backends.find((candidate) => candidate.id === id);
     if (backend === undefined) throw pareError('PARE_PLUGIN_UNKNOWN', { kind: 'backend', id, known: ['auto', ...known], nearest: nearest(id, ['auto', ...known]) });
     const parsed = await parseOptions(`backend "${id}"`, backend.plugin.options, options);
-    const { score, reason, device } = await scoreBackend(backend.plugin);
-    if (score <= 0) throw pareError('PARE_BACKEND_UNAVAILABLE', { backend: id, reason });
-    return { plugin: backend.plugin, options: parsed, device };
+    const { reason, device } = await scoreBackend(backend.plugin);
+    return { plugin: backend.plugin, options: parsed, device, reason };
   }
   const scored = await Promise.all(backends.map(async ({ plugin }) => ({ plugin, ...(await scoreBackend(plugin)) })));
   const best = scored.filter(({ score }) => score > 0).sort((a, b) => b.score - a.score)[0];
@@ -286,7 +293,7 @@ export async function chooseBackend(
   }
   // Options given beside `auto` reach whichever backend is taken, as far as it knows them.
   const parsed = await checkOptions(best.plugin.options, options);
-  return { plugin: best.plugin, options: parsed.options ?? (await parseOptions(`backend "${best.plugin.id}"`, best.plugin.options, {})), device: best.device };
+  return { plugin: best.plugin, options: parsed.options ?? (await parseOptions(`backend "${best.plugin.id}"`, best.plugin.options, {})), device: best.device, reason: best.reason };
 }
 
 /** A backend's score; a probe that throws scores 0 with the failure as reason. */

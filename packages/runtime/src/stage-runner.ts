@@ -1,7 +1,8 @@
-import { throwIfAborted, type Backend, type Model, type ModuleReport, type StatisticRef, type TargetModule, type TechniqueContext, type WeightForm } from '@pare/core';
+import { throwIfAborted, type Backend, type Model, type ModulePlan, type ModuleReport, type StatisticRef, type TargetModule, type TechniqueContext, type WeightForm } from '@pare/core';
 import { pluginFailure } from './cancellation.js';
 import type { BatchKey, Journal, ModuleOutcome } from './journal.js';
-import type { BlockRunner, CollectedStatistics, HiddenStates, ModelLibrary } from './model-library.js';
+import type { BlockRunner, CollectedStatistics, HiddenStates } from '@pare/model';
+import type { ModelLibrary } from './model-library.js';
 import { createHandles } from './module-handles.js';
 import { createPluginContext, deriveSeed, type HostCore } from './plugin-context.js';
 import type { PreparedStage } from './prepare.js';
@@ -18,8 +19,29 @@ export interface StageRun {
   readonly seed: number;
   readonly spillBytes: number;
   readonly signal: AbortSignal;
-  /** Results so far: where each module's newest weight is. Stages add to it. */
-  readonly results: Map<string, () => Promise<WeightForm>>;
+  readonly results: RunResults;
+}
+
+/** Newest weight of each module that was changed so far, and what the technique that made it promised. Stages add to it. */
+export class RunResults {
+  readonly #loaders = new Map<string, () => Promise<WeightForm>>();
+  readonly #plans = new Map<string, ModulePlan>();
+
+  set(module: string, plan: ModulePlan, load: () => Promise<WeightForm>): void {
+    this.#loaders.set(module, load);
+    this.#plans.set(module, plan);
+  }
+
+  /** The model with these results, and perhaps more, laid over it. */
+  over(model: Model, library: ModelLibrary, more?: { readonly plans: ReadonlyMap<string, ModulePlan>; readonly outcomes: ReadonlyMap<string, ModuleOutcome> }): Model {
+    const loaders = new Map(this.#loaders);
+    const plans = new Map(this.#plans);
+    for (const [module, { form }] of more?.outcomes ?? []) {
+      loaders.set(module, () => Promise.resolve(form));
+      plans.set(module, more!.plans.get(module)!);
+    }
+    return loaders.size === 0 ? model : library.overlayModel(model, loaders, plans);
+  }
 }
 
 /** What a stage did, in the order of its targets. */
@@ -105,9 +127,20 @@ class StageExecution {
     const lastUnfinished = this.#batches.findLast((batch) => !this.#finished.has(batch))?.key.block;
     if (lastUnfinished !== undefined) {
       const byBlock = new Map(this.#batches.map((batch) => [batch.key.block, batch]));
-      await using runner = library.createBlockRunner({ model: this.#current(), backend, signal, spillBytes: this.#run.spillBytes });
+      let at = 0;
+      await using runner = library.createBlockRunner({
+        model: this.#current(),
+        backend,
+        signal,
+        spillBytes: this.#run.spillBytes,
+        onProgress: ({ task, completed, total }) => {
+          const detail = task === 'embed' ? 'embedding' : `${task === 'collect' ? 'calibrating' : 'running'} block ${String(at)}`;
+          this.#run.core.emit('progress', { task: this.#stage.label, completed, total, unit: 'chunks', detail });
+        },
+      });
       await using hidden = await runner.embed(windows);
       for (let block = 0; block <= lastUnfinished; block++) {
+        at = block;
         throwIfAborted(signal, 'compression');
         const batch = byBlock.get(block);
         if (batch !== undefined && !this.#restore(batch)) await this.#timed(batch, () => this.#compressBlock(batch, block, runner, hidden));
@@ -216,16 +249,14 @@ class StageExecution {
     for (const [module, report] of reports) {
       this.reports.set(module, report);
       // Read from disk whenever it is needed: results do not pile up in memory.
-      results.set(module, () => journal.form(batch.key, module));
+      results.set(module, this.#stage.plans.get(module)!, () => journal.form(batch.key, module));
     }
   }
 
   /** The model as it is now, with results of the block at work laid over it. */
   #current(unfinished?: ReadonlyMap<string, ModuleOutcome>): Model {
     const { library, model, results } = this.#run;
-    const replaced = new Map(results);
-    for (const [module, { form }] of unfinished ?? []) replaced.set(module, () => Promise.resolve(form));
-    return replaced.size === 0 ? model : library.overlayModel(model, replaced);
+    return results.over(model, library, unfinished === undefined ? undefined : { plans: this.#stage.plans, outcomes: unfinished });
   }
 
   #statistics(options: unknown): readonly StatisticRef<unknown>[] {

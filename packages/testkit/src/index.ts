@@ -1,1 +1,11 @@
-export {};
+export { architectures } from './architectures.js';
+export { dumpFormat, readDump } from './dump-format.js';
+export { fixtureNames, fixtures, type FixtureName } from './fixtures.js';
+export { expectNoLeaks, leakCheckedBackend } from './leak-check.js';
+export { probeTechnique, type ProbeOptions, type ProbeSettings } from './probe-technique.js';
+export { outputError, runTechnique, type LoneModule, type LoneResult, type LoneRun } from './run-technique.js';
+export { temporaryDirectory, type TemporaryDirectory } from './temporary-directory.js';
+export { startTestHost, type RecordedEvent, type TestHost } from './test-host.js';
+export { memoryText, sampleText } from './text.js';
+export { openFixture, tinyModel, writeSyntheticLlama, type SyntheticSizes } from './tiny-model.js';
+export { tinyTokenizerJson, writeTinyTokenizer } from './tokenizer.js';
