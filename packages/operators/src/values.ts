@@ -125,7 +125,7 @@ export function fromNumbers(dtype: DType, shape: readonly number[], values: Numb
     case 'int64':
     case 'uint64': {
       const wide = dtype === 'int64' ? new BigInt64Array(values.length) : new BigUint64Array(values.length);
-      for (let index = 0; index < values.length; index++) wide[index] = toBigint(values[index]!);
+      for (let index = 0; index < values.length; index++) wide[index] = toBigint(values[index]!, dtype === 'int64');
       return hostTensor(dtype, shape, wide);
     }
     case 'int4':
@@ -149,10 +149,11 @@ export function fromBigints(dtype: DType, shape: readonly number[], values: Bigi
   return hostTensor(dtype, shape, values instanceof BigUint64Array ? values : new BigUint64Array(values.buffer, values.byteOffset, values.length));
 }
 
-/** Truncates toward zero; NaN becomes 0 and what lies beyond 64 bits the nearest end of the range. */
-export function toBigint(value: number): bigint {
+/** Truncates toward zero; NaN becomes 0 and what lies beyond the type the end of its range. Negative numbers wrap in an unsigned type. */
+function toBigint(value: number, signed: boolean): bigint {
   if (Number.isNaN(value)) return 0n;
-  return BigInt(Math.trunc(Math.min(Math.max(value, -(2 ** 63)), 2 ** 64)));
+  if (value >= (signed ? 2 ** 63 : 2 ** 64)) return signed ? 2n ** 63n - 1n : 2n ** 64n - 1n;
+  return BigInt(Math.trunc(Math.max(value, -(2 ** 63))));
 }
 
 /**
