@@ -12,3 +12,4 @@ export { inlineGraph } from './inline.js';
 export { removeUnused } from './remove-unused.js';
 export { validateGraph } from './validate.js';
 export { type ChunkedTensor } from './types/chunked-tensor.js';
+export { currentOpset, upgradeOpset } from './upgrade-opset.js';

@@ -32,6 +32,8 @@ export function inferNode(node: GraphNode, inputs: readonly (TypedValue | undefi
     const result = results[Math.min(index, results.length - 1)];
     const dtype = result?.dtype ?? types.get(parameterAt(schema.outputs, index)?.type ?? '');
     if (result === undefined || dtype === undefined) return context.fail(`nothing is known of output ${String(index)}`);
+    const wrong = result.shape?.find((dimension) => typeof dimension === 'number' && (dimension < 0 || !Number.isSafeInteger(dimension)));
+    if (wrong !== undefined) context.fail(`output ${String(index)} would have size ${String(wrong)}`);
     return { dtype, shape: result.shape, value: usableElements(result.value) };
   });
 }
@@ -131,7 +133,6 @@ function createContext(schema: OperatorSchema, node: GraphNode, inputs: readonly
       return known?.every((element) => typeof element === 'number') ? (known as readonly number[]) : undefined;
     },
     int: (name) => given<number>(name),
-    float: (name) => given<number>(name),
     string: (name) => given<string>(name),
     attribute,
     ints: (name) => attribute(name) as readonly number[] | undefined,

@@ -62,8 +62,12 @@ export function integersFrom(context: InferenceContext, input: number, attribute
   return context.ints(attribute);
 }
 
+/** Ranks beyond this come from damaged files. */
+const maximumRank = 1024;
+
 /** An output whose sizes are all new symbols. */
 export function unknownShape(context: InferenceContext, rank: number, output = 0): Dimension[] {
+  if (rank < 0 || rank > maximumRank) context.fail(`output ${String(output)} would have rank ${String(rank)}`);
   return Array.from({ length: rank }, (_, axis) => context.unknown(output, axis));
 }
 

@@ -56,7 +56,6 @@ export interface InferenceContext {
   /** The input's elements when every one is a known number, else undefined. */
   numbers(index: number): readonly number[] | undefined;
   int(name: string): number;
-  float(name: string): number;
   string(name: string): string;
   /** An optional attribute as it stands, defaults included. */
   attribute(name: string): AttributeValue | undefined;
@@ -137,8 +136,6 @@ export const string = (value?: string, oneOf?: readonly string[]): AttributeSpec
   ...(value === undefined ? {} : { default: value }),
   ...(oneOf === undefined ? {} : { oneOf }),
 });
-/** A list of integers. */
-export const ints = (): AttributeSpec => ({ kind: 'ints' });
 /** Another attribute kind without default. */
 export const attribute = (kind: AttributeKind): AttributeSpec => ({ kind });
 /** An attribute that must be given. */

@@ -1,3 +1,4 @@
+import type { Dimension } from '@pare/core';
 import { describe, expect, it } from 'vitest';
 import {
   addDimensions,
@@ -88,5 +89,19 @@ describe('symbolic dimensions', () => {
     expect(broadcastShapes([2, 3], [3, 2])).toBeUndefined();
     expect(broadcastShapes()).toEqual([]);
     expect(dimensionProduct(['batch', 3, 'batch'])).toBe('3*batch*batch');
+  });
+
+  it('stays small on hostile names and arithmetic', () => {
+    const nested = '('.repeat(100_000);
+    expect(addDimensions(nested, 0)).toBe(nested);
+    const factors = Array.from({ length: 40 }, () => '(a + b + c)').join('*');
+    expect(addDimensions(factors, 0)).toBe(factors);
+    let power: Dimension = 'n';
+    for (let step = 0; step < 60; step++) power = multiplyDimensions(power, power);
+    expect(String(power).length).toBeLessThan(2000);
+    let tower: Dimension = 'n';
+    for (let step = 0; step < 60; step++) tower = addDimensions(tower, floorDivide(tower, 3));
+    expect(String(tower).length).toBeLessThan(5000);
+    expect(sameDimension(power, tower)).toBe(false);
   });
 });

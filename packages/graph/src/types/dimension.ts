@@ -13,6 +13,13 @@ interface Term {
 type Polynomial = ReadonlyMap<string, Term>;
 
 const identifier = /^[A-Za-z_][\w.:]*$/;
+
+/* Names come from files and arithmetic from their graphs, so expressions are kept from growing without bound: beyond these limits a result becomes a
+   symbol of its own. Real models stay far below. */
+const maximumText = 2000;
+const maximumNesting = 64;
+const maximumTerms = 256;
+const maximumDegree = 64;
 const parsed = new Map<string, Polynomial>();
 
 /** `left + right`. */
@@ -30,7 +37,8 @@ export function subtractDimensions(left: Dimension, right: Dimension): Dimension
 /** `left · right`. */
 export function multiplyDimensions(left: Dimension, right: Dimension): Dimension {
   if (typeof left === 'number' && typeof right === 'number') return left * right;
-  return print(multiply(toPolynomial(left), toPolynomial(right)));
+  const product = multiply(toPolynomial(left), toPolynomial(right));
+  return product === undefined ? ownSymbol(`${String(left)} * ${String(right)}`) : print(product);
 }
 
 /** The product of a shape's dimensions; 1 for a scalar. */
@@ -205,7 +213,8 @@ function toPolynomial(dimension: Dimension): Polynomial {
   if (typeof dimension === 'number') return constant(dimension);
   let polynomial = parsed.get(dimension);
   if (polynomial === undefined) {
-    polynomial = parse(dimension) ?? single(`\`${dimension.replaceAll('`', "'")}\``);
+    const readable = dimension.length <= maximumText && dimension.split('(').length <= maximumNesting;
+    polynomial = (readable ? parse(dimension) : undefined) ?? single(`\`${dimension.replaceAll('`', "'")}\``);
     if (parsed.size > 10_000) parsed.clear();
     parsed.set(dimension, polynomial);
   }
@@ -234,11 +243,11 @@ function parse(text: string): Polynomial | undefined {
 function parseTerm(text: string): Polynomial | undefined {
   const factors = splitTop(text, '*');
   if (factors === undefined) return undefined;
-  let product: Polynomial = constant(1);
+  let product: Polynomial | undefined = constant(1);
   for (const part of factors) {
     const factor = parseFactor(part.trim());
-    if (factor === undefined) return undefined;
-    product = multiply(product, factor);
+    product = factor === undefined ? undefined : multiply(product, factor);
+    if (product === undefined) return undefined;
   }
   return product;
 }
@@ -272,10 +281,25 @@ function add(left: Polynomial, right: Polynomial, sign: 1 | -1): Polynomial {
   return sum;
 }
 
-function multiply(left: Polynomial, right: Polynomial): Polynomial {
+/** Undefined when the product would be too large to carry along. */
+function multiply(left: Polynomial, right: Polynomial): Polynomial | undefined {
+  if (left.size * right.size > maximumTerms || degree(left) + degree(right) > maximumDegree) return undefined;
   const product = new Map<string, Term>();
   for (const a of left.values()) for (const b of right.values()) accumulate(product, [...a.atoms, ...b.atoms].sort(), a.coefficient * b.coefficient);
   return product;
+}
+
+function degree(polynomial: Polynomial): number {
+  let highest = 0;
+  for (const term of polynomial.values()) highest = Math.max(highest, term.atoms.length);
+  return highest;
+}
+
+/** A symbol for an expression too large to write: the same for the same text (FNV-1a). */
+function ownSymbol(text: string): string {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  return `size_${(hash >>> 0).toString(16)}`;
 }
 
 /** Long division: the leading term of the remainder by the divisor's, until nothing is left or it does not go. */
@@ -290,7 +314,9 @@ function dividePolynomials(numerator: Polynomial, divisor: Polynomial): Polynomi
     if (step > 64 || atoms === undefined || term.coefficient % lead.coefficient !== 0) return undefined;
     const part: Polynomial = new Map([[atoms.join('*'), { coefficient: term.coefficient / lead.coefficient, atoms }]]);
     quotient = add(quotient, part, 1);
-    remainder = add(remainder, multiply(part, divisor), -1);
+    const removed = multiply(part, divisor);
+    if (removed === undefined) return undefined;
+    remainder = add(remainder, removed, -1);
   }
   return quotient;
 }
@@ -328,7 +354,7 @@ function print(polynomial: Polynomial, nested = false): Dimension {
     const sign = index === 0 ? (term.coefficient < 0 ? '-' : '') : term.coefficient < 0 ? ' - ' : ' + ';
     text += sign + factors.join('*');
   }
-  return text;
+  return text.length > maximumText ? ownSymbol(text) : text;
 }
 
 /** Positive before negative, higher degree first, then by name; the constant last. */
