@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { errorDocument, unraisedCodes, unsortedCodes } from './error-codes.js';
 import { violations } from './forbidden-words.js';
+import { missingFromLock } from './lockfile.js';
 import { optionsTable, replaceBetween } from './option-tables.js';
 import { manifestProblems } from './packages.js';
 import { compileSnippets, snippetsOf } from './snippets.js';
@@ -68,6 +69,14 @@ describe('manifests', () => {
     const problems = manifestProblems({ ...good, ...change }, 'plugins/technique-x');
     expect(problems).toHaveLength(1);
     expect(problems[0]).toContain(word);
+  });
+});
+
+describe('lock file', () => {
+  it('holds what its packages need, platform packages included', () => {
+    const lock = { '': { dependencies: { a: '1' } }, 'node_modules/a': { optionalDependencies: { 'a-linux': '1', 'a-mac': '1' } }, 'node_modules/a/node_modules/a-linux': {} };
+    expect(missingFromLock(lock)).toEqual(['package-lock.json lacks a-mac, which node_modules/a needs; npm ci will refuse it']);
+    expect(missingFromLock({ ...lock, 'node_modules/a-mac': {} })).toEqual([]);
   });
 });
 

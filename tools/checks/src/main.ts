@@ -2,6 +2,7 @@ import { checkErrorCodes, unsortedCodes } from './error-codes.js';
 import { errorCatalogue } from '@pare/core';
 import { checkForbiddenWords } from './forbidden-words.js';
 import { checkLineBudgets } from './line-budgets.js';
+import { checkLockfile } from './lockfile.js';
 import { checkOptionTables } from './option-tables.js';
 import { checkPackages } from './packages.js';
 import { checkSnippets } from './snippets.js';
@@ -9,6 +10,7 @@ import { checkSnippets } from './snippets.js';
 const write = process.argv.includes('--write');
 
 const checks: readonly (readonly [name: string, check: () => string[] | Promise<string[]>])[] = [
+  ['lock file', checkLockfile],
   ['packages', checkPackages],
   ['error codes', () => [...unsortedCodes(Object.keys(errorCatalogue)), ...checkErrorCodes(write)]],
   ['option tables', () => checkOptionTables(write)],

@@ -49,11 +49,10 @@ export async function compress(context: CommandContext, model: string, options: 
   else terminal.print(compressionText(result, context));
 }
 
-/** The interruption, with the command that goes on from there. */
+/** The interruption, with the command that goes on from there when something was finished. */
 function interrupted(error: unknown, { argv }: CommandContext): unknown {
-  if (!isPareError(error) || error.code !== 'PARE_ABORTED') return error;
-  const what = typeof error.data['what'] === 'string' ? error.data['what'] : 'the compression';
-  return pareError('PARE_ABORTED', { what, resume: `Finished layers are kept. Continue with\n${resumeCommand(argv)}` }, error);
+  if (!isPareError(error) || error.code !== 'PARE_ABORTED' || error.data['resume'] === undefined) return error;
+  return pareError('PARE_ABORTED', { what: 'compression', resume: `Finished layers are kept. Continue with\n${resumeCommand(argv)}` }, error);
 }
 
 /** The document of `compress --json`. */

@@ -65,7 +65,7 @@ export async function showPlugin(context: CommandContext, id: string): Promise<v
     terminal.printJson(documents.length === 1 ? documents[0] : documents);
     return;
   }
-  terminal.print(found.map((plugin) => pluginText(plugin, terminal.style, terminal.columns)).join('\n\n'));
+  terminal.print(found.map((plugin) => pluginText(plugin, host.plugins, terminal.style, terminal.columns)).join('\n\n'));
 }
 
 function unknownPlugin(id: string, plugins: readonly LoadedPlugin[]): Error {
@@ -74,7 +74,7 @@ function unknownPlugin(id: string, plugins: readonly LoadedPlugin[]): Error {
 }
 
 /** Everything about a plugin, for people. */
-export function pluginText({ id, kind, title, summary, package: origin, version, plugin }: LoadedPlugin, style: Style, columns: number): string {
+export function pluginText({ id, kind, title, summary, package: origin, version, plugin }: LoadedPlugin, all: readonly LoadedPlugin[], style: Style, columns: number): string {
   const facts: [string, string][] = [['kind', kind]];
   if (origin !== undefined) facts.push(['package', `${origin}${version === undefined ? '' : ` ${version}`}`]);
   facts.push(...kindFacts(plugin));
@@ -82,11 +82,15 @@ export function pluginText({ id, kind, title, summary, package: origin, version,
   const options = describeOptions(optionsSchemaOf(plugin) ?? {});
   if (options.length > 0) {
     const heading = kind === 'technique' || kind === 'evaluator' ? `Options, as --set ${id}.<option>=<value> or in a recipe` : 'Options';
-    const rows = options.map((option) => `  ${style.cyan(option.name)}  ${style.dim(`${option.type}; ${option.default === undefined ? 'required' : `default ${option.default}`}`)}\n${wrapText(option.description, columns, '      ')}`);
+    const width = Math.max(...options.map(({ name }) => name.length));
+    const rows = options.map(
+      (option) =>
+        `  ${style.cyan(option.name.padEnd(width))}  ${option.type}; ${option.default === undefined ? 'required' : `default ${option.default}`}\n${style.dim(wrapText(option.description, columns, ' '.repeat(width + 4)))}`,
+    );
     parts.push([style.bold(heading), ...rows].join('\n'));
   }
-  const example = exampleOf(plugin);
-  if (example !== undefined) parts.push(`${style.bold('Example')}\n${example.trimEnd().replace(/^/gm, '  ')}`);
+  const example = exampleOf(plugin, (technique) => all.some((other) => other.id === technique && other.plugin.$$type === '@pare/technique' && other.plugin.scope === 'block'));
+  if (example !== undefined) parts.push(`${style.bold('Example')}\n${example.trimEnd().replace(/^(?=.)/gm, '  ')}`);
   return parts.join('\n\n');
 }
 
@@ -114,7 +118,8 @@ function kindFacts(plugin: Plugin): [string, string][] {
   }
 }
 
-function exampleOf(plugin: Plugin): string | undefined {
+/** @param calibrated whether a technique needs calibration data */
+function exampleOf(plugin: Plugin, calibrated: (technique: string) => boolean): string | undefined {
   switch (plugin.$$type) {
     case '@pare/technique': {
       const schema = optionsSchemaOf(plugin) ?? {};
@@ -125,13 +130,13 @@ function exampleOf(plugin: Plugin): string | undefined {
       return recipeYaml(recipe, () => undefined);
     }
     case '@pare/preset':
-      return `pare compress ./model --recipe ${plugin.id} --output ./small\n\n${recipeYaml(plugin.recipe, () => undefined)}`;
+      return `pare compress ./model --recipe ${plugin.id}${plugin.recipe.stages.some(({ technique }) => calibrated(technique)) ? ' --calibration text.txt' : ''} --output ./small\n\n${recipeYaml(plugin.recipe, () => undefined)}`;
     case '@pare/evaluator':
       return `pare evaluate ./model --evaluator ${plugin.id}${plugin.data === 'text' ? ' --data text.txt' : ''}`;
     case '@pare/format':
-      return `pare compress ./model --recipe gptq-w4 --format ${plugin.id} --output ./small`;
+      return `pare compress ./model --recipe rtn-w8 --format ${plugin.id} --output ./small`;
     case '@pare/backend':
-      return `pare compress ./model --recipe gptq-w4 --backend ${plugin.id} --output ./small`;
+      return `pare compress ./model --recipe rtn-w8 --backend ${plugin.id} --output ./small`;
     default:
       return undefined;
   }
