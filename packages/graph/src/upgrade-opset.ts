@@ -1,4 +1,4 @@
-import { int64Tensor, type AttributeValue, type DType, type Graph, type GraphNode, type HostTensor, type Initializer } from '@pare/core';
+import { int64Tensor, pareError, type AttributeValue, type DType, type Graph, type GraphNode, type HostTensor, type Initializer } from '@pare/core';
 import { filledTensor } from './builder.js';
 import { inferValues } from './infer-types.js';
 import { canonicalDomain } from './operators/operator-key.js';
@@ -6,6 +6,9 @@ import { nodeError, type TypedValue } from './operators/schema.js';
 
 /** The operator set whose forms kernels and gradients implement. */
 export const currentOpset = 21;
+
+/** Before set 7, arithmetic broadcast by attributes. */
+const oldestOpset = 7;
 
 /**
  * A graph of an older operator set (7 on) in the forms of operator set 21: parameters that were attributes become constant inputs, and Softmax over
@@ -15,6 +18,10 @@ export const currentOpset = 21;
 export function upgradeOpset(graph: Graph): Graph {
   const from = graph.opsets[''];
   if (from === undefined || from >= currentOpset) return graph;
+  if (from < oldestOpset) {
+    const problem = `it has version ${String(from)}; ${String(oldestOpset)} and later are supported. Convert the model with its exporter`;
+    throw pareError('PARE_GRAPH_INVALID', { graph: graph.name, node: 'operator set ""', problem });
+  }
   const rewriter = new Rewriter(graph, from);
   for (const node of graph.nodes) rewriter.add(node);
   return { ...graph, nodes: rewriter.nodes, initializers: rewriter.initializers, opsets: { ...graph.opsets, '': currentOpset } };

@@ -34,5 +34,7 @@ export function isSupportedOperator(operator: string, domain = ''): boolean {
 export function nearestOperator(operator: string, domain: string): string | undefined {
   const elsewhere = operatorNames.find((name) => name === operator || name.endsWith(`::${operator}`));
   if (elsewhere !== undefined) return elsewhere;
+  // Names of three letters are all a few letters apart.
+  if (operator.length < 4) return undefined;
   return nearest(canonicalDomain(domain) === '' ? operator : `${domain}::${operator}`, operatorNames);
 }
