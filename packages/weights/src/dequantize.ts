@@ -25,6 +25,25 @@ export function dequantize(weight: QuantizedWeight, into: Float32Array = new Flo
   return into;
 }
 
+/** Σ (ŵ − w)² between a matrix and its quantized form. */
+export function squaredError(weight: Float32Array, form: QuantizedWeight): number {
+  const [rows, columns] = form.shape;
+  const { scheme, codes, scales, zeros } = form;
+  const groups = groupsPerRow(scheme, columns);
+  const group = columnGroups(form);
+  const fixedZero = symmetricZero(scheme.bits);
+  let sum = 0;
+  for (let row = 0; row < rows; row++) {
+    const grid = scheme.granularity === 'tensor' ? 0 : row * groups;
+    for (let column = 0, index = row * columns; column < columns; column++, index++) {
+      const at = grid + group[column]!;
+      const error = weight[index]! - scales[at]! * (codes[index]! - (zeros === undefined ? fixedZero : zeros[at]!));
+      sum += error * error;
+    }
+  }
+  return sum;
+}
+
 /**
  * Any weight that stands on its own as float32 in its logical shape. float32 weights are returned as they are held, not copied.
  * @throws PARE_FORM_UNSUPPORTED for tensors of integers.

@@ -1,12 +1,12 @@
 import { createRandom, float32Tensor, hostTensor, type DenseWeight, type QuantizedWeight, type WeightForm } from '@pare/core';
 import { describe, expect, it } from 'vitest';
-import { columnGroups, denseFloat32, dequantize } from './dequantize.js';
+import { columnGroups, denseFloat32, dequantize, squaredError } from './dequantize.js';
 import { matMulNBitsProblem, packMatMulNBits, unpackMatMulNBits } from './mat-mul-nbits.js';
 import { packRows, unpackRows } from './pack-rows.js';
 import { quantizeMatrix } from './quantize.js';
 import { deserializeForm, serializeForm } from './serialize.js';
 import { storedBits } from './stored-bits.js';
-import type { QuantizerOptions, ScaleType } from './scheme.js';
+import { resolveScaleType, type QuantizerOptions, type ScaleType } from './scheme.js';
 
 const widths = [2, 3, 4, 5, 6, 7, 8] as const;
 
@@ -114,6 +114,18 @@ describe('dequantize', () => {
     expect(into).toEqual(dequantize(form));
   });
 
+  it('measures the squared error of any form', () => {
+    const weight = sample(6 * 40);
+    const forms = [
+      quantizeMatrix(weight, [6, 40], { bits: 3, symmetric: false, groupSize: 16 }, 'float16'),
+      quantizeMatrix(weight, [6, 40], { bits: 3, symmetric: true, granularity: 'tensor' }, 'float16'),
+    ];
+    for (const form of forms) {
+      const values = dequantize(form);
+      expect(squaredError(weight, form)).toBeCloseTo(weight.reduce((sum, value, index) => sum + (value - values[index]!) ** 2, 0), 6);
+    }
+  });
+
   it('reads dense weights of every float type', () => {
     const dense = (tensor: DenseWeight['tensor']): DenseWeight => ({ form: 'dense', shape: tensor.shape, tensor });
     const values = float32Tensor([2], [1.5, -2]);
@@ -139,6 +151,15 @@ describe('storedBits', () => {
   it('counts dense tensors by their type and shared ones as nothing', () => {
     expect(storedBits({ form: 'dense', shape: [3, 5], tensor: hostTensor('bfloat16', [3, 5]) })).toBe(240);
     expect(storedBits({ form: 'shared', shape: [3, 5], with: 'embedding' })).toBe(0);
+  });
+});
+
+describe('resolveScaleType', () => {
+  it('takes what is asked for, or the type of the weight', () => {
+    expect(resolveScaleType('float16', 'bfloat16')).toBe('float16');
+    expect(resolveScaleType('auto', 'bfloat16')).toBe('bfloat16');
+    expect(resolveScaleType('auto', 'float16')).toBe('float16');
+    expect(resolveScaleType('auto', 'float64')).toBe('float32');
   });
 });
 

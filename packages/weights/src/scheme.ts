@@ -1,7 +1,13 @@
-import type { QuantizationScheme, QuantizedWeight } from '@pare/core';
+import type { DType, QuantizationScheme, QuantizedWeight } from '@pare/core';
 
 /** Types that scales can be stored in. */
 export type ScaleType = QuantizedWeight['scaleType'];
+
+/** The storage type of scales that an option asks for; `auto` is the type of the dense weight, float32 where that has no such type. */
+export function resolveScaleType(option: ScaleType | 'auto', weightType: DType): ScaleType {
+  if (option !== 'auto') return option;
+  return weightType === 'float16' || weightType === 'bfloat16' ? weightType : 'float32';
+}
 
 /** How the range of a grid is chosen: the extremes of its values, or the shrunk range with the least reconstruction error. */
 export type Clip = 'minmax' | 'mse';

@@ -1,1 +1,4 @@
-export {};
+import { gptq } from './technique.js';
+
+export { gptq, gptq as default };
+export { gptqOptions, type GptqOptions } from './options.js';

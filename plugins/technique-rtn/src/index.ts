@@ -1,1 +1,4 @@
-export {};
+import { rtn } from './technique.js';
+
+export { rtn, rtn as default };
+export { rtnOptions, type RtnOptions } from './options.js';
