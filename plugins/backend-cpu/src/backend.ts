@@ -3,6 +3,7 @@ import {
   pareError,
   viewAs,
   elementCount,
+  hostTensor,
   type Backend,
   type CapabilityRef,
   type DType,
@@ -21,7 +22,7 @@ import { cpuDevice } from './device-info.js';
 import { CpuExecutable } from './executable.js';
 import { TensorLedger } from './ledger.js';
 import type { Failure } from './protocol.js';
-import { CpuTensor } from './tensor.js';
+import { CpuTensor, ownTensor } from './tensor.js';
 import { unsupportedOperators } from './unsupported.js';
 import { WorkerChannel } from './worker-channel.js';
 
@@ -58,7 +59,7 @@ export class CpuBackend implements Backend {
 
   write(tensor: HostTensor, options: { readonly transfer?: boolean } = {}): DeviceTensor {
     this.#channel.throwIfLost();
-    const { dtype, shape, data } = tensor;
+    const { dtype, shape, data } = hostTensor(tensor.dtype, tensor.shape, tensor.data);
     const id = this.#ledger.nextId();
     const send = (buffer: ArrayBuffer): void => {
       this.#channel.notify({ kind: 'write', id, dtype, shape, buffer }, [buffer]);
@@ -80,7 +81,8 @@ export class CpuBackend implements Backend {
 
   async read(tensor: DeviceTensor): Promise<HostTensor> {
     this.#channel.throwIfLost();
-    const { id, dtype, shape } = this.#own(tensor, 'read');
+    if (tensor.disposed) throw pareError('PARE_TENSOR_DISPOSED', { operation: 'read', backend: this.id });
+    const { id, dtype, shape } = ownTensor(tensor, this.#ledger, 'read', 'tensor');
     const explain = (failure: Failure): Error => pareError('PARE_BACKEND_OUT_OF_MEMORY', { backend: this.id, operation: `a read of ${dtype} [${shape.join(', ')}]`, reason: failure.message });
     const bytes = (await this.#channel.call({ kind: 'read', id }, explain)) as ArrayBuffer;
     return { dtype, shape, data: viewAs(dtype, bytes, 0, elementCount(shape)) };
@@ -122,14 +124,6 @@ export class CpuBackend implements Backend {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing ??= Promise.all([this.#channel.close('it was disposed'), this.#solver?.dispose()]).then(() => undefined);
     await this.#closing;
-  }
-
-  #own(tensor: DeviceTensor, operation: string): CpuTensor {
-    if (!(tensor instanceof CpuTensor) || !tensor.belongsTo(this.#ledger)) {
-      throw pareError('PARE_TENSOR_MISMATCH', { graph: operation, input: 'tensor', found: 'a tensor of another backend', expected: `a tensor of this "${this.id}" backend` });
-    }
-    tensor.use(operation, this.id);
-    return tensor;
   }
 }
 

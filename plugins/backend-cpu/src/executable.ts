@@ -1,10 +1,13 @@
 import {
+  checkRunInputs,
   hostTensor,
+  planRun,
   isHostInitializer,
   pareError,
   throwIfAborted,
   viewAs,
   elementCount,
+  type DType,
   type DeviceTensor,
   type Executable,
   type Graph,
@@ -13,11 +16,11 @@ import {
   type RunOptions,
 } from '@pare/core';
 import { encodeOnnx, removeUnused } from '@pare/graph';
-import { checkInputs } from './check-inputs.js';
 import type { TensorLedger } from './ledger.js';
 import type { Failure, InputBinding, OutputBinding, TensorKey } from './protocol.js';
 import { adaptBoundary, fileLimits, liftInitializers, type FileLimits, type SessionGraph } from './session-graph.js';
-import { CpuTensor } from './tensor.js';
+import { rewriteForSession } from './rewrite.js';
+import { CpuTensor, ownTensor } from './tensor.js';
 import { withCancellation, type WorkerChannel } from './worker-channel.js';
 
 /** A session in the worker that computes some of the graph's outputs. */
@@ -39,6 +42,7 @@ export class CpuExecutable implements Executable {
   readonly #channel: WorkerChannel;
   readonly #ledger: TensorLedger;
   readonly #limits: FileLimits;
+  readonly #outputTypes: ReadonlyMap<string, DType>;
   readonly #variants = new Map<string, Variant>();
   /** Constants of a graph too large for one ONNX file: tensors in the worker, shared by the sessions. */
   readonly #constants = new Map<string, Promise<number>>();
@@ -50,6 +54,7 @@ export class CpuExecutable implements Executable {
     this.#channel = channel;
     this.#ledger = ledger;
     this.graph = graph;
+    this.#outputTypes = new Map(graph.outputs.map(({ name, dtype }) => [name, dtype]));
   }
 
   static async compile(backend: string, channel: WorkerChannel, ledger: TensorLedger, graph: Graph, limits = fileLimits): Promise<CpuExecutable> {
@@ -68,8 +73,9 @@ export class CpuExecutable implements Executable {
     throwIfAborted(options.signal, what);
     this.#channel.throwIfLost();
     if (this.#disposed) throw this.#runFailed('the executable was disposed');
-    const tensors = checkInputs(this.graph, inputs, this.#ledger, this.#backend);
-    const wanted = this.#wantedOutputs(options.outputs);
+    checkRunInputs(this.#backend, this.graph, inputs);
+    const tensors = this.graph.inputs.map(({ name }) => ownTensor(inputs[name]!, this.#ledger, this.graph.name, name));
+    const { outputs: wanted } = planRun(this.graph, options.outputs);
     if (wanted.length === 0) return {};
     const variant = this.#variant(wanted);
     // A session that is still being put together must be complete before its first run; else the run follows its model at once.
@@ -81,9 +87,7 @@ export class CpuExecutable implements Executable {
     };
     for (const [index, input] of this.graph.inputs.entries()) bind(names.inputs.get(input.name) ?? input.name, tensors[index]!.id);
     for (const [name, id] of this.#constants) bind(names.inputs.get(name) ?? name, await id);
-    const outputs = this.graph.outputs
-      .filter((output) => wanted.includes(output.name))
-      .map((output): OutputBinding => ({ name: names.outputs.get(output.name)!, id: this.#ledger.nextId(), dtype: output.dtype }));
+    const outputs = wanted.map((name): OutputBinding => ({ name: names.outputs.get(name)!, id: this.#ledger.nextId(), dtype: this.#outputTypes.get(name)! }));
     const ticket = this.#channel.ticket();
     const answer = await withCancellation(this.#channel, ticket, options.signal, what, () =>
       this.#channel.call({ kind: 'run', session: variant.session, ticket, inputs: bindings, outputs }, (failure) => this.#explainRun(failure, what, options.signal)),
@@ -112,17 +116,8 @@ export class CpuExecutable implements Executable {
     this.#constants.clear();
   }
 
-  /** Names of the outputs to compute, in the graph's order. */
-  #wantedOutputs(names: readonly string[] | undefined): readonly string[] {
-    const declared = this.graph.outputs.map((output) => output.name);
-    if (names === undefined) return declared;
-    const unknown = names.find((name) => !declared.includes(name));
-    if (unknown !== undefined) throw this.#runFailed(`it has no output "${unknown}"; its outputs are ${declared.join(', ')}`);
-    return declared.filter((name) => names.includes(name));
-  }
-
   #variant(outputs: readonly string[]): Variant {
-    const key = JSON.stringify(outputs);
+    const key = JSON.stringify([...outputs].sort());
     const known = this.#variants.get(key);
     if (known !== undefined) return known;
     const session = this.#ledger.nextId();
@@ -131,7 +126,7 @@ export class CpuExecutable implements Executable {
     const { graph, lifted } = liftInitializers(pruned, this.#limits);
     for (const [name, initializer] of lifted) if (!this.#constants.has(name)) this.#constants.set(name, this.#place(initializer));
     const send = (complete: Graph): { readonly names: SessionGraph; readonly answer: Promise<unknown> } => {
-      const names = adaptBoundary(complete);
+      const names = adaptBoundary(rewriteForSession(complete));
       const model = wholeArray(encodeOnnx(names.graph));
       return { names, answer: this.#channel.call({ kind: 'compile', session, model }, (failure) => this.#explainCompile(failure), [model.buffer]) };
     };

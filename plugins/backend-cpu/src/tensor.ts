@@ -28,14 +28,18 @@ export class CpuTensor implements DeviceTensor {
     return this.#ledger === ledger;
   }
 
-  /** @throws PARE_TENSOR_DISPOSED */
-  use(operation: string, backend: string): void {
-    if (this.#disposed) throw pareError('PARE_TENSOR_DISPOSED', { operation, backend });
-  }
-
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#ledger.remove(this);
   }
+}
+
+/**
+ * The handle behind `tensor`, when it is one of the ledger's.
+ * @throws PARE_TENSOR_MISMATCH for tensors of other backends.
+ */
+export function ownTensor(tensor: DeviceTensor, ledger: TensorLedger, graph: string, input: string): CpuTensor {
+  if (tensor instanceof CpuTensor && tensor.belongsTo(ledger)) return tensor;
+  throw pareError('PARE_TENSOR_MISMATCH', { graph, input, found: 'a tensor of another backend', expected: 'a tensor that the backend of this graph made' });
 }
