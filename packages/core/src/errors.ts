@@ -80,6 +80,10 @@ export const errorCatalogue = {
     (d: { file: string; reason: string }) => `cannot write ${d.file}: ${d.reason}`,
     () => 'Check that the folder exists and may be written to.',
   ),
+  PARE_FLOAT16_OVERFLOW: template(
+    (d: { tensor: string; index: number; value: number }) => `tensor "${d.tensor}" holds ${String(d.value)} at element ${String(d.index)}, too large for float16`,
+    () => 'Half precision ends at 65504. Write a float32 variant: dtype fp32, or q4 instead of q4f16.',
+  ),
   PARE_FORMAT_REFUSED: template(
     (d: { refusals: readonly { format: string; module: string; reason: string; help: string }[] }) =>
       `${String(d.refusals.length)} module(s) cannot be written: ${firstOf(d.refusals.map((refusal) => `format "${refusal.format}", ${refusal.module}: ${refusal.reason}`))}`,

@@ -1,1 +1,42 @@
-export {};
+import { defineFormat, type Format, type FormatContext } from '@pare/core';
+import { basename } from 'node:path';
+import { writeCompanions, type WrittenVariant } from './companions.js';
+import { onnxOptions, type OnnxOptions } from './options.js';
+import { refuse } from './refuse.js';
+import { resolveVariants } from './variants.js';
+import { planQuantizedModules, writeVariant } from './write.js';
+
+export { onnxOptions, type OnnxOptions } from './options.js';
+
+/** ONNX decoder with key-value cache, as transformers.js and onnxruntime load it. */
+export const onnxFormat: Format<OnnxOptions> = defineFormat<OnnxOptions>({
+  id: 'onnx',
+  api: 1,
+  title: 'ONNX',
+  summary: 'ONNX decoder with key-value cache in the layout of transformers.js: fp32, fp16, or packed 2, 4 and 8 bits.',
+  options: onnxOptions,
+  accepts: ['dense', 'quantized', 'shared'],
+  refuse,
+  async write(context: FormatContext<OnnxOptions>) {
+    const modules = await planQuantizedModules(context);
+    const variants = resolveVariants(
+      context.options.dtype,
+      [...modules.values()].map(({ bits }) => bits),
+    );
+    const written: WrittenVariant[] = [];
+    const files = [];
+    for (const [index, variant] of variants.entries()) {
+      const parts = await writeVariant(context, variant, modules);
+      files.push(...parts);
+      written.push({ variant, fileName: basename(parts[0]!.path), dataFiles: parts.length - 1 });
+      context.progress.report({ completed: index + 1, total: variants.length, unit: 'files', detail: parts[0]!.path });
+    }
+    return [...files, ...(await writeCompanions(context, written))];
+  },
+  async verify(context, files) {
+    const { verify } = await import('./verify.js');
+    return verify(context, files);
+  },
+});
+
+export default onnxFormat;

@@ -3,6 +3,7 @@ export { addNorm } from './norm.js';
 export { addAttention, addSoftcap, cacheMixer, windowMixer, type Heads, type Mixer } from './attention.js';
 export { addActivation, addMlp, type ExpertMode } from './mlp.js';
 export { addBlock, type BlockSurroundings } from './block.js';
+export { addCachedDecoder, type CachedDecoderScope } from './cached-decoder.js';
 export { addEmbedding } from './embedding.js';
 export { addHead, headLayer } from './head.js';
 export { computedAngles, constantAngles, rotaryFrequencies, type RotaryAngles } from './rotary.js';

@@ -21,7 +21,7 @@ export interface BlockRunnerOptions {
   readonly spillBytes?: number | undefined;
   /** Folder of that file; the system's temporary folder by default. */
   readonly spillDirectory?: string | undefined;
-  /** Bytes that logits may take at once; 64 MiB by default. */
+  /** Bytes that logits may take at once; 32 MiB by default, small enough to stay near the processor. */
   readonly logitsBytes?: number | undefined;
   readonly onProgress?: ((progress: RunnerProgress) => void) | undefined;
 }
@@ -49,7 +49,7 @@ export interface BlockRunner extends AsyncDisposable {
 
 /** Makes a runner. Nothing is read or compiled before it is used. */
 export function createBlockRunner(options: BlockRunnerOptions): BlockRunner {
-  const { model, backend, signal, logitsBytes = 64 * mebibyte, spillBytes = 1024 * mebibyte, chunkTokens = defaultChunkTokens(model) } = options;
+  const { model, backend, signal, logitsBytes = 32 * mebibyte, spillBytes = 1024 * mebibyte, chunkTokens = defaultChunkTokens(model) } = options;
   const executables = new ExecutableCache(backend);
   const context: RunnerContext = { model, backend, signal, executables, report: (task, completed, total) => options.onProgress?.({ task, completed, total }) };
   return {

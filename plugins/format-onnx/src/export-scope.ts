@@ -1,0 +1,144 @@
+import { throwIfAborted, type DecoderDescription, type DType, type LazyTensor, type LinearDescription, type Model } from '@pare/core';
+import { GraphBuilder, type Value } from '@pare/graph';
+import type { CachedDecoderScope } from '@pare/model';
+import { denseBytes, floatBytes, readFloat32 } from './dense.js';
+import { Packer, type PackedLayout } from './packing.js';
+import type { Variant } from './variants.js';
+
+export interface ExportScopeOptions {
+  readonly model: Model;
+  readonly variant: Variant;
+  /** Layouts of the modules that stay packed, by name. */
+  readonly layouts: ReadonlyMap<string, PackedLayout>;
+  readonly accuracyLevel: number;
+  readonly signal: AbortSignal;
+}
+
+const contrib = { domain: 'com.microsoft' } as const;
+
+/** A scope whose weights are constants, read from the model when the file is written. Modules that share weights share constants. */
+export class ExportScope implements CachedDecoderScope {
+  readonly builder = new GraphBuilder('decoder');
+  readonly dtype: DType;
+  readonly maskedScore: number;
+  readonly #options: ExportScopeOptions;
+  readonly #packer: Packer;
+  readonly #sharedWith: ReadonlyMap<string, string>;
+
+  constructor(options: ExportScopeOptions) {
+    this.#options = options;
+    this.dtype = options.variant.float;
+    // In half precision low enough that exp gives 0, high enough that a score added to it stays finite.
+    this.maskedScore = options.variant.float === 'float16' ? -30000 : -1e30;
+    this.#packer = new Packer(options.model);
+    this.#sharedWith = new Map(options.model.modules.flatMap(({ name, sharedWith }) => (sharedWith === undefined ? [] : [[name, sharedWith] as const])));
+  }
+
+  parameter(name: string, shape: readonly number[], dtype: DType = this.dtype): Value {
+    return this.#constant(name, dtype, shape, async () => floatBytes(await readFloat32(this.#options.model, name), dtype, name));
+  }
+
+  linear(x: Value, layer: LinearDescription): Value {
+    const { builder } = this;
+    const module = this.#owner(layer.module);
+    const layout = this.#options.layouts.get(module);
+    const product = layout === undefined ? this.#denseProduct(x, layer, module) : this.#packedProduct(x, layout);
+    return layer.bias ? builder.add(product, this.parameter(`${layer.module}.bias`, [layer.outFeatures])) : product;
+  }
+
+  tokenRows(description: DecoderDescription, ids: Value): Value {
+    const { builder } = this;
+    const module = this.#owner(description.embedding.module);
+    const layout = this.#options.layouts.get(module);
+    if (layout === undefined) return builder.gather(this.#table(module, [description.vocabularySize, description.hiddenSize]), ids, 0);
+    // Rows of blocks: [batch, positions, blocks, blockSize]. The codes lie as MatMulNBits wants them, so that a tied head reads the same bytes.
+    const { data, scales, zeroPoints } = this.#packed(layout);
+    const inputs = [data, ids, builder.unsqueeze(scales, [2]), zeroPoints === undefined ? undefined : this.#unpackedZeroPoints(layout)];
+    const blocks = builder.op('GatherBlockQuantized', inputs, { bits: layout.bits, block_size: layout.blockSize, gather_axis: 0, quantize_axis: 2 }, contrib);
+    const padded = layout.blocks * layout.blockSize;
+    const rows = builder.reshape(blocks, [0, 0, padded]);
+    return padded === description.hiddenSize ? rows : builder.slice(rows, 2, 0, description.hiddenSize);
+  }
+
+  #packedProduct(x: Value, layout: PackedLayout): Value {
+    const { data, scales, zeroPoints } = this.#packed(layout);
+    const [outFeatures, inFeatures] = layout.shape;
+    const attributes = { K: inFeatures, N: outFeatures, bits: layout.bits, block_size: layout.blockSize, accuracy_level: this.#options.accuracyLevel };
+    return this.builder.op('MatMulNBits', [x, data, scales, zeroPoints], attributes, contrib);
+  }
+
+  /** x·W with W stored as [in, out], as runtimes like it best; a matrix that is looked up in as well stays [out, in]. */
+  #denseProduct(x: Value, { inFeatures, outFeatures }: LinearDescription, module: string): Value {
+    const { builder } = this;
+    const { model } = this.#options;
+    if (module === this.#owner(model.description.embedding.module)) {
+      const product = builder.gemm(builder.reshape(x, [-1, inFeatures]), this.#table(module, [outFeatures, inFeatures]), undefined, { transB: true });
+      return builder.reshape(product, [builder.shapeOf(x, 0, -1), outFeatures]);
+    }
+    const name = matrixName(module);
+    const weight = this.#constant(name, this.dtype, [inFeatures, outFeatures], () => denseBytes(model, module, this.dtype, 'in-out'));
+    return builder.matmul(x, weight);
+  }
+
+  /** The embedding's matrix as it is stored. */
+  #table(module: string, shape: readonly [number, number]): Value {
+    return this.#constant(`${module}.weight`, this.dtype, shape, () => denseBytes(this.#options.model, module, this.dtype, 'out-in'));
+  }
+
+  #packed(layout: PackedLayout): { data: Value; scales: Value; zeroPoints: Value | undefined } {
+    const { module, shape, bits, blockSize, blocks } = layout;
+    const [rows] = shape;
+    const names = packedNames(module);
+    const packed = () => this.#packer.get(layout);
+    return {
+      data: this.#constant(names.data, 'uint8', [rows, blocks, (blockSize * bits) / 8], async () => (await packed()).data),
+      scales: this.#constant(names.scales, this.dtype, [rows, blocks], async () => floatBytes((await packed()).scales, this.dtype, names.scales)),
+      zeroPoints: layout.zeroPoints ? this.#constant(names.zeroPoints, 'uint8', [rows, Math.ceil((blocks * bits) / 8)], async () => (await packed()).zeroPoints!) : undefined,
+    };
+  }
+
+  /** Zero points for a table of blocks: each in a byte of its own, because they are packed along an axis that has one entry here. */
+  #unpackedZeroPoints(layout: PackedLayout): Value {
+    const { module, shape, bits, blocks } = layout;
+    const rowBytes = Math.ceil((blocks * bits) / 8);
+    return this.#constant(`${packedNames(module).zeroPoints}.unpacked`, 'uint8', [shape[0], blocks, 1], async () => {
+      const packed = (await this.#packer.get(layout)).zeroPoints!;
+      const unpacked = new Uint8Array(shape[0] * blocks);
+      for (let index = 0; index < unpacked.length; index++) {
+        const bit = (index % blocks) * bits;
+        unpacked[index] = (packed[Math.floor(index / blocks) * rowBytes + (bit >>> 3)]! >>> (bit & 7)) & (2 ** bits - 1);
+      }
+      return unpacked;
+    });
+  }
+
+  #owner(module: string): string {
+    const shared = this.#sharedWith.get(module);
+    return shared === undefined ? module : this.#owner(shared);
+  }
+
+  #constant(name: string, dtype: DType, shape: readonly number[], read: () => Promise<Uint8Array>): Value {
+    const known = this.builder.value(name);
+    if (known !== undefined) return known;
+    const { signal } = this.#options;
+    const lazy: LazyTensor = {
+      dtype,
+      shape,
+      read() {
+        throwIfAborted(signal, 'writing the ONNX file');
+        return read();
+      },
+    };
+    return this.builder.initializer(name, lazy);
+  }
+}
+
+/** Name of a dense matrix stored [in, out]. */
+export function matrixName(module: string): string {
+  return `${module}.MatMul.weight`;
+}
+
+/** Names of a packed matrix's constants. */
+export function packedNames(module: string): { readonly data: string; readonly scales: string; readonly zeroPoints: string } {
+  return { data: `${module}.MatMulNBits.weight`, scales: `${module}.MatMulNBits.scales`, zeroPoints: `${module}.MatMulNBits.zero_points` };
+}

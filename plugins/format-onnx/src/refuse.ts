@@ -1,0 +1,40 @@
+import type { FormatRefusal, ModelSummary, ModulePlan } from '@pare/core';
+import type { OnnxOptions } from './options.js';
+import { resolveVariants } from './variants.js';
+
+/** What of a plan cannot be written. Multiplied-out variants take anything; packed ones need blocks of at least 16 inputs on one grid. */
+export function refuse(summary: ModelSummary, plans: ReadonlyMap<string, ModulePlan>, options: OnnxOptions): FormatRefusal[] {
+  const quantized = summary.modules.filter(({ name, form, sharedWith }) => sharedWith === undefined && (plans.get(name)?.produces ?? form) === 'quantized');
+  const widths = quantized.map(({ name }) => plans.get(name)?.bits ?? 4);
+  const packed = resolveVariants(options.dtype, widths).filter((variant) => variant.packed);
+  if (packed.length === 0) return [];
+  if (quantized.length === 0) {
+    return packed.map(({ dtype }) => ({
+      module: 'all',
+      reason: `dtype ${dtype} keeps quantized modules packed, and no module is quantized`,
+      help: 'Add a stage that quantizes (technique rtn or gptq), or choose dtype fp32 or fp16.',
+    }));
+  }
+  return quantized.flatMap(({ name, shape }): FormatRefusal[] => {
+    const plan = plans.get(name);
+    if (plan === undefined) return [];
+    if (plan.groupIndex === true) {
+      return [
+        {
+          module: name,
+          reason: 'its columns are grouped in another order than they stand, and MatMulNBits has no group index that every runtime reads',
+          help: 'Set staticGroups: true (or actOrder: false), or choose dtype fp32 or fp16.',
+        },
+      ];
+    }
+    const { groupSize = -1 } = plan;
+    if (groupSize === -1 || groupSize >= shape[1] || groupSize % 16 === 0) return [];
+    return [
+      {
+        module: name,
+        reason: `groups of ${String(groupSize)} inputs are not made of blocks of 16, the smallest that MatMulNBits knows`,
+        help: 'Choose a group size that is a multiple of 16, or -1; or choose dtype fp32 or fp16.',
+      },
+    ];
+  });
+}

@@ -1,0 +1,76 @@
+import { createRandom, pareError, throwIfAborted, type FormatContext } from '@pare/core';
+import { createBlockRunner } from '@pare/model';
+import { join } from 'node:path';
+import type { OnnxOptions } from './options.js';
+import { DecoderSession } from './session.js';
+import { variantFile, type Variant } from './variants.js';
+
+/** Tokens of the two texts; the shorter one is padded on the left. */
+const lengths = [12, 9] as const;
+/** Tokens that are then fed one at a time. */
+const steps = 3;
+
+/**
+ * Root mean square error of the logits, relative to their own, that a variant may have. Exact arithmetic differs in the order of sums only; half precision keeps 11
+ * bits through every layer; activations rounded to 8 bits are 1/254 of a block's maximum off each.
+ */
+function tolerance({ float, packed }: Variant, accuracyLevel: number): number {
+  if (packed && accuracyLevel === 4) return 0.1;
+  return float === 'float16' || (packed && accuracyLevel === 2) ? 0.05 : 1e-3;
+}
+
+/** @throws PARE_VERIFICATION_FAILED when onnxruntime computes other logits from a file than the model's own forward pass does. */
+export async function compareRuns(context: FormatContext<OnnxOptions>, variant: Variant): Promise<void> {
+  const { model, directory, signal, options } = context;
+  const file = variantFile(variant);
+  const vocabulary = model.description.vocabularySize;
+  const random = createRandom(0);
+  const texts = lengths.map((length) => Int32Array.from({ length }, () => Math.floor(random() * vocabulary)));
+  const expected = await forwardLogits(context, texts);
+  throwIfAborted(signal, 'reading back');
+  await using session = await DecoderSession.open(join(directory, file), model, variant.float === 'float16');
+
+  const check = (logits: Float32Array, positions: number, from: (text: number) => number, what: string): void => {
+    let error = 0;
+    let power = 0;
+    for (const [text, ids] of texts.entries()) {
+      for (let position = 0; position < positions; position++) {
+        const place = from(text) + position;
+        if (place < 0) continue;
+        for (let token = 0; token < vocabulary; token++) {
+          const reference = expected[text]![place * vocabulary + token]!;
+          error += (logits[(text * positions + position) * vocabulary + token]! - reference) ** 2;
+          power += reference ** 2;
+        }
+        void ids;
+      }
+    }
+    const relative = Math.sqrt(error / Math.max(power, Number.MIN_VALUE));
+    if (relative <= tolerance(variant, options.accuracyLevel)) return;
+    throw pareError('PARE_VERIFICATION_FAILED', { file, tensor: 'logits', problem: `differ by ${(100 * relative).toPrecision(3)} % from the model's (${what})` });
+  };
+
+  const longest = Math.max(...lengths);
+  const padded = (text: Int32Array): number[] => [...Array.from({ length: longest - text.length }, () => 0), ...text];
+  const ids = texts.map(padded);
+  const mask = texts.map((text) => padded(text.map(() => 1)));
+  const part = (rows: readonly number[][], start: number, end: number): number[][] => rows.map((row) => row.slice(start, end));
+  const offset = (text: number): number => texts[text]!.length - longest;
+
+  const prompt = await session.next({ ids, mask });
+  check(prompt, longest, offset, 'as a prompt');
+  session.reset();
+  await session.next({ ids: part(ids, 0, longest - steps), mask: part(mask, 0, longest - steps) });
+  for (let position = longest - steps; position < longest; position++) {
+    const logits = await session.next({ ids: part(ids, position, position + 1), mask: part(mask, position, position + 1) });
+    check(logits, 1, (text) => offset(text) + position, 'token by token');
+  }
+}
+
+/** Logits of each text, [positions · vocabulary]. */
+async function forwardLogits({ model, backend, signal }: FormatContext<OnnxOptions>, texts: readonly Int32Array[]): Promise<Float32Array[]> {
+  await using runner = createBlockRunner({ model, backend, signal });
+  await using hidden = await runner.embed(texts);
+  for (const block of model.description.blocks.keys()) await runner.advance(block, hidden);
+  return (await runner.logits(hidden)).map(({ data }) => data as Float32Array);
+}

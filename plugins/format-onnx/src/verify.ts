@@ -1,0 +1,122 @@
+import { isHostInitializer, pareError, throwIfAborted, viewAs, elementCount, type FormatContext, type Graph, type HostTensor, type VerificationResult, type WrittenFile } from '@pare/core';
+import { readOnnxFile } from '@pare/graph/node';
+import { denseFloat32 } from '@pare/weights';
+import { join } from 'node:path';
+import { matrixName, packedNames } from './export-scope.js';
+import type { OnnxOptions } from './options.js';
+import { compareRuns } from './verify-run.js';
+import { resolveVariants, variantFile, type Variant } from './variants.js';
+
+/** Largest rounding of a finite number to half precision, relative and (below the normal range) absolute. */
+const halfRelative = 2 ** -11;
+const halfAbsolute = 2 ** -25;
+
+/**
+ * Reads every written file back: each weight against the model, decoded here and not by the packing code; then, unless switched off, the file in onnxruntime, as a
+ * prompt and token by token, against a forward pass of the model.
+ * @throws PARE_VERIFICATION_FAILED
+ */
+export async function verify(context: FormatContext<OnnxOptions>, files: readonly WrittenFile[]): Promise<VerificationResult> {
+  const written = new Set(files.map(({ path }) => path));
+  const variants = resolveVariants(['fp32', 'fp16', 'q8', 'q4', 'q4f16', 'q2', 'q2f16'], []).filter((variant) => written.has(variantFile(variant)));
+  let tensors = 0;
+  let largestDifference = 0;
+  for (const variant of variants) {
+    const result = await compareWeights(context, variant);
+    tensors += result.tensors;
+    largestDifference = Math.max(largestDifference, result.largestDifference);
+    if (context.options.verifyByRunning) await compareRuns(context, variant);
+  }
+  return { tensors, largestDifference };
+}
+
+async function compareWeights(context: FormatContext<OnnxOptions>, variant: Variant): Promise<VerificationResult> {
+  const { model, directory, signal } = context;
+  const file = variantFile(variant);
+  const graph = await readOnnxFile(join(directory, file));
+  let tensors = 0;
+  let largestDifference = 0;
+  const compare = (tensor: string, found: Float32Array, expected: Float32Array): void => {
+    throwIfAborted(signal, 'reading back');
+    largestDifference = Math.max(largestDifference, differenceOf(file, variant, tensor, found, expected));
+    tensors++;
+  };
+  const owners = model.modules.filter(({ sharedWith }) => sharedWith === undefined);
+  for (const { name } of owners) {
+    const { data, shape } = await model.denseWeight(name);
+    compare(name, await readModule(graph, file, name, shape[0]!, shape[1]!), data);
+  }
+  const matrices = new Set(owners.map(({ name }) => `${name}.weight`));
+  for (const { name } of model.tensors) {
+    if (matrices.has(name)) continue;
+    const tensor = await model.tensor(name);
+    compare(name, await readFloats(graph, file, name), denseFloat32({ form: 'dense', shape: tensor.shape, tensor }));
+  }
+  return { tensors, largestDifference };
+}
+
+/** Largest difference, after checking each against what the variant's type may round away. */
+function differenceOf(file: string, { float }: Variant, tensor: string, found: Float32Array, expected: Float32Array): number {
+  if (found.length !== expected.length) throw failed(file, tensor, `has ${String(found.length)} elements instead of ${String(expected.length)}`);
+  let largest = 0;
+  for (let index = 0; index < found.length; index++) {
+    const difference = Math.abs(found[index]! - expected[index]!);
+    const allowed = float === 'float16' ? Math.abs(expected[index]!) * halfRelative * 1.001 + halfAbsolute * 256 : 0;
+    if (!(difference <= allowed)) throw failed(file, tensor, `holds ${String(found[index])} instead of ${String(expected[index])} at element ${String(index)}`);
+    if (difference > largest) largest = difference;
+  }
+  return largest;
+}
+
+/** A module's matrix [out, in] as the file holds it: as it is stored for look-ups, transposed, or packed. */
+async function readModule(graph: Graph, file: string, module: string, rows: number, columns: number): Promise<Float32Array> {
+  if (graph.initializers.has(`${module}.weight`)) return readFloats(graph, file, `${module}.weight`);
+  if (graph.initializers.has(matrixName(module))) {
+    const stored = await readFloats(graph, file, matrixName(module));
+    return Float32Array.from(stored, (_, index) => stored[(index % columns) * rows + Math.floor(index / columns)]!);
+  }
+  return readPacked(graph, file, module, rows, columns);
+}
+
+/** Multiplies packed codes out: (code − zero) · scale, with codes as a little-endian bit stream in each block. */
+async function readPacked(graph: Graph, file: string, module: string, rows: number, columns: number): Promise<Float32Array> {
+  const names = packedNames(module);
+  const data = await read(graph, file, names.data);
+  const scales = await readFloats(graph, file, names.scales);
+  const zeroPoints = graph.initializers.has(names.zeroPoints) ? await read(graph, file, names.zeroPoints) : undefined;
+  const [, blocks, blockBytes] = data.shape as [number, number, number];
+  const node = graph.nodes.find(({ inputs }) => inputs.includes(names.data));
+  if (node === undefined) throw failed(file, module, 'is stored but read by no node');
+  const bits = node.attributes['bits'] as number;
+  const blockSize = node.attributes['block_size'] as number;
+  const zeroBytes = zeroPoints?.shape.at(-1) ?? 0;
+  const bitsAt = (bytes: HostTensor, start: number, index: number): number =>
+    (Number(bytes.data[start + Math.floor((index * bits) / 8)]) >> ((index * bits) % 8)) & ((1 << bits) - 1);
+  const values = new Float32Array(rows * columns);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      const block = Math.floor(column / blockSize);
+      const code = bitsAt(data, (row * blocks + block) * blockBytes, column % blockSize);
+      const zero = zeroPoints === undefined ? 1 << (bits - 1) : bitsAt(zeroPoints, row * zeroBytes, block);
+      values[row * columns + column] = (code - zero) * scales[row * blocks + block]!;
+    }
+  }
+  return values;
+}
+
+async function readFloats(graph: Graph, file: string, name: string): Promise<Float32Array> {
+  const tensor = await read(graph, file, name);
+  return denseFloat32({ form: 'dense', shape: tensor.shape, tensor });
+}
+
+async function read(graph: Graph, file: string, name: string): Promise<HostTensor> {
+  const initializer = graph.initializers.get(name);
+  if (initializer === undefined) throw failed(file, name, 'is not in the file');
+  if (isHostInitializer(initializer)) return initializer;
+  const bytes = await initializer.read();
+  return { ...initializer, data: viewAs(initializer.dtype, bytes.buffer, bytes.byteOffset, elementCount(initializer.shape)) };
+}
+
+function failed(file: string, tensor: string, problem: string): Error {
+  return pareError('PARE_VERIFICATION_FAILED', { file, tensor, problem });
+}

@@ -1,0 +1,48 @@
+import { tensorBytes, type FormatContext, type QuantizedWeight, type WrittenFile } from '@pare/core';
+import { writeOnnxFile } from '@pare/graph/node';
+import { addCachedDecoder } from '@pare/model';
+import { mkdir } from 'node:fs/promises';
+import { join, relative, sep } from 'node:path';
+import { ExportScope } from './export-scope.js';
+import type { OnnxOptions } from './options.js';
+import { planLayout, quantizedWeight, type PackedLayout } from './packing.js';
+import { variantFile, type Variant } from './variants.js';
+
+/** Data files stay below 2 GB each: browsers load each of them into one buffer. */
+const maximumDataBytes = 1.9e9;
+
+/** Protobuf ends at 2 GiB; the graph itself needs a little of it. */
+const maximumModelBytes = 2 ** 31 - 2 ** 26;
+
+/** A module's layout and the width of its codes before widening. */
+export interface QuantizedModule {
+  readonly bits: number;
+  readonly layout: PackedLayout;
+}
+
+/** Layouts of all quantized modules that own their weights. Reads each once. @throws PARE_FORM_UNSUPPORTED */
+export async function planQuantizedModules({ model }: FormatContext<OnnxOptions>): Promise<Map<string, QuantizedModule>> {
+  const planned = new Map<string, QuantizedModule>();
+  for (const { name, form, sharedWith } of model.modules) {
+    if (form !== 'quantized' || sharedWith !== undefined) continue;
+    const weight: QuantizedWeight = await quantizedWeight(model, name);
+    planned.set(name, { bits: weight.scheme.bits, layout: planLayout(name, weight) });
+  }
+  return planned;
+}
+
+/** Writes one variant; returns its files, the model first, relative to the output folder. */
+export async function writeVariant(context: FormatContext<OnnxOptions>, variant: Variant, modules: ReadonlyMap<string, QuantizedModule>): Promise<WrittenFile[]> {
+  const { model, options, directory, signal } = context;
+  const layouts = new Map(variant.packed ? [...modules].map(([name, { layout }]) => [name, layout] as const) : []);
+  const scope = new ExportScope({ model, variant, layouts, accuracyLevel: options.accuracyLevel, signal });
+  addCachedDecoder(scope, model.description, options.experts);
+  const graph = scope.builder.build();
+
+  const path = join(directory, variantFile(variant));
+  await mkdir(join(path, '..'), { recursive: true });
+  const bytes = [...graph.initializers.values()].reduce((sum, tensor) => sum + tensorBytes(tensor), 0);
+  const external = { fileName: `${path.split(sep).at(-1)!}_data`, maximumFileBytes: maximumDataBytes };
+  const files = await writeOnnxFile(graph, path, { externalData: bytes > maximumModelBytes ? external : 'never' });
+  return files.map((file) => ({ path: relative(directory, file.path).split(sep).join('/'), bytes: file.bytes }));
+}
