@@ -13,10 +13,10 @@ import { fileURLToPath } from 'node:url';
 
 /** Packages of this workspace that the template of a kind imports, besides core. @type {Record<PluginKind, { dependencies: string[], devDependencies: string[], zod: boolean }>} */
 const imports = {
-  technique: { dependencies: ['weights'], devDependencies: ['conformance'], zod: true },
-  evaluator: { dependencies: [], devDependencies: ['conformance'], zod: true },
+  technique: { dependencies: [], devDependencies: ['testkit'], zod: true },
+  evaluator: { dependencies: [], devDependencies: ['testkit'], zod: true },
   backend: { dependencies: ['graph', 'operators'], devDependencies: ['conformance'], zod: false },
-  format: { dependencies: ['weights'], devDependencies: ['testkit'], zod: true },
+  format: { dependencies: [], devDependencies: ['testkit'], zod: true },
   architecture: { dependencies: [], devDependencies: [], zod: false },
 };
 
