@@ -7,4 +7,5 @@ export * from './dequantize.js';
 export * from './stored-bits.js';
 export * from './pack-rows.js';
 export * from './mat-mul-nbits.js';
-export * from './serialize.js';
+export { deserializeForm, serializeForm, type SerializedForm } from './serialize.js';
+export * from './lower.js';

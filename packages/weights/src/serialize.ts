@@ -117,7 +117,11 @@ function scalesShape(shape: readonly [number, number], scheme: QuantizationSchem
   return scheme.granularity === 'tensor' ? [1] : [shape[0], groupsPerRow(scheme, shape[1])];
 }
 
-function encodeScales(scales: Float32Array, type: ScaleType, shape: readonly number[]): HostTensor {
+/**
+ * Scales in their storage type.
+ * @throws PARE_FORM_INVALID when they are not values of it.
+ */
+export function encodeScales(scales: Float32Array, type: ScaleType, shape: readonly number[]): HostTensor {
   if (type === 'float32') return hostTensor(type, shape, scales);
   const bits = type === 'float16' ? float32ToFloat16(scales) : float32ToBfloat16(scales);
   const stored = decodeScales(bits, type);

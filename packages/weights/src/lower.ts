@@ -1,0 +1,71 @@
+import { hostTensor, pareError, type DType, type HostTensor, type QuantizedWeight, type WeightForm } from '@pare/core';
+import type { GraphBuilder, Value } from '@pare/graph';
+import { encodeScales } from './serialize.js';
+import { groupsPerRow, symmetricZero } from './scheme.js';
+
+/**
+ * Adds a weight's stored parts to a graph as constants named after `name`, and the operators that make the dense float32 matrix [out, in] of them.
+ * Codes of up to 4 bits are uint4 tensors, wider ones uint8; scales keep their storage type. Grids that lie in runs of a row use one DequantizeLinear
+ * (opset 21), columns with a group index or a shorter last group gather their scales.
+ * @throws PARE_FORM_UNSUPPORTED for a shared weight: lower the weight that it shares.
+ */
+export function lowerWeight(builder: GraphBuilder, form: WeightForm, name: string): Value {
+  switch (form.form) {
+    case 'dense':
+      return asFloat32(builder, builder.initializer(name, form.tensor));
+    case 'quantized':
+      return form.groupIndex === undefined && form.shape[1] % form.scheme.groupSize === 0 ? lowerRuns(builder, form, name) : lowerGathered(builder, form, name);
+    case 'shared':
+      throw pareError('PARE_FORM_UNSUPPORTED', { operation: 'lowering to a graph', found: `it is stored with "${form.with}"`, allowed: 'dense and quantized weights' });
+  }
+}
+
+function lowerRuns(builder: GraphBuilder, form: QuantizedWeight, name: string): Value {
+  const { scheme, shape, zeros } = form;
+  const [rows, columns] = shape;
+  const { granularity, groupSize } = scheme;
+  const gridShape = granularity === 'tensor' ? [] : granularity === 'channel' ? [rows] : [rows, columns / groupSize];
+  const grids = form.scales.length;
+  const attributes: Record<string, number> = granularity === 'tensor' ? {} : granularity === 'channel' ? { axis: 0 } : { axis: 1, block_size: groupSize };
+  const codes = builder.initializer(name, codeTensor(form.codes, shape, scheme.bits));
+  const scales = scalesValue(builder, form, gridShape, name);
+  const zeroCodes = zeros ?? new Uint8Array(grids).fill(symmetricZero(scheme.bits));
+  const zeroPoints = builder.initializer(`${name}.zeros`, codeTensor(zeroCodes, gridShape, scheme.bits));
+  return builder.op('DequantizeLinear', [codes, scales, zeroPoints], attributes);
+}
+
+/** (code − zero of the column's group) · scale of the column's group. */
+function lowerGathered(builder: GraphBuilder, form: QuantizedWeight, name: string): Value {
+  const { scheme, shape, zeros } = form;
+  const [rows, columns] = shape;
+  const gridShape = [rows, groupsPerRow(scheme, columns)];
+  const groups = form.groupIndex ?? Int32Array.from({ length: columns }, (_, column) => Math.floor(column / scheme.groupSize));
+  const index = builder.initializer(`${name}.group_index`, hostTensor('int32', [columns], groups));
+  // Codes of 4 bits become floats through DequantizeLinear with scale 1: engines lack a Cast for them.
+  const number = (values: Uint8Array, of: readonly number[], suffix: string, zero: number): Value => {
+    const tensor = codeTensor(values, of, scheme.bits);
+    const zeroPoint = builder.constant(codeTensor(Uint8Array.of(zero), [], scheme.bits));
+    return builder.op('DequantizeLinear', [builder.initializer(`${name}${suffix}`, tensor), builder.scalar(1), zeroPoint]);
+  };
+  const scales = builder.gather(scalesValue(builder, form, gridShape, name), index, 1);
+  if (zeros === undefined) return builder.mul(number(form.codes, shape, '', symmetricZero(scheme.bits)), scales);
+  const offsets = builder.gather(number(zeros, gridShape, '.zeros', 0), index, 1);
+  return builder.mul(builder.sub(number(form.codes, shape, '', 0), offsets), scales);
+}
+
+function scalesValue(builder: GraphBuilder, form: QuantizedWeight, shape: readonly number[], name: string): Value {
+  return asFloat32(builder, builder.initializer(`${name}.scales`, encodeScales(form.scales, form.scaleType, shape)));
+}
+
+function asFloat32(builder: GraphBuilder, value: Value): Value {
+  return value.dtype === 'float32' ? value : builder.cast(value, 'float32');
+}
+
+/** Codes as a uint4 tensor, two to a byte, when they fit, else uint8. */
+function codeTensor(codes: Uint8Array, shape: readonly number[], bits: number): HostTensor {
+  const dtype: DType = bits <= 4 ? 'uint4' : 'uint8';
+  if (dtype === 'uint8') return hostTensor(dtype, shape, codes);
+  const packed = new Uint8Array(Math.ceil(codes.length / 2));
+  for (let index = 0; index < codes.length; index++) packed[index >> 1]! |= codes[index]! << ((index & 1) * 4);
+  return hostTensor(dtype, shape, packed);
+}
