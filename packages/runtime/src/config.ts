@@ -27,7 +27,7 @@ export async function loadConfig(cwd: string, file?: string): Promise<LoadedConf
   let exported: unknown;
   try {
     const { createJiti } = await import('jiti');
-    const module = await createJiti(join(cwd, 'noop.mjs'), { fsCache: false, moduleCache: false }).import<Record<string, unknown>>(path);
+    const module = await createJiti(join(cwd, 'noop.mjs'), { fsCache: false, moduleCache: false, interopDefault: false }).import<Record<string, unknown>>(path);
     exported = module['default'];
   } catch (error) {
     if (isPareError(error)) throw error;

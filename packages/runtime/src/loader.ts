@@ -150,7 +150,7 @@ async function locate(name: string, cwd: string): Promise<string | undefined> {
 async function importFile(url: string, cwd: string): Promise<Record<string, unknown>> {
   if (!/\.[cm]?tsx?$/.test(url)) return (await import(/* @vite-ignore */ url)) as Record<string, unknown>;
   const { createJiti } = await import('jiti');
-  return createJiti(join(cwd, 'noop.mjs'), { fsCache: false }).import(fileURLToPath(url));
+  return createJiti(join(cwd, 'noop.mjs'), { fsCache: false, interopDefault: false }).import(fileURLToPath(url));
 }
 
 class TimeLimitError extends Error {}

@@ -1,6 +1,8 @@
+import type * as model from '@pare/model';
+
 /** The parts of @pare/model that the host uses. */
 export type ModelLibrary = Pick<
-  typeof import('@pare/model'),
+  typeof model,
   | 'SafetensorsFile'
   | 'createBlockRunner'
   | 'fileText'
