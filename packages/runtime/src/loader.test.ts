@@ -104,7 +104,7 @@ describe('problems', () => {
       'pare-throws',
       'pare-hangs',
       'pare-empty',
-      () => technique('uncalled') as never,
+      (() => technique('uncalled')) as never,
       { $$type: '@pare/technik' } as never,
       42 as never,
     );
