@@ -46,7 +46,7 @@ function valueDifference(name: string, actual: HostTensor, expected: HostTensor,
     }
   }
   if (wrong === 0) return undefined;
-  const allowed = exact ? 'exactly' : `within ${absolute.toExponential(0)} + ${relative.toExponential(1)}·|expected|`;
+  const allowed = relative === 0 && absolute === 0 ? 'exactly' : `within ${absolute.toExponential(0)} + ${relative.toExponential(1)}·|expected|`;
   return `${place(name, worst, expected.shape)} is ${String(values[worst])} and should be ${String(targets[worst])} (${allowed}); ${share(wrong, expected)}`;
 }
 

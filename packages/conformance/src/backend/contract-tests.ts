@@ -149,17 +149,17 @@ export function contractTests(subject: ContractSubject): void {
   it('leaves inputs alive and unchanged, and hands outputs over', async () => {
     const backend = subject.backend();
     const host = float32Tensor([2, 3], [1, 2, 3, 4, 5, 6]);
+    using scope = backend.scope();
     const executable = await backend.compile(rowsGraph());
-    const x = backend.write(host);
-    const bias = backend.write(row);
-    const { y } = await executable.run({ x, row: bias });
+    const x = scope.own(backend.write(host));
+    const bias = scope.own(backend.write(row));
+    const y = scope.own((await executable.run({ x, row: bias }))['y']!);
     expect(x.disposed || bias.disposed, 'a run borrows its inputs and must not dispose them').toBe(false);
     expectTensor(await backend.read(x), host);
     x[Symbol.dispose]();
     bias[Symbol.dispose]();
     await executable[Symbol.asyncDispose]();
-    expectTensor(await backend.read(y!), rowsExpected(host));
-    y![Symbol.dispose]();
+    expectTensor(await backend.read(y), rowsExpected(host));
   });
 
   it('gives outputs that share an input a life of their own', async () => {
@@ -169,13 +169,14 @@ export function contractTests(subject: ContractSubject): void {
     builder.output(builder.op('Identity', [x]), 'copy');
     builder.output(builder.reshape(x, [1, 3]), 'row');
     await using executable = await backend.compile(builder.build());
-    const given = backend.write(row);
-    const { copy, row: reshaped } = await executable.run({ x: given });
+    using scope = backend.scope();
+    const given = scope.own(backend.write(row));
+    const outputs = await executable.run({ x: given });
+    const [copy, reshaped] = [scope.own(outputs['copy']!), scope.own(outputs['row']!)];
     given[Symbol.dispose]();
-    expectTensor(await backend.read(copy!), row);
-    copy![Symbol.dispose]();
-    expectTensor(await backend.read(reshaped!), float32Tensor([1, 3], [1, 2, 3]));
-    reshaped![Symbol.dispose]();
+    expectTensor(await backend.read(copy), row);
+    copy[Symbol.dispose]();
+    expectTensor(await backend.read(reshaped), float32Tensor([1, 3], [1, 2, 3]));
   });
 
   it('takes one tensor for several inputs, and outputs of one run as inputs of another', async () => {

@@ -1,0 +1,65 @@
+import type { Backend, HostTensor, ModelSummary, ModuleInfo, ModuleReport, Technique, WeightForm } from '@pare/core';
+
+/** A linear layer with the inputs it gets in calibration. */
+export interface LayerSample {
+  /** [out, in] float32. */
+  readonly weight: HostTensor & { readonly data: Float32Array };
+  /** [rows, in] float32. */
+  readonly inputs: HostTensor;
+}
+
+/** What the suite asks the author's runner to do. */
+export interface TechniqueRun<O> {
+  readonly options: O;
+  readonly modules: Readonly<Record<string, LayerSample>>;
+  readonly backend: Backend;
+  readonly seed: number;
+  readonly signal: AbortSignal;
+}
+
+/** What became of one module. */
+export interface TechniqueResult {
+  readonly form: WeightForm;
+  readonly report: ModuleReport;
+}
+
+export interface TechniqueConformanceOptions<O> {
+  /** Applies the technique to the layers and frees what the host would own. `runTechnique` of `@pare/testkit` fits as it is. */
+  readonly run: (technique: Technique<O>, request: TechniqueRun<O>) => Promise<ReadonlyMap<string, TechniqueResult>>;
+  readonly makeBackend: () => Backend | Promise<Backend>;
+  /** Options to try besides the defaults, as a recipe would have them. */
+  readonly variants?: Readonly<Record<string, unknown>>;
+  /** Options that fit the schema and that `check` must refuse for a module of this shape ([out, in]), with what it must say. */
+  readonly refusals?: Readonly<Record<string, { readonly options: unknown; readonly shape: readonly [number, number]; readonly says: RegExp }>>;
+  /** Options that the schema must refuse. */
+  readonly invalid?: Readonly<Record<string, unknown>>;
+  /** Layers to run on; by default three of random weights with in sizes 128 and 256. Change them when the technique cannot take those. */
+  readonly layers?: Readonly<Record<string, LayerSample>>;
+  /** What `plan` gets; by default a summary of the layers with the description of no model. */
+  readonly summary?: ModelSummary;
+}
+
+/** A layer as the host would describe it. */
+export function layerInfo(name: string, shape: readonly [number, number], step: number): ModuleInfo {
+  return {
+    name,
+    kind: 'linear',
+    role: 'mlp.up',
+    block: 0,
+    expert: undefined,
+    step,
+    shape,
+    layout: 'out-in',
+    dtype: 'float32',
+    bias: false,
+    sharedWith: undefined,
+    form: 'dense',
+  };
+}
+
+/** A summary whose modules are the layers. It describes no decoder: techniques that plan by more than modules are given a real one. */
+export function layerSummary(modules: readonly ModuleInfo[]): ModelSummary {
+  const parameters = modules.reduce((sum, { shape }) => sum + shape[0] * shape[1], 0);
+  const tensors = modules.map(({ name, dtype, shape }) => ({ name: `${name}.weight`, dtype, shape }));
+  return { name: 'layers', modules, tensors, parameters, bytes: 4 * parameters } as unknown as ModelSummary;
+}
