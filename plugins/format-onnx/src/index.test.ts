@@ -1,5 +1,4 @@
 import {
-  createRandom,
   float32Tensor,
   isPareError,
   type Backend,
@@ -146,5 +145,260 @@ describe('onnxFormat', () => {
     const { prompt, steps } = await compare(model, 'onnx/model.onnx', golden.ids, golden.logits);
     expect(prompt).toBeLessThan(1e-4);
     expect(steps).toBeLessThan(1e-4);
+  });
+
+  // Half precision keeps 11 bits of every intermediate value; logits here go up to 3.
+  it.each(fixtures)('writes %s in fp16 within the rounding of half precision', async (name) => {
+    await using model = await openFixture(name);
+    const golden = await readGolden(name);
+    await write(model, { dtype: ['fp16'] });
+    const { prompt, steps } = await compare(model, 'onnx/model_fp16.onnx', golden.ids, golden.logits, true);
+    expect(prompt).toBeLessThan(0.01);
+    expect(steps).toBeLessThan(0.01);
+  });
+
+  it.each(fixtures)('packs 4-bit weights of %s without changing them', async (name) => {
+    await using model = await openFixture(name);
+    const { ids } = await readGolden(name);
+    const small = await quantized(model, blockLinears, { bits: 4, symmetric: true, groupSize: 32 });
+    await write(small, { accuracyLevel: 0, experts: 'all' });
+    const graph = await readOnnxFile(join(directory, 'onnx/model_q4.onnx'));
+    const packed = graph.nodes.filter(({ operator }) => operator === 'MatMulNBits');
+    expect(packed).toHaveLength(model.modules.filter(({ kind }) => kind === 'linear').length);
+    const { prompt, steps } = await compare(small, 'onnx/model_q4.onnx', ids, await forward(small, ids));
+    expect(prompt).toBeLessThan(1e-4);
+    expect(steps).toBeLessThan(1e-4);
+  });
+
+  it.each([
+    { bits: 2, symmetric: true, groupSize: 16, file: 'onnx/model_q2.onnx', blockSize: 16, width: 2 },
+    { bits: 3, symmetric: false, groupSize: 32, file: 'onnx/model_q4.onnx', blockSize: 32, width: 4 },
+    { bits: 4, symmetric: false, groupSize: -1, file: 'onnx/model_q4.onnx', blockSize: 128, width: 4 },
+    { bits: 4, symmetric: true, groupSize: 48, file: 'onnx/model_q4.onnx', blockSize: 16, width: 4 },
+    { bits: 5, symmetric: true, groupSize: 64, file: 'onnx/model_quantized.onnx', blockSize: 64, width: 8 },
+    { bits: 8, symmetric: false, groupSize: 32, file: 'onnx/model_quantized.onnx', blockSize: 32, width: 8 },
+  ])('packs $bits bits in groups of $groupSize into blocks', async ({ file, blockSize, width, ...scheme }) => {
+    await using model = await openFixture('llama');
+    const { ids } = await readGolden('llama');
+    const small = await quantized(model, blockLinears, scheme);
+    const files = await write(small, { accuracyLevel: 0 });
+    expect(files.map(({ path }) => path)).toContain(file);
+    const graph = await readOnnxFile(join(directory, file));
+    const down = graph.nodes.find(({ inputs }) => inputs.includes('model.layers.0.mlp.down_proj.MatMulNBits.weight'));
+    expect(down?.attributes).toMatchObject({ bits: width, block_size: blockSize, K: 128, N: 64 });
+    const { prompt, steps } = await compare(small, file, ids, await forward(small, ids));
+    expect(Math.max(prompt, steps)).toBeLessThan(1e-4);
+    await expect(onnxFormat.verify(contextOf(small, { accuracyLevel: 0 }), files)).resolves.toMatchObject({ largestDifference: 0 });
+  });
+
+  it.each([
+    { bits: 4, symmetric: true, groupSize: 32 },
+    { bits: 4, symmetric: false, groupSize: 16 },
+    { bits: 8, symmetric: false, groupSize: 32 },
+  ])('shares the bytes of a quantized embedding with a tied head: $bits bits, symmetric $symmetric', async (scheme) => {
+    await using model = await openFixture('qwen2');
+    const { ids } = await readGolden('qwen2');
+    const small = await quantized(model, (name) => name === 'model.embed_tokens', scheme);
+    const files = await write(small, { accuracyLevel: 0 });
+    const { path } = files[0]!;
+    const graph = await readOnnxFile(join(directory, path));
+    const [lookUp, head] = ['GatherBlockQuantized', 'MatMulNBits'].map((operator) => graph.nodes.find((node) => node.operator === operator));
+    expect(lookUp?.inputs[0]).toBe('model.embed_tokens.MatMulNBits.weight');
+    expect(head?.inputs[1]).toBe(lookUp?.inputs[0]);
+    expect([...graph.initializers.keys()].filter((name) => /^lm_head|embed_tokens\.weight/.test(name))).toEqual([]);
+    const { prompt, steps } = await compare(small, path, ids, await forward(small, ids));
+    expect(Math.max(prompt, steps)).toBeLessThan(1e-4);
+    await expect(onnxFormat.verify(contextOf(small, { accuracyLevel: 0 }), files)).resolves.toMatchObject({ largestDifference: 0 });
+  });
+
+  it('stores a tied dense embedding once', async () => {
+    await using model = await openFixture('qwen2');
+    await write(model);
+    const graph = await readOnnxFile(join(directory, 'onnx/model.onnx'));
+    const tables = [...graph.initializers].filter(([, { shape }]) => shape.includes(160));
+    expect(tables.map(([name]) => name)).toEqual(['model.embed_tokens.weight']);
+    expect(graph.nodes.filter(({ inputs }) => inputs.includes('model.embed_tokens.weight')).map(({ operator }) => operator)).toEqual(['Gather', 'Gemm']);
+  });
+
+  it('names inputs and outputs as transformers.js expects them', async () => {
+    await using model = await openFixture('llama');
+    await write(model, { dtype: ['fp16'] });
+    const graph = await readOnnxFile(join(directory, 'onnx/model_fp16.onnx'));
+    expect(graph.inputs.map(({ name, dtype, shape }) => `${name} ${dtype} ${String(shape)}`)).toEqual([
+      'input_ids int64 batch_size,sequence_length',
+      'attention_mask int64 batch_size,total_sequence_length',
+      'position_ids int64 batch_size,sequence_length',
+      ...[0, 1].flatMap((block) => ['key', 'value'].map((part) => `past_key_values.${String(block)}.${part} float16 batch_size,2,past_sequence_length,16`)),
+    ]);
+    expect(graph.outputs.map(({ name, dtype }) => `${name} ${dtype}`)).toEqual([
+      'logits float32',
+      ...[0, 1].flatMap((block) => ['key', 'value'].map((part) => `present.${String(block)}.${part} float16`)),
+    ]);
+  });
+
+  it.each(['llama', 'gemma2', 'opt', 'gpt_neox', 'mistral'])('lets texts of %s in a batch be padded on the left', async (name) => {
+    await using model = await openFixture(name);
+    const golden = await readGolden(name);
+    await write(model);
+    await using session = await DecoderSession.open(join(directory, 'onnx/model.onnx'), model, false);
+    const ids = golden.ids as [number[], number[]];
+    const short = ids[1].slice(0, 15);
+    const padding = Array.from({ length: 24 - short.length }, () => 0);
+    const logits = await session.next({ ids: [ids[0], [...padding, ...short]], mask: [ids[0].map(() => 1), [...padding, ...short.map(() => 1)]] });
+    const vocabulary = model.description.vocabularySize;
+    expect(largestDifference(logits.subarray(0, 24 * vocabulary), golden.logits[0]!)).toBeLessThan(1e-4);
+    const [alone] = await forward(model, [short]);
+    expect(largestDifference(logits.subarray((24 + padding.length) * vocabulary), alone!)).toBeLessThan(1e-4);
+  });
+
+  it('runs experts on their own tokens or on all, with the same result', async () => {
+    await using model = await openFixture('qwen3_moe');
+    const golden = await readGolden('qwen3_moe');
+    for (const experts of ['routed', 'all'] as const) {
+      await write(model, { experts });
+      const { prompt, steps } = await compare(model, 'onnx/model.onnx', golden.ids, golden.logits);
+      expect(Math.max(prompt, steps)).toBeLessThan(1e-4);
+    }
+  });
+
+  it('moves weights to data files where one file would be too large, and says so', async () => {
+    await using model = await openFixture('llama');
+    const golden = await readGolden('llama');
+    const context = contextOf(model, { maximumFileBytes: 100_000 });
+    const files = await onnxFormat.write(context);
+    const data = files.filter(({ path }) => path.includes('_data'));
+    expect(data.map(({ path }) => path)).toEqual(['', '_1', '_2', '_3', '_4'].map((suffix) => `onnx/model.onnx_data${suffix}`));
+    expect(Math.max(...data.map(({ bytes }) => bytes))).toBeLessThanOrEqual(100_000);
+    const config = JSON.parse(await readFile(join(directory, 'config.json'), 'utf8')) as Record<string, unknown>;
+    expect(config['transformers.js_config']).toEqual({ dtype: 'fp32', use_external_data_format: { 'model.onnx': 5 } });
+    const { prompt } = await compare(model, 'onnx/model.onnx', golden.ids, golden.logits);
+    expect(prompt).toBeLessThan(1e-4);
+    await expect(onnxFormat.verify(context, files)).resolves.toMatchObject({ largestDifference: 0 });
+  });
+
+  describe('verify', () => {
+    it.each(['fp32', 'fp16', 'q4', 'q4f16'] as const)('accepts what was written in %s', async (dtype) => {
+      await using model = await openFixture('gemma2');
+      const small = await quantized(model, blockLinears, { bits: 4, symmetric: true, groupSize: 16 });
+      const context = contextOf(small, { dtype: [dtype] });
+      const files = await onnxFormat.write(context);
+      const { tensors, largestDifference: difference } = await onnxFormat.verify(context, files);
+      expect(tensors).toBe(model.tensors.length);
+      expect(difference).toBeLessThan(dtype.endsWith('f16') || dtype === 'fp16' ? 2e-3 : 1e-12);
+    });
+
+    it('finds a byte that changed on disk', async () => {
+      await using model = await openFixture('llama');
+      const context = contextOf(await quantized(model, blockLinears, { bits: 4, symmetric: true, groupSize: 32 }));
+      const files = await onnxFormat.write(context);
+      const path = join(directory, 'onnx/model_q4.onnx');
+      const bytes = await readFile(path);
+      const packed = bytes.lastIndexOf('model.layers.1.mlp.up_proj.MatMulNBits.weight');
+      const handle = await open(path, 'r+');
+      await handle.write(Uint8Array.of(bytes[packed + 500]! ^ 0x10), 0, 1, packed + 500);
+      await handle.close();
+      await expect(onnxFormat.verify(context, files)).rejects.toMatchObject({ code: 'PARE_VERIFICATION_FAILED', message: expect.stringContaining('model.layers.1.mlp.up_proj') as string });
+    });
+
+    it('finds a graph that computes something else', async () => {
+      await using model = await openFixture('mistral');
+      const context = contextOf(model);
+      const files = await onnxFormat.write(context);
+      // The same weights under a configuration whose window is another one.
+      const config = { ...model.config, sliding_window: 3 };
+      const other: Model = Object.create(model, {
+        description: { value: llamaArchitecture.describe(config) },
+        denseWeight: { value: (name: string) => model.denseWeight(name) },
+        tensor: { value: (name: string) => model.tensor(name) },
+        weight: { value: (name: string) => model.weight(name) },
+      }) as Model;
+      await expect(onnxFormat.verify({ ...context, model: other }, files)).rejects.toMatchObject({ code: 'PARE_VERIFICATION_FAILED', data: { tensor: 'logits' } });
+    });
+  });
+
+  describe('beside the graph', () => {
+    const json = async (name: string): Promise<Record<string, unknown>> => JSON.parse(await readFile(join(directory, name), 'utf8')) as Record<string, unknown>;
+
+    it('writes configuration and generation defaults', async () => {
+      await using model = await openFixture('llama');
+      const packed: Model = Object.create(model, { config: { value: { ...model.config, quantization_config: { quant_method: 'compressed-tensors' } } } }) as Model;
+      await write(
+        Object.assign(packed, {
+          denseWeight: (name: string) => model.denseWeight(name),
+          tensor: (name: string) => model.tensor(name),
+          weight: (name: string) => model.weight(name),
+        }),
+        { dtype: ['fp32', 'fp16'] },
+      );
+      const config = await json('config.json');
+      expect(config).toMatchObject({ model_type: 'llama', 'transformers.js_config': { dtype: 'fp32' } });
+      expect(config).not.toHaveProperty('quantization_config');
+      expect(await json('generation_config.json')).toEqual(JSON.parse(await readFile(`${folder('llama')}/generation_config.json`, 'utf8')));
+    });
+
+    it("adds its key to another format's configuration and leaves other files alone", async () => {
+      await using model = await openFixture('llama');
+      await writeFile(join(directory, 'config.json'), JSON.stringify({ model_type: 'llama', quantization_config: { kept: true }, 'transformers.js_config': { device: 'cpu' } }));
+      await writeFile(join(directory, 'generation_config.json'), '{"temperature":0.5}');
+      const files = await write(model);
+      expect(await json('config.json')).toEqual({ model_type: 'llama', quantization_config: { kept: true }, 'transformers.js_config': { device: 'cpu', dtype: 'fp32' } });
+      expect(await json('generation_config.json')).toEqual({ temperature: 0.5 });
+      expect(files.map(({ path }) => path).sort()).toEqual(['config.json', 'onnx/model.onnx']);
+    });
+  });
+
+  describe('refuse', () => {
+    const plan = (module: string, change: Partial<ModulePlan> = {}): ModulePlan => ({
+      module,
+      produces: 'quantized',
+      storedBits: 0,
+      bits: 4,
+      groupSize: 32,
+      symmetric: true,
+      groupIndex: false,
+      flops: 0,
+      workingBytes: 0,
+      ...change,
+    });
+    const module = 'model.layers.0.mlp.up_proj';
+
+    it('names what cannot be packed, and the way out', async () => {
+      await using model = await openFixture('llama');
+      const refusals = (change: Partial<ModulePlan>, dtype: OnnxOptions['dtype'] = ['auto']): readonly string[] =>
+        onnxFormat.refuse(model, new Map([[module, plan(module, change)]]), onnxOptions.parse({ dtype })).map((refusal) => `${refusal.module}: ${refusal.reason}`);
+      expect(refusals({})).toEqual([]);
+      expect(refusals({ groupSize: -1 })).toEqual([]);
+      expect(refusals({ groupSize: 48 })).toEqual([]);
+      expect(refusals({ groupSize: 8 })).toEqual([expect.stringContaining(`${module}: groups of 8 inputs`)]);
+      expect(refusals({ groupIndex: true })).toEqual([expect.stringContaining('grouped in another order')]);
+      expect(refusals({ groupIndex: true, groupSize: 8 }, ['fp32', 'fp16'])).toEqual([]);
+    });
+
+    it('refuses a packed file of a model without quantized modules', async () => {
+      await using model = await openFixture('llama');
+      const options = onnxOptions.parse({ dtype: ['q4'] });
+      expect(onnxFormat.refuse(model, new Map(), options)).toEqual([expect.objectContaining({ module: 'all', help: expect.stringContaining('fp32') as string })]);
+      expect(onnxFormat.refuse(model, new Map(), onnxOptions.parse({}))).toEqual([]);
+    });
+  });
+
+  it('refuses weights that are grouped out of order when it meets them', async () => {
+    await using model = await openFixture('llama');
+    const name = 'model.layers.0.mlp.up_proj';
+    const { data, shape } = await model.denseWeight(name);
+    const weight: QuantizedWeight = quantizeMatrix(data, shape as [number, number], { bits: 4, symmetric: true, groupSize: 32, granularity: 'group', clip: 'minmax' }, 'float32');
+    const shuffled = { ...weight, groupIndex: Int32Array.from({ length: 64 }, (_, column) => column % 2) };
+    const small = overlayModel(model, new Map([[name, () => Promise.resolve(shuffled)]]));
+    await expect(write(small)).rejects.toMatchObject({ code: 'PARE_FORM_UNSUPPORTED' });
+  });
+
+  it('refuses to write numbers that half precision cannot hold', async () => {
+    await using model = await openFixture('llama');
+    const name = 'model.layers.0.mlp.up_proj';
+    const tensor: HostTensor = float32Tensor([128, 64]);
+    tensor.data[77] = 1e5;
+    const large = overlayModel(model, new Map([[name, () => Promise.resolve({ form: 'dense' as const, shape: tensor.shape, tensor })]]), new Map([[name, { produces: 'dense', storedBits: 0 }]]));
+    const error: unknown = await write(large, { dtype: ['fp16'] }).catch((reason: unknown) => reason);
+    expect(isPareError(error) && error.code).toBe('PARE_FLOAT16_OVERFLOW');
   });
 });

@@ -19,6 +19,12 @@ export const onnxOptions = z.strictObject({
     .enum(['routed', 'all'])
     .default('routed')
     .describe('Mixture of experts: each expert on the tokens that chose it, or on every token (for runtimes that need fixed sizes; slower by the number of experts).'),
+  maximumFileBytes: z
+    .int()
+    .min(1)
+    .max(1.9e9)
+    .default(1.9e9)
+    .describe('Models with more bytes of weights keep them in data files (model_q4.onnx_data, ..._data_1, …) of at most this size; a larger tensor gets a file of its own.'),
   verifyByRunning: z.boolean().default(true).describe('Also run what was written in onnxruntime and compare its logits with the model, as a prompt and token by token.'),
 });
 

@@ -1,4 +1,5 @@
 import type { Model } from '@pare/core';
+import type * as OnnxRuntime from 'onnxruntime-node';
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 
 /** Token ids of a batch and which of them are padding (on the left). */
@@ -12,13 +13,13 @@ export interface PaddedBatch {
 /** Runs a written decoder in onnxruntime, keeping its cache between calls as a runtime does. */
 export class DecoderSession implements AsyncDisposable {
   readonly #session: InferenceSession;
-  readonly #runtime: typeof import('onnxruntime-node');
+  readonly #runtime: typeof OnnxRuntime;
   readonly #model: Model;
   readonly #half: boolean;
   #cache: Record<string, Tensor> | undefined;
   #mask: number[][] = [];
 
-  private constructor(runtime: typeof import('onnxruntime-node'), session: InferenceSession, model: Model, half: boolean) {
+  private constructor(runtime: typeof OnnxRuntime, session: InferenceSession, model: Model, half: boolean) {
     this.#runtime = runtime;
     this.#session = session;
     this.#model = model;

@@ -1,4 +1,4 @@
-import { createRandom, pareError, throwIfAborted, type FormatContext } from '@pare/core';
+import { createRandom, isPareError, pareError, throwIfAborted, type FormatContext } from '@pare/core';
 import { createBlockRunner } from '@pare/model';
 import { join } from 'node:path';
 import type { OnnxOptions } from './options.js';
@@ -19,10 +19,20 @@ function tolerance({ float, packed }: Variant, accuracyLevel: number): number {
   return float === 'float16' || (packed && accuracyLevel === 2) ? 0.05 : 1e-3;
 }
 
-/** @throws PARE_VERIFICATION_FAILED when onnxruntime computes other logits from a file than the model's own forward pass does. */
+/** @throws PARE_VERIFICATION_FAILED when onnxruntime cannot run a file, or computes other logits from it than the model's own forward pass does. */
 export async function compareRuns(context: FormatContext<OnnxOptions>, variant: Variant): Promise<void> {
-  const { model, directory, signal, options } = context;
   const file = variantFile(variant);
+  try {
+    await compareLogits(context, variant, file);
+  } catch (error) {
+    if (isPareError(error)) throw error;
+    const problem = `does not run in onnxruntime: ${error instanceof Error ? error.message : String(error)}`;
+    throw pareError('PARE_VERIFICATION_FAILED', { file, tensor: 'graph', problem }, error);
+  }
+}
+
+async function compareLogits(context: FormatContext<OnnxOptions>, variant: Variant, file: string): Promise<void> {
+  const { model, directory, signal, options } = context;
   const vocabulary = model.description.vocabularySize;
   const random = createRandom(0);
   const texts = lengths.map((length) => Int32Array.from({ length }, () => Math.floor(random() * vocabulary)));
@@ -33,7 +43,7 @@ export async function compareRuns(context: FormatContext<OnnxOptions>, variant: 
   const check = (logits: Float32Array, positions: number, from: (text: number) => number, what: string): void => {
     let error = 0;
     let power = 0;
-    for (const [text, ids] of texts.entries()) {
+    for (const text of texts.keys()) {
       for (let position = 0; position < positions; position++) {
         const place = from(text) + position;
         if (place < 0) continue;
@@ -42,7 +52,6 @@ export async function compareRuns(context: FormatContext<OnnxOptions>, variant: 
           error += (logits[(text * positions + position) * vocabulary + token]! - reference) ** 2;
           power += reference ** 2;
         }
-        void ids;
       }
     }
     const relative = Math.sqrt(error / Math.max(power, Number.MIN_VALUE));

@@ -73,7 +73,9 @@ async function readModule(graph: Graph, file: string, module: string, rows: numb
   if (graph.initializers.has(`${module}.weight`)) return readFloats(graph, file, `${module}.weight`);
   if (graph.initializers.has(matrixName(module))) {
     const stored = await readFloats(graph, file, matrixName(module));
-    return Float32Array.from(stored, (_, index) => stored[(index % columns) * rows + Math.floor(index / columns)]!);
+    const values = new Float32Array(stored.length);
+    for (let row = 0; row < rows; row++) for (let column = 0; column < columns; column++) values[row * columns + column] = stored[column * rows + row]!;
+    return values;
   }
   return readPacked(graph, file, module, rows, columns);
 }
@@ -81,24 +83,26 @@ async function readModule(graph: Graph, file: string, module: string, rows: numb
 /** Multiplies packed codes out: (code − zero) · scale, with codes as a little-endian bit stream in each block. */
 async function readPacked(graph: Graph, file: string, module: string, rows: number, columns: number): Promise<Float32Array> {
   const names = packedNames(module);
-  const data = await read(graph, file, names.data);
+  const packed = await read(graph, file, names.data);
+  const data = packed.data as Uint8Array;
   const scales = await readFloats(graph, file, names.scales);
-  const zeroPoints = graph.initializers.has(names.zeroPoints) ? await read(graph, file, names.zeroPoints) : undefined;
-  const [, blocks, blockBytes] = data.shape as [number, number, number];
+  const zeroPoints = graph.initializers.has(names.zeroPoints) ? ((await read(graph, file, names.zeroPoints)).data as Uint8Array) : undefined;
+  const [, blocks, blockBytes] = packed.shape as [number, number, number];
   const node = graph.nodes.find(({ inputs }) => inputs.includes(names.data));
   if (node === undefined) throw failed(file, module, 'is stored but read by no node');
   const bits = node.attributes['bits'] as number;
   const blockSize = node.attributes['block_size'] as number;
-  const zeroBytes = zeroPoints?.shape.at(-1) ?? 0;
-  const bitsAt = (bytes: HostTensor, start: number, index: number): number =>
-    (Number(bytes.data[start + Math.floor((index * bits) / 8)]) >> ((index * bits) % 8)) & ((1 << bits) - 1);
+  const zeroBytes = zeroPoints === undefined ? 0 : zeroPoints.length / rows;
+  const mask = (1 << bits) - 1;
+  const codeAt = (bytes: Uint8Array, start: number, index: number): number => (bytes[start + ((index * bits) >> 3)]! >> ((index * bits) & 7)) & mask;
   const values = new Float32Array(rows * columns);
   for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) {
-      const block = Math.floor(column / blockSize);
-      const code = bitsAt(data, (row * blocks + block) * blockBytes, column % blockSize);
-      const zero = zeroPoints === undefined ? 1 << (bits - 1) : bitsAt(zeroPoints, row * zeroBytes, block);
-      values[row * columns + column] = (code - zero) * scales[row * blocks + block]!;
+    for (let block = 0; block < blocks; block++) {
+      const scale = scales[row * blocks + block]!;
+      const zero = zeroPoints === undefined ? 1 << (bits - 1) : codeAt(zeroPoints, row * zeroBytes, block);
+      const start = block * blockSize;
+      const end = Math.min(columns, start + blockSize);
+      for (let column = start; column < end; column++) values[row * columns + column] = (codeAt(data, (row * blocks + block) * blockBytes, column - start) - zero) * scale;
     }
   }
   return values;

@@ -2,17 +2,11 @@ import { tensorBytes, type FormatContext, type QuantizedWeight, type WrittenFile
 import { writeOnnxFile } from '@pare/graph/node';
 import { addCachedDecoder } from '@pare/model';
 import { mkdir } from 'node:fs/promises';
-import { join, relative, sep } from 'node:path';
+import { basename, dirname, join, relative, sep } from 'node:path';
 import { ExportScope } from './export-scope.js';
 import type { OnnxOptions } from './options.js';
 import { planLayout, quantizedWeight, type PackedLayout } from './packing.js';
 import { variantFile, type Variant } from './variants.js';
-
-/** Data files stay below 2 GB each: browsers load each of them into one buffer. */
-const maximumDataBytes = 1.9e9;
-
-/** Protobuf ends at 2 GiB; the graph itself needs a little of it. */
-const maximumModelBytes = 2 ** 31 - 2 ** 26;
 
 /** A module's layout and the width of its codes before widening. */
 export interface QuantizedModule {
@@ -40,9 +34,10 @@ export async function writeVariant(context: FormatContext<OnnxOptions>, variant:
   const graph = scope.builder.build();
 
   const path = join(directory, variantFile(variant));
-  await mkdir(join(path, '..'), { recursive: true });
+  await mkdir(dirname(path), { recursive: true });
   const bytes = [...graph.initializers.values()].reduce((sum, tensor) => sum + tensorBytes(tensor), 0);
-  const external = { fileName: `${path.split(sep).at(-1)!}_data`, maximumFileBytes: maximumDataBytes };
-  const files = await writeOnnxFile(graph, path, { externalData: bytes > maximumModelBytes ? external : 'never' });
+  // Protobuf ends at 2 GiB, and browsers load each file into one buffer.
+  const external = { fileName: `${basename(path)}_data`, maximumFileBytes: options.maximumFileBytes };
+  const files = await writeOnnxFile(graph, path, { externalData: bytes > options.maximumFileBytes ? external : 'never' });
   return files.map((file) => ({ path: relative(directory, file.path).split(sep).join('/'), bytes: file.bytes }));
 }

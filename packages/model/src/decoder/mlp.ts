@@ -78,12 +78,13 @@ function addMixture(scope: DecoderScope, mlp: Mixture, x: Value, mode: ExpertMod
       const output = builder.mul(addGated(scope, layers, tokens, { count, mask }), weight);
       sum = sum === undefined ? output : builder.add(sum, output);
     } else {
-      sum ??= builder.mul(tokens, 0);
+      // Summed in float32, which every runtime can scatter.
+      sum ??= builder.mul(builder.cast(tokens, 'float32'), 0);
       // The largest `count` entries of a column of ones and zeros are where its ones stand.
       const [, rows] = builder.node('TopK', [builder.squeeze(mask, [1]), count], { axis: 0, largest: 1, sorted: 1 }, { outputs: 2 });
       const output = builder.mul(addGated(scope, layers, builder.gather(tokens, rows!, 0), { count, mask: undefined }), builder.gather(weight, rows!, 0));
-      sum = builder.op('ScatterND', [sum, builder.unsqueeze(rows!, [1]), output], { reduction: 'add' });
+      sum = builder.op('ScatterND', [sum, builder.unsqueeze(rows!, [1]), builder.cast(output, 'float32')], { reduction: 'add' });
     }
   }
-  return builder.reshape(sum!, [builder.shapeOf(x, 0, 2), hidden]);
+  return builder.reshape(builder.cast(sum!, scope.dtype), [builder.shapeOf(x, 0, 2), hidden]);
 }
