@@ -40,8 +40,10 @@ export interface HostOptions {
   readonly services?: readonly ServiceFactory[] | undefined;
   /** Silent by default. */
   readonly logger?: Logger | undefined;
-  /** Folder that package names and relative paths are resolved from; the process's own by default. */
+  /** Folder that relative paths, and package names of plugins, are resolved from; the process's own by default. */
   readonly cwd?: string | undefined;
+  /** Folder that package names of plugins are resolved from when it is another, such as that of a configuration file. */
+  readonly pluginFolder?: string | undefined;
   /** Seconds a plugin package may take to load, 30 by default. */
   readonly pluginTimeoutSeconds?: number | undefined;
   /** Seconds between `memory` events while the host works, 1 by default; 0 for none. */

@@ -64,7 +64,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
   const cwd = resolve(options.cwd ?? process.cwd());
   throwIfAborted(options.signal, 'starting the host');
 
-  const loaded = await loadPlugins(options.plugins, { cwd, timeoutSeconds: options.pluginTimeoutSeconds ?? 30 });
+  const loaded = await loadPlugins(options.plugins, { cwd: resolve(cwd, options.pluginFolder ?? '.'), timeoutSeconds: options.pluginTimeoutSeconds ?? 30 });
   const problems: PluginProblem[] = [...loaded.problems];
   endPhase('validate', loaded.timings.map((timing) => `${timing.source} ${timing.milliseconds.toFixed(1)} ms: ${timing.plugins.join(', ')}`));
 

@@ -18,7 +18,8 @@ export interface JournalInputs {
 export interface ModelFile {
   readonly path: string;
   readonly bytes: number;
-  readonly modified: number;
+  /** Time of the last change, to the millisecond: copies that keep times keep no more. */
+  readonly modified: string;
   /** SHA-256 of a safetensors header or of a small file. */
   readonly head: string;
 }
@@ -48,7 +49,7 @@ export async function describeModelFiles(model: Model): Promise<ModelFile[]> {
     names.map(async (path) => {
       const file = join(model.directory, path);
       const { size, mtimeMs } = await stat(file);
-      return { path, bytes: size, modified: mtimeMs, head: await hashHead(file, size) };
+      return { path, bytes: size, modified: new Date(Math.floor(mtimeMs)).toISOString(), head: await hashHead(file, size) };
     }),
   );
 }

@@ -9,7 +9,7 @@ import { differences, type JournalInputs } from './journal-inputs.js';
 
 const inputs: JournalInputs = {
   recipe: { version: 1, stages: [{ technique: 'gptq', options: { bits: 4 } }] },
-  model: [{ path: 'model.safetensors', bytes: 10, modified: 1, head: 'abc' }],
+  model: [{ path: 'model.safetensors', bytes: 10, modified: '2020-01-01T00:00:00.000Z', head: 'abc' }],
   calibration: null,
   seed: 0,
   backend: 'reference',

@@ -1,5 +1,6 @@
 export { architectures } from './architectures.js';
 export { dumpFormat, readDump } from './dump-format.js';
+export { folderHashes } from './folder-hashes.js';
 export { fixtureNames, fixtures, type FixtureName } from './fixtures.js';
 export { expectNoLeaks, leakCheckedBackend } from './leak-check.js';
 export { probeTechnique, type ProbeOptions, type ProbeSettings } from './probe-technique.js';
