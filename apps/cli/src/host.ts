@@ -1,17 +1,19 @@
 import type { Logger } from '@pare/core';
 import type { Host } from '@pare/runtime';
+import { dirname } from 'node:path';
 import type { CommandContext } from './context.js';
 import { loadBundledPlugins } from './bundled-plugins.js';
 
 /** A host with the bundled plugins and those of the folder's `pare.config.ts`. */
 export async function openHost(context: CommandContext): Promise<Host> {
   const { createHost, loadConfig } = await import('@pare/runtime');
-  const [bundled, { config }] = await Promise.all([loadBundledPlugins(), loadConfig(context.cwd, context.config)]);
+  const [bundled, { file, config }] = await Promise.all([loadBundledPlugins(), loadConfig(context.cwd, context.config)]);
   return createHost({
     plugins: [...bundled, ...(config.plugins ?? [])],
     services: config.services,
     logger: terminalLogger(context),
     cwd: context.cwd,
+    pluginFolder: file === undefined ? undefined : dirname(file),
     signal: context.signal,
   });
 }

@@ -50,10 +50,11 @@ function missingFiles({ manifest, path, directory }: WorkspacePackage): string[]
 async function pluginProblems({ name, path, manifest }: WorkspacePackage): Promise<string[]> {
   const exported = ((await import(name)) as { default?: unknown }).default;
   const plugins: unknown[] = Array.isArray(exported) ? exported : [exported];
+  const declared = manifest.pare ?? {};
   return plugins.flatMap((plugin) => {
     const kind = pluginKind(plugin);
-    if (kind !== manifest.pare?.kind) return [`${path}: the default export is ${kind ?? 'no plugin'}, package.json says ${manifest.pare?.kind ?? 'nothing'}`];
+    if (kind !== declared.kind) return [`${path}: the default export is ${kind ?? 'no plugin'}, package.json says ${declared.kind ?? 'nothing'}`];
     const api = (plugin as { api: number }).api;
-    return api === manifest.pare.api && api === apiVersion ? [] : [`${path}: API ${String(api)} in code, ${String(manifest.pare.api)} in package.json, ${String(apiVersion)} in core`];
+    return api === declared.api && api === apiVersion ? [] : [`${path}: API ${String(api)} in code, ${String(declared.api)} in package.json, ${String(apiVersion)} in core`];
   });
 }

@@ -6,7 +6,7 @@ import type { CompressOptions } from '../program.js';
 import { showProgress } from '../terminal/progress-display.js';
 import { formatPairs, formatTable } from '../terminal/table.js';
 import { formatBytes } from '../values/bytes.js';
-import { formatMetric, formatSeconds } from '../values/numbers.js';
+import { formatNamedMetric, formatSeconds } from '../values/numbers.js';
 import { resumeCommand } from '../values/shell.js';
 import { defaultEvaluators } from './default-evaluators.js';
 
@@ -76,7 +76,7 @@ function compressionText(result: CompressionResult, { terminal: { style } }: Com
   if (names.length > 0) {
     const cell = (metrics: Readonly<Record<string, number>>, name: string): string => {
       const value = metrics[name];
-      return value === undefined ? '' : name === 'bytes' ? formatBytes(value) : formatMetric(value);
+      return value === undefined ? '' : formatNamedMetric(name, value);
     };
     parts.push(
       formatTable(

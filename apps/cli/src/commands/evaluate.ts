@@ -4,8 +4,7 @@ import { openHost } from '../host.js';
 import type { EvaluateOptions } from '../program.js';
 import { showProgress } from '../terminal/progress-display.js';
 import { formatPairs } from '../terminal/table.js';
-import { formatBytes } from '../values/bytes.js';
-import { formatMetric } from '../values/numbers.js';
+import { formatNamedMetric } from '../values/numbers.js';
 import { defaultEvaluators } from './default-evaluators.js';
 
 /** `pare evaluate`: measures a model. */
@@ -41,6 +40,6 @@ export async function evaluate(context: CommandContext, model: string, options: 
     });
     return;
   }
-  terminal.print(formatPairs(Object.entries(report.metrics).map(([name, value]) => [name, name === 'bytes' ? formatBytes(value) : formatMetric(value)])));
+  terminal.print(formatPairs(Object.entries(report.metrics).map(([name, value]) => [name, formatNamedMetric(name, value)])));
   if (options.evaluator === undefined && options.data === undefined) terminal.note('Give a text with --data to measure perplexity too.');
 }

@@ -43,7 +43,10 @@ export function printError(error: unknown, terminal: Terminal): ExitCode {
   const { noteStyle: style } = terminal;
   terminal.stderr.write(`${style.red(style.bold(report.code))} ${report.message}\n`);
   if (report.place.length > 0) terminal.stderr.write(`${style.dim(`  in ${report.place.join(', ')}`)}\n`);
-  if (report.help !== '') terminal.stderr.write(`${wrapText(report.help, terminal.columns, '  ')}\n`);
+  for (const line of report.help.split('\n')) {
+    // A command must stay on one line to be pasted.
+    if (line !== '') terminal.stderr.write(`${line.startsWith('pare ') ? `  ${line}` : wrapText(line, terminal.columns, '  ')}\n`);
+  }
   if (terminal.debug) terminal.stderr.write(`${style.dim(stackOf(error))}\n`);
   if (terminal.json) {
     terminal.printJson({ error: { code: report.code, message: report.message, help: report.help, ...(report.place.length > 0 && { place: report.place }) } });

@@ -1,7 +1,7 @@
 import type { HostEvents } from '@pare/core';
 import type { Host } from '@pare/runtime';
 import { formatBytes } from '../values/bytes.js';
-import { formatMetric, formatSeconds } from '../values/numbers.js';
+import { formatMetric, formatNamedMetric, formatSeconds } from '../values/numbers.js';
 import { ProgressState, type HostEvent } from './progress-state.js';
 import type { Style } from './style.js';
 import type { Terminal } from './terminal.js';
@@ -84,11 +84,11 @@ export function plainView(terminal: Pick<Terminal, 'stderr' | 'noteStyle'>): Vie
         terminal.stderr.write(`${line}\n`);
         return;
       }
-      // Counting tasks speak up at each tenth, so that logs stay short.
+      // Counting tasks speak up at each quarter, so that logs stay short.
       if (type === 'progress' && event.total > 0 && state.blocks === 0) {
-        const tenth = Math.floor((10 * event.completed) / event.total);
-        const key = `${event.task} ${String(tenth)}`;
-        if (key !== lastTask && tenth > 0) terminal.stderr.write(`${taskText(event)}\n`);
+        const quarter = Math.floor((4 * event.completed) / event.total);
+        const key = `${event.task} ${String(quarter)}`;
+        if (key !== lastTask && quarter > 0) terminal.stderr.write(`${taskText({ ...event, detail: undefined })}\n`);
         lastTask = key;
       }
     },
@@ -116,7 +116,7 @@ function plainLine(state: ProgressState, { type, event }: HostEvent, style: Styl
       return `measuring ${event.evaluator} of ${event.model}`;
     case 'evaluation:done':
       return Object.entries(event.metrics)
-        .map(([name, value]) => `${name} ${formatMetric(value)}`)
+        .map(([name, value]) => `${name} ${formatNamedMetric(name, value)}`)
         .join(', ');
     case 'warning':
       return warningLine(style, event);

@@ -182,8 +182,8 @@ describe('plain lines', () => {
       ].join('\n'),
     );
   });
-  it('tells of a counted task at each tenth', () => {
+  it('tells of a counted task at each quarter', () => {
     const download = (completed: number): HostEvent => ({ type: 'progress', event: { task: 'download', completed, total: 1000, unit: 'files', detail: undefined } });
-    expect(run(...[0, 50, 100, 120, 199, 200, 1000].map(download)).trim().split('\n')).toEqual(['download  100/1000 files', 'download  200/1000 files', 'download  1000/1000 files']);
+    expect(run(...[0, 50, 250, 300, 499, 500, 1000].map(download)).trim().split('\n')).toEqual(['download  250/1000 files', 'download  500/1000 files', 'download  1000/1000 files']);
   });
 });

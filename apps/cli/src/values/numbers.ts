@@ -1,4 +1,5 @@
 import { pareError } from '@pare/core';
+import { formatBytes } from './bytes.js';
 
 /** A whole number of at least `minimum`, as typed after `option`. @throws PARE_COMMAND_INVALID */
 export function parseInteger(text: string, option: string, minimum: number): number {
@@ -23,6 +24,20 @@ export function formatSeconds(seconds: number): string {
 /** A count for people: `7,344,384`. */
 export function formatCount(value: number): string {
   return Math.round(value).toLocaleString('en-US');
+}
+
+/** A metric by its plain name, in the unit that people think of it in. */
+export function formatNamedMetric(name: string, value: number): string {
+  switch (name) {
+    case 'bytes':
+      return formatBytes(value);
+    case 'bitsPerWeight':
+      return value.toFixed(3);
+    case 'compressionRatio':
+      return `${value.toFixed(2)} ×`;
+    default:
+      return formatMetric(value);
+  }
 }
 
 /** A measured value with four significant digits, never in exponent notation unless it is tiny or huge. */

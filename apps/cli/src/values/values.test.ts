@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { formatBytes, parseBytes } from './bytes.js';
 import { collectAssignment, parseList } from './lists.js';
-import { formatCount, formatMetric, formatSeconds, parseInteger } from './numbers.js';
+import { formatCount, formatMetric, formatNamedMetric, formatSeconds, parseInteger } from './numbers.js';
 import { resumeCommand, shellQuote } from './shell.js';
 
 describe('parseBytes', () => {
@@ -53,6 +53,10 @@ describe('numbers for people', () => {
   it('formats metrics and counts', () => {
     expect([12.7112, 7344384, 0.00001234, 4.25, 98765.4321].map(formatMetric)).toEqual(['12.71', '7,344,384', '1.234e-5', '4.250', '98765.4']);
     expect(formatCount(1234567)).toBe('1,234,567');
+    expect(formatNamedMetric('bitsPerWeight', 16)).toBe('16.000');
+    expect(formatNamedMetric('bytes', 2048)).toBe('2.00 KiB');
+    expect(formatNamedMetric('compressionRatio', 3.14159)).toBe('3.14 ×');
+    expect(formatNamedMetric('perplexity', 12.7112)).toBe('12.71');
   });
 });
 
