@@ -3,9 +3,10 @@ import { gptNeoxArchitecture } from '@pare/architecture-gpt-neox';
 import { gpt2Architecture } from '@pare/architecture-gpt2';
 import { llamaArchitecture } from '@pare/architecture-llama';
 import { optArchitecture } from '@pare/architecture-opt';
+import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
 import { referenceBackend } from '@pare/backend-reference';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { openModel, overlayModel } from '../open/index.js';
 import { absMaxStatistic, absMeanStatistic, defineStatistic, gramStatistic } from '../statistics/index.js';
 import { SafetensorsFile } from '../store/index.js';
@@ -55,13 +56,19 @@ function randomWindows(count: number, length: number, vocabulary = 160, seed = 1
   return Array.from({ length: count }, () => Int32Array.from({ length }, () => Math.floor(random() * vocabulary)));
 }
 
-describe('createBlockRunner on the reference backend', () => {
+describe.each([
+  { id: 'reference', create: () => referenceBackend.create({}, { log: console }) },
+  { id: 'cpu', create: () => cpuBackend.create(cpuOptions.parse({ threads: 1 }), { log: console }) },
+])('createBlockRunner on the $id backend', ({ create }) => {
   let backend: Backend;
-  beforeEach(async () => {
-    backend = await referenceBackend.create({}, { log: console });
+  beforeAll(async () => {
+    backend = await create();
   });
   afterEach(() => {
     expect(backend.memory().tensors).toBe(0);
+  });
+  afterAll(async () => {
+    await backend[Symbol.asyncDispose]();
   });
 
   const open = (name: string): Promise<Model> => openModel(folder(name), { architectures });
