@@ -14,83 +14,62 @@ export interface MatrixView {
   readonly columnStep: number;
 }
 
-/** Adds a·b to `out` [m, n] at `outOffset`: out[i, j] += Σₖ a[i, k] · b[k, j]. */
+/**
+ * Adds a·b to `out` [m, n] at `outOffset`: out[i, j] += Σₖ a[i, k] · b[k, j]. Four columns of b at a time are copied side by side, so that the
+ * innermost loop reads memory in order whatever the layout of b, and two rows by four columns share its loads.
+ */
 export function addProduct(a: MatrixView, b: MatrixView, m: number, n: number, k: number, out: Float64Array, outOffset: number): void {
-  if (b.columnStep === 1) addProductByRows(a, b, m, n, k, out, outOffset);
-  else addProductByDots(a, b, m, n, k, out, outOffset);
-}
-
-/** For b stored along n: whole rows of b are added to four rows of the result at a time. */
-function addProductByRows(a: MatrixView, b: MatrixView, m: number, n: number, k: number, out: Float64Array, outOffset: number): void {
-  const left = a.data;
-  const right = b.data;
-  const step = a.rowStep;
-  let i = 0;
-  for (; i + 4 <= m; i += 4) {
-    const row0 = outOffset + i * n;
-    const row1 = row0 + n;
-    const row2 = row1 + n;
-    const row3 = row2 + n;
-    for (let p = 0; p < k; p++) {
-      const at = a.offset + i * step + p * a.columnStep;
-      const a0 = left[at]!;
-      const a1 = left[at + step]!;
-      const a2 = left[at + 2 * step]!;
-      const a3 = left[at + 3 * step]!;
-      const from = b.offset + p * b.rowStep;
-      for (let j = 0; j < n; j++) {
-        const value = right[from + j]!;
-        out[row0 + j]! += a0 * value;
-        out[row1 + j]! += a1 * value;
-        out[row2 + j]! += a2 * value;
-        out[row3 + j]! += a3 * value;
-      }
+  const panel = new Float64Array(4 * k);
+  for (let j = 0; j < n; j += 4) {
+    const columns = Math.min(4, n - j);
+    for (let c = 0; c < columns; c++) {
+      let from = b.offset + (j + c) * b.columnStep;
+      for (let p = 0; p < k; p++, from += b.rowStep) panel[4 * p + c] = b.data[from]!;
     }
-  }
-  for (; i < m; i++) {
-    const row = outOffset + i * n;
-    for (let p = 0; p < k; p++) {
-      const factor = left[a.offset + i * step + p * a.columnStep]!;
-      const from = b.offset + p * b.rowStep;
-      for (let j = 0; j < n; j++) out[row + j]! += factor * right[from + j]!;
-    }
+    for (let i = 0; i < m; i += 2) addTile(a, panel, i, Math.min(2, m - i), k, out, outOffset + i * n + j, n, columns);
   }
 }
 
-/** For b stored along k: one dot product for each four elements of a row. */
-function addProductByDots(a: MatrixView, b: MatrixView, m: number, n: number, k: number, out: Float64Array, outOffset: number): void {
+/** Adds the products of up to two rows of a with up to four columns; what the panel holds beyond them is computed and dropped. */
+function addTile(a: MatrixView, panel: Float64Array, i: number, rows: number, k: number, out: Float64Array, target: number, n: number, columns: number): void {
   const left = a.data;
-  const right = b.data;
-  for (let i = 0; i < m; i++) {
-    const from = a.offset + i * a.rowStep;
-    const row = outOffset + i * n;
-    let j = 0;
-    for (; j + 4 <= n; j += 4) {
-      let sum0 = 0;
-      let sum1 = 0;
-      let sum2 = 0;
-      let sum3 = 0;
-      const column = b.offset + j * b.columnStep;
-      for (let p = 0; p < k; p++) {
-        const value = left[from + p * a.columnStep]!;
-        const at = column + p * b.rowStep;
-        sum0 += value * right[at]!;
-        sum1 += value * right[at + b.columnStep]!;
-        sum2 += value * right[at + 2 * b.columnStep]!;
-        sum3 += value * right[at + 3 * b.columnStep]!;
-      }
-      out[row + j]! += sum0;
-      out[row + j + 1]! += sum1;
-      out[row + j + 2]! += sum2;
-      out[row + j + 3]! += sum3;
-    }
-    for (; j < n; j++) {
-      let sum = 0;
-      const column = b.offset + j * b.columnStep;
-      for (let p = 0; p < k; p++) sum += left[from + p * a.columnStep]! * right[column + p * b.rowStep]!;
-      out[row + j]! += sum;
-    }
+  let s00 = 0;
+  let s01 = 0;
+  let s02 = 0;
+  let s03 = 0;
+  let s10 = 0;
+  let s11 = 0;
+  let s12 = 0;
+  let s13 = 0;
+  let row0 = a.offset + i * a.rowStep;
+  let row1 = rows === 2 ? row0 + a.rowStep : row0;
+  for (let p = 0; p < 4 * k; p += 4) {
+    const x0 = left[row0]!;
+    const x1 = left[row1]!;
+    const y0 = panel[p]!;
+    const y1 = panel[p + 1]!;
+    const y2 = panel[p + 2]!;
+    const y3 = panel[p + 3]!;
+    s00 += x0 * y0;
+    s01 += x0 * y1;
+    s02 += x0 * y2;
+    s03 += x0 * y3;
+    s10 += x1 * y0;
+    s11 += x1 * y1;
+    s12 += x1 * y2;
+    s13 += x1 * y3;
+    row0 += a.columnStep;
+    row1 += a.columnStep;
   }
+  out[target]! += s00;
+  if (columns > 1) out[target + 1]! += s01;
+  if (columns > 2) out[target + 2]! += s02;
+  if (columns > 3) out[target + 3]! += s03;
+  if (rows === 1) return;
+  out[target + n]! += s10;
+  if (columns > 1) out[target + n + 1]! += s11;
+  if (columns > 2) out[target + n + 2]! += s12;
+  if (columns > 3) out[target + n + 3]! += s13;
 }
 
 /** The parts of a batched product, NumPy's matmul rules: 1-D operands become a row or a column and lose that dimension again. */
