@@ -28,8 +28,8 @@ export class DecoderSession implements AsyncDisposable {
 
   static async open(path: string, model: Model, half: boolean): Promise<DecoderSession> {
     const runtime = await import('onnxruntime-node');
-    // Nothing is kept between runs but the weights: this session lives for a few short ones.
-    const session = await runtime.InferenceSession.create(path, { enableCpuMemArena: false, logSeverityLevel: 3 });
+    // A few short runs: weights repacked for speed and memory kept between runs would only add to the peak.
+    const session = await runtime.InferenceSession.create(path, { enableCpuMemArena: false, logSeverityLevel: 3, extra: { session: { disable_prepacking: '1' } } });
     return new DecoderSession(runtime, session, model, half);
   }
 

@@ -3,7 +3,7 @@ import { GraphBuilder, type Value } from '@pare/graph';
 import { defineStatistic, type Statistic } from './statistic.js';
 
 /** Width of a column block: wide enough to keep matrix products near their peak, narrow enough to skip close to half of them. */
-const blockWidth = 512;
+const blockWidth = 384;
 
 /** Column blocks [start, end) of a matrix of `size` columns, all nearly equal and at most `blockWidth` wide. */
 function columnBlocks(size: number): [start: number, end: number][] {
