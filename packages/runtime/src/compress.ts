@@ -14,6 +14,7 @@ import { createPartialOutput, inspectOutput, recoverOutput } from './output-fold
 import { createPluginContext, deriveSeed, type HostCore } from './plugin-context.js';
 import type { Preparation } from './prepare.js';
 import { RunResults, runStage, type StageOutcome } from './stage-runner.js';
+import { checkWeights } from './weight-check.js';
 
 /** A backend for the time of a run; disposing it closes one that was opened for it. */
 export interface BackendLease extends AsyncDisposable {
@@ -63,6 +64,7 @@ export async function compress(run: CompressionRun): Promise<CompressionResult> 
   await checkOutput(output, request, model.directory);
   await requireFreeSpace(output, preparation.plan.diskBytes - ((request.resume ?? false) ? ((await journalState(output))?.bytes ?? 0) : 0));
   const inputs = await journalInputs(run, calibration);
+  await checkWeights(model, run.core, signal);
   let journal: Journal;
   try {
     journal = await Journal.open({ output, inputs, resume: request.resume ?? false, overwrite: request.overwrite ?? false }, library);

@@ -142,7 +142,7 @@ async function loadPackage(name: string, path: string, options: LoadOptions): Pr
 /** URL of the file that `import name` would load from a folder, or undefined. */
 async function locate(name: string, cwd: string): Promise<string | undefined> {
   const { createJiti } = await import('jiti');
-  const found = createJiti(join(cwd, 'noop.mjs')).esmResolve(name, { try: true, conditions: ['node', 'import', 'default'] });
+  const found = createJiti(join(cwd, 'noop.mjs'), { fsCache: false }).esmResolve(name, { try: true, conditions: ['node', 'import', 'default'] });
   return found === undefined || found.startsWith('node:') ? undefined : found.startsWith('file:') ? found : pathToFileURL(found).href;
 }
 

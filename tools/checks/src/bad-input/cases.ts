@@ -70,7 +70,7 @@ function withRecipe(recipe: string, ...more: readonly string[]): (folder: string
 const technique = (id: string, api: number | string): string =>
   `{ $$type: '@pare/technique', id: '${id}', api: ${String(api)}, title: 'T', summary: 'T.', family: 'quantization', scope: 'tensor', accepts: ['dense'], produces: ['dense'],
     options: { '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value: {} }), jsonSchema: { input: () => ({ type: 'object' }), output: () => ({ type: 'object' }) } } },
-    plan: () => [], apply: async () => {} }`;
+    plan: (targets) => targets.map(({ info }) => ({ module: info.name, produces: 'dense', storedBits: 0, flops: 0, workingBytes: 0 })), apply: async () => {} }`;
 
 function withPlugins(entries: string, before = ''): (folder: string) => string[] {
   return (folder) => {
@@ -78,6 +78,12 @@ function withPlugins(entries: string, before = ''): (folder: string) => string[]
     writeFileSync(join(folder, 'pare.config.mjs'), `${before}\nexport default { plugins: [${entries}] };\n`);
     return rounding();
   };
+}
+
+/** A technique that takes dense weights behind one that quantizes them. */
+function impossibleOrder(folder: string): string[] {
+  withPlugins(technique('dense-only', 1))(folder);
+  return withRecipe('version: 1\nstages:\n  - technique: rtn\n    options: { groupSize: 32 }\n  - technique: dense-only\n')(folder);
 }
 
 /** An installed package that throws when it is imported. */
@@ -227,10 +233,9 @@ export const badInputs: readonly BadInput[] = [
   {
     name: 'offset beyond the file',
     code: 'PARE_SAFETENSORS_OFFSETS_BEYOND_FILE',
-    says: [/model\.layers\.1\.mlp\.down_proj\.weight|model\.norm\.weight/],
+    says: [/model\.layers\.1\.mlp\.down_proj\.weight/],
     prepare: withHeader((header) => {
-      const entry = header['model.norm.weight']!;
-      entry.data_offsets = [1e9, 1e9 + 256];
+      header['model.layers.1.mlp.down_proj.weight']!.data_offsets = [1e9, 1e9 + 4 * 64 * 96];
     }),
   },
   {
@@ -288,7 +293,7 @@ export const badInputs: readonly BadInput[] = [
 
   // Calibration
   { name: 'no calibration text', code: 'PARE_CALIBRATION_MISSING', says: [/gptq/, /--calibration/], prepare: (folder) => (model(folder), gptq()) },
-  { name: 'no such calibration file', code: 'PARE_FILE_UNREADABLE', says: [/nowhere\.txt/], prepare: (folder) => (model(folder), gptq('--calibration', 'nowhere.txt')) },
+  { name: 'no such calibration file', code: 'PARE_FILE_UNREADABLE', says: [/nowhere\.txt/], prepare: (folder) => (model(folder), gptq('--calibration', 'nowhere.txt', '--samples', '4', '--sequence-length', '32')) },
   {
     name: 'calibration text too short',
     code: 'PARE_CALIBRATION_TOO_SHORT',
@@ -316,7 +321,7 @@ export const badInputs: readonly BadInput[] = [
   { name: 'option out of range', code: 'PARE_OPTIONS_INVALID', says: [/bits/, /8/], prepare: withRecipe('version: 1\nstages:\n  - technique: rtn\n    options: { bits: 12 }\n') },
   { name: '`--set` of a technique that the recipe lacks', code: 'PARE_RECIPE_SET_INVALID', says: [/gptq/, /rtn/], prepare: (folder) => (model(folder), rounding('--set', 'gptq.bits=3')) },
   { name: 'group size that does not divide', code: 'PARE_TARGET_REFUSED', says: [/40/, /mlp|self_attn/], prepare: (folder) => (model(folder), ['compress', 'model', '--recipe', 'rtn-w4', '--set', 'rtn.groupSize=40', '--output', 'out']) },
-  { name: 'impossible order of stages', code: 'PARE_RECIPE_ORDER', says: [/gptq/, /rtn|stage 1/], prepare: withRecipe('version: 1\nstages:\n  - technique: rtn\n    options: { groupSize: 32 }\n  - technique: gptq\n    options: { groupSize: 32 }\n', ...calibrated) },
+  { name: 'impossible order of stages', code: 'PARE_RECIPE_ORDER', says: [/dense-only/, /stage 1 \(rtn\)/, /quantized/], prepare: impossibleOrder },
   { name: 'targets that match nothing', code: 'PARE_TARGET_UNMATCHED', says: [/q_porj/], prepare: withRecipe('version: 1\nstages:\n  - technique: rtn\n    options: { groupSize: 32 }\n    targets: { include: ["*.q_porj"] }\n') },
   { name: 'unknown format', code: 'PARE_PLUGIN_UNKNOWN', says: [/"onx"/, /Did you mean "onnx"/], prepare: (folder) => (model(folder), rounding('--format', 'onx')) },
   { name: 'unknown backend', code: 'PARE_PLUGIN_UNKNOWN', says: [/"cpuu"/, /Did you mean "cpu"/], prepare: (folder) => (model(folder), rounding('--backend', 'cpuu')) },
