@@ -82,7 +82,8 @@ export class FaultyBackend implements Backend {
   }
 
   read(tensor: DeviceTensor): Promise<HostTensor> {
-    if (tensor.disposed && this.fault !== 'does not check inputs') return Promise.reject(pareError('PARE_TENSOR_DISPOSED', { operation: 'read', backend: this.id }));
+    if (tensor.disposed && this.fault !== 'does not check inputs')
+      return Promise.reject(pareError('PARE_TENSOR_DISPOSED', { operation: 'read', backend: this.id }));
     const { host } = tensor as FaultyTensor;
     return Promise.resolve(this.fault === 'hands out its own arrays' ? host : { ...host, data: host.data.slice() });
   }
@@ -97,7 +98,8 @@ export class FaultyBackend implements Backend {
 
   async compile(graph: Graph): Promise<Executable> {
     const lacking = this.unsupported(graph).filter(({ operator }) => this.fault !== 'says it lacks Softmax' || operator !== 'Softmax');
-    if (lacking.length > 0) throw pareError('PARE_OPERATOR_UNSUPPORTED', { backend: this.id, graph: graph.name, operators: lacking.map(({ operator }) => operator) });
+    if (lacking.length > 0)
+      throw pareError('PARE_OPERATOR_UNSUPPORTED', { backend: this.id, graph: graph.name, operators: lacking.map(({ operator }) => operator) });
     inferTypes(graph);
     const initializers = new Map(graph.initializers);
     for (const [name, tensor] of initializers) {

@@ -22,6 +22,9 @@ for (const fault of faults) describeBackend(fault, () => new FaultyBackend(fault
 describeBackend('lacks Softmax silently', () => new FaultyBackend('lacks Softmax'), { unsupported: ['test_and2d'] });
 
 describeBackend('with ledger', () => new FaultyBackend('wrong values'), {
-  knownFailures: { test_add: { reason: 'wrong values', issue: 'https://example.org/1' }, test_and2d: { reason: 'none, it passes', issue: 'https://example.org/2' } },
+  knownFailures: {
+    test_add: { reason: 'wrong values', issue: 'https://example.org/1' },
+    test_and2d: { reason: 'none, it passes', issue: 'https://example.org/2' },
+  },
   unsupported: ['no_such_case'],
 });

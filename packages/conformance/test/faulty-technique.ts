@@ -29,11 +29,18 @@ export function faultyTechnique(fault: TechniqueFault): Technique<{ factor: numb
     options: fault === 'leaves an option unexplained' ? unexplained : described,
     accepts: ['dense'],
     produces: ['dense'],
-    check: ({ info, options }) => (fault !== 'never refuses' && options.factor > info.shape[1] ? `factor ${String(options.factor)} exceeds its ${String(info.shape[1])} inputs` : undefined),
+    check: ({ info, options }) =>
+      fault !== 'never refuses' && options.factor > info.shape[1] ? `factor ${String(options.factor)} exceeds its ${String(info.shape[1])} inputs` : undefined,
     plan: (targets) =>
       targets.map(({ info }) => {
         const weights = info.shape[0] * info.shape[1];
-        return { module: info.name, produces: 'dense', storedBits: weights * (fault === 'stores more than planned' ? 16 : 32), flops: 2 * weights, workingBytes: 4 * weights };
+        return {
+          module: info.name,
+          produces: 'dense',
+          storedBits: weights * (fault === 'stores more than planned' ? 16 : 32),
+          flops: 2 * weights,
+          workingBytes: 4 * weights,
+        };
       }),
     async apply({ modules, signal, backend }) {
       if (fault === 'leaks') kept.push(backend.allocate('float32', [1]));
@@ -44,7 +51,14 @@ export function faultyTechnique(fault: TechniqueFault): Technique<{ factor: numb
         const largest = data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
         const scale = largest === 0 && fault !== 'divides by zero' ? 1 : largest;
         const noise = fault === 'differs from run to run' ? Math.random() : 0;
-        await module.replace({ form: 'dense', shape, tensor: float32Tensor(shape, data.map((value) => (value / scale) * scale + noise)) });
+        await module.replace({
+          form: 'dense',
+          shape,
+          tensor: float32Tensor(
+            shape,
+            data.map((value) => (value / scale) * scale + noise),
+          ),
+        });
       }
     },
   });

@@ -14,7 +14,12 @@ export interface SuiteTest {
 
 interface Report {
   readonly testResults: readonly {
-    readonly assertionResults: readonly { readonly ancestorTitles: readonly string[]; readonly title: string; readonly status: string; readonly failureMessages: readonly string[] }[];
+    readonly assertionResults: readonly {
+      readonly ancestorTitles: readonly string[];
+      readonly title: string;
+      readonly status: string;
+      readonly failureMessages: readonly string[];
+    }[];
   }[];
 }
 
@@ -31,7 +36,12 @@ export async function runSuite(name: string, pattern = ''): Promise<readonly Sui
   return (JSON.parse(outcome.stdout.slice(start)) as Report).testResults.flatMap(({ assertionResults }) =>
     assertionResults
       .filter(({ status }) => status === 'passed' || status === 'failed')
-      .map(({ ancestorTitles, title, status, failureMessages }) => ({ suite: ancestorTitles[0]!, title, passed: status === 'passed', message: failureMessages.join('\n') })),
+      .map(({ ancestorTitles, title, status, failureMessages }) => ({
+        suite: ancestorTitles[0]!,
+        title,
+        passed: status === 'passed',
+        message: failureMessages.join('\n'),
+      })),
   );
 }
 

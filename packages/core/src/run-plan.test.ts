@@ -40,7 +40,9 @@ describe('checkRunInputs', () => {
   });
 
   it('refuses disposed tensors', () => {
-    expect(() => checkRunInputs('test', graph, { ...fitting, y: tensor('float32', [3], true) })).toThrow(expect.objectContaining({ code: 'PARE_TENSOR_DISPOSED' }));
+    expect(() => checkRunInputs('test', graph, { ...fitting, y: tensor('float32', [3], true) })).toThrow(
+      expect.objectContaining({ code: 'PARE_TENSOR_DISPOSED' }),
+    );
   });
 });
 

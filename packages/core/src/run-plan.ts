@@ -65,7 +65,12 @@ export function planRun(graph: Graph, wanted?: readonly string[]): RunPlan {
   const outputs = wanted === undefined ? known : [...new Set(wanted)];
   const stranger = outputs.find((name) => !known.includes(name));
   if (stranger !== undefined) {
-    throw pareError('PARE_TENSOR_MISMATCH', { graph: graph.name, input: stranger, found: 'a request for an output that the graph lacks', expected: `one of ${known.join(', ')}` });
+    throw pareError('PARE_TENSOR_MISMATCH', {
+      graph: graph.name,
+      input: stranger,
+      found: 'a request for an output that the graph lacks',
+      expected: `one of ${known.join(', ')}`,
+    });
   }
   const needed = new Set(outputs);
   const nodes: GraphNode[] = [];

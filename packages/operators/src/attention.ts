@@ -1,5 +1,4 @@
 import { elementCount, type HostTensor } from '@pare/core';
-
 import { fail, input, numberAttribute, shapeText, stringAttribute, wantsOutput, type Call, type Kernel } from './kernel.js';
 import { addProduct } from './matrix.js';
 import { broadcastIndex, broadcastShapes, strides } from './shape.js';
@@ -160,9 +159,14 @@ const rotaryEmbedding: Kernel = (call) => {
 };
 
 /** A bias that broadcasts to [batch, heads, queries, keys], as a function that adds a row of it. */
-function rowBias(call: Call, tensor: HostTensor | undefined, shape: readonly number[]): (row: Float64Array, batch: number, head: number, position: number) => void {
+function rowBias(
+  call: Call,
+  tensor: HostTensor | undefined,
+  shape: readonly number[],
+): (row: Float64Array, batch: number, head: number, position: number) => void {
   if (tensor === undefined) return () => undefined;
-  if (broadcastShapes([tensor.shape, shape])?.join() !== shape.join()) fail(call, `attention bias ${shapeText(tensor.shape)} does not broadcast to ${shapeText(shape)}`);
+  if (broadcastShapes([tensor.shape, shape])?.join() !== shape.join())
+    fail(call, `attention bias ${shapeText(tensor.shape)} does not broadcast to ${shapeText(shape)}`);
   const values = numbers(tensor);
   const from = broadcastIndex(tensor.shape, shape);
   const steps = strides(shape);
@@ -205,7 +209,8 @@ const groupQueryAttention: Kernel = (call) => {
   const starts = Array.from({ length: batch }, (_, b) => (prompt ? 0 : lengths[b]! + 1 - length));
   const kept = pastKeys?.length ?? 0;
   starts.forEach((start, b) => {
-    if (start < 0 || start > kept || start + length > Math.max(kept, total)) fail(call, `row ${String(b)}: ${String(length)} new tokens up to length ${String(lengths[b]! + 1)} do not follow a cache of ${String(kept)}`);
+    if (start < 0 || start > kept || start + length > Math.max(kept, total))
+      fail(call, `row ${String(b)}: ${String(length)} new tokens up to length ${String(lengths[b]! + 1)} do not follow a cache of ${String(kept)}`);
   });
 
   if (numberAttribute(call, 'do_rotary', 0) !== 0) {
@@ -219,7 +224,8 @@ const groupQueryAttention: Kernel = (call) => {
         for (let s = 0; s < length; s++) {
           const position = ids?.[b * length + s] ?? starts[b]! + s;
           if (position < 0 || position >= cosCache.shape[0]!) fail(call, `position ${String(position)} is outside a cache of ${String(cosCache.shape[0])}`);
-          for (let h = 0; h < part.heads; h++) rotate(part.data, ((b * part.heads + h) * length + s) * size, 2 * cosCache.shape[1]!, interleaved, cos, sin, position);
+          for (let h = 0; h < part.heads; h++)
+            rotate(part.data, ((b * part.heads + h) * length + s) * size, 2 * cosCache.shape[1]!, interleaved, cos, sin, position);
         }
       }
     }

@@ -1,6 +1,18 @@
 import { elementCount, hostTensor, roundHalfEven, type DType, type HostTensor } from '@pare/core';
-
-import { allInputs, choiceAttribute, commonType, fail, input, numberAttribute, onnxTypes, requireType, shapeText, typeAttribute, type Call, type Kernel } from './kernel.js';
+import {
+  allInputs,
+  choiceAttribute,
+  commonType,
+  fail,
+  input,
+  numberAttribute,
+  onnxTypes,
+  requireType,
+  shapeText,
+  typeAttribute,
+  type Call,
+  type Kernel,
+} from './kernel.js';
 import { broadcastIndex, broadcastShapes } from './shape.js';
 import { erf, gelu, geluTanh, sigmoid } from './special-functions.js';
 import {

@@ -1,5 +1,4 @@
 import { elementCount, type HostTensor } from '@pare/core';
-
 import { choiceAttribute, commonType, fail, input, normalizeAxis, numberAttribute, shapeText, type Call, type Kernel } from './kernel.js';
 import { aroundAxis } from './shape.js';
 import { allocateElements, bigints, elements, fromBigints, fromElements, fromNumbers, isBig, isFloat, numbers, type Bigints, type Numbers } from './values.js';

@@ -1,5 +1,4 @@
 import { pareError, type DType, type GraphNode, type HostTensor } from '@pare/core';
-
 import { numbers } from './values.js';
 
 /** One application of an operator, as a kernel gets it. */

@@ -1,5 +1,4 @@
 import { elementCount, hostTensor, int64Tensor, type HostTensor } from '@pare/core';
-
 import {
   allInputs,
   choiceAttribute,
@@ -32,7 +31,9 @@ const reshape: Kernel = (call) => {
   const data = input(call, 0);
   const wanted = integersFrom(call, 1, 'shape') ?? fail(call, 'shape is missing');
   const allowZero = numberAttribute(call, 'allowzero', 0) !== 0;
-  const shape = wanted.map((size, axis) => (size === 0 && !allowZero ? (data.shape[axis] ?? fail(call, `size 0 at axis ${String(axis)} has no input size to copy`)) : size));
+  const shape = wanted.map((size, axis) =>
+    size === 0 && !allowZero ? (data.shape[axis] ?? fail(call, `size 0 at axis ${String(axis)} has no input size to copy`)) : size,
+  );
   const open = shape.indexOf(-1);
   if (open >= 0) {
     const rest = elementCount(shape.filter((_, axis) => axis !== open));
@@ -55,9 +56,7 @@ const flatten: Kernel = (call) => {
 const squeeze: Kernel = (call) => {
   const data = input(call, 0);
   const given = integersFrom(call, 1, 'axes');
-  const axes = new Set(
-    given?.map((axis) => normalizeAxis(call, axis, data.shape.length)) ?? [...data.shape.keys()].filter((axis) => data.shape[axis] === 1),
-  );
+  const axes = new Set(given?.map((axis) => normalizeAxis(call, axis, data.shape.length)) ?? [...data.shape.keys()].filter((axis) => data.shape[axis] === 1));
   for (const axis of axes) if (data.shape[axis] !== 1) fail(call, `axis ${String(axis)} of ${shapeText(data.shape)} is not 1`);
   return [
     reshaped(

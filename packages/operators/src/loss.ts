@@ -1,5 +1,4 @@
 import { elementCount } from '@pare/core';
-
 import { choiceAttribute, fail, input, numberAttribute, shapeText, type Kernel } from './kernel.js';
 import { writeSoftmax } from './normalisation.js';
 import { fromNumbers, numbers } from './values.js';

@@ -1,5 +1,4 @@
 import { elementCount, type DType, type HostTensor } from '@pare/core';
-
 import { commonType, fail, input, numberAttribute, shapeText, type Call, type Kernel } from './kernel.js';
 import { broadcastIndex, broadcastShapes, stridedIndex, strides } from './shape.js';
 import { allocateNumbers, bigints, fromBigints, fromNumbers, isBig, isFloat, numbers, takeElements, type Numbers } from './values.js';
@@ -147,7 +146,13 @@ function product(call: Call, a: HostTensor, b: HostTensor, alpha: number): HostT
   const plan = planProduct(call, a.shape, b.shape);
   if (!isFloat(dtype)) {
     const exact = batchedBigProduct(plan, a, b);
-    return isBig(dtype) ? fromBigints(dtype, plan.shape, exact) : fromNumbers(dtype, plan.shape, Int32Array.from(exact, (value) => Number(BigInt.asIntN(32, value))));
+    return isBig(dtype)
+      ? fromBigints(dtype, plan.shape, exact)
+      : fromNumbers(
+          dtype,
+          plan.shape,
+          Int32Array.from(exact, (value) => Number(BigInt.asIntN(32, value))),
+        );
   }
   const out = batchedProduct(plan, numbers(a), numbers(b));
   if (alpha !== 1) for (let index = 0; index < out.length; index++) out[index]! *= alpha;

@@ -1,5 +1,4 @@
 import { elementCount, type HostTensor } from '@pare/core';
-
 import { fail, input, normalizeAxis, numberAttribute, shapeText, typeAttribute, wantsOutput, type Call, type Kernel } from './kernel.js';
 import { aroundAxis, broadcastIndex, broadcastShapes } from './shape.js';
 import { allocateNumbers, fromNumbers, isFloat, numbers, type Numbers } from './values.js';
@@ -33,15 +32,23 @@ const softmax: Kernel = (call) => {
   const old = call.opset < 13;
   const rank = x.shape.length;
   const axis = rank === 0 ? 0 : normalizeAxis(call, numberAttribute(call, 'axis', old ? 1 : -1), rank);
-  const { outer, size, inner } = old ? { outer: elementCount(x.shape.slice(0, axis)), size: elementCount(x.shape.slice(axis)), inner: 1 } : aroundAxis(x.shape, axis);
+  const { outer, size, inner } = old
+    ? { outer: elementCount(x.shape.slice(0, axis)), size: elementCount(x.shape.slice(axis)), inner: 1 }
+    : aroundAxis(x.shape, axis);
   const result = allocateNumbers(x.dtype, elementCount(x.shape));
   writeSoftmax(numbers(x), outer, size, inner, call.node.operator === 'LogSoftmax', result);
   return [fromNumbers(x.dtype, x.shape, result)];
 };
 
-function parameter(call: Call, tensor: HostTensor | undefined, shape: readonly number[], what: string): { values: Numbers; from: Int32Array | undefined } | undefined {
+function parameter(
+  call: Call,
+  tensor: HostTensor | undefined,
+  shape: readonly number[],
+  what: string,
+): { values: Numbers; from: Int32Array | undefined } | undefined {
   if (tensor === undefined) return undefined;
-  if (broadcastShapes([tensor.shape, shape])?.join() !== shape.join()) fail(call, `${what} ${shapeText(tensor.shape)} does not broadcast to ${shapeText(shape)}`);
+  if (broadcastShapes([tensor.shape, shape])?.join() !== shape.join())
+    fail(call, `${what} ${shapeText(tensor.shape)} does not broadcast to ${shapeText(shape)}`);
   return { values: numbers(tensor), from: broadcastIndex(tensor.shape, shape) };
 }
 

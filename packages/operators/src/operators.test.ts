@@ -158,9 +158,13 @@ describe('quantization', () => {
   it('MatMulNBits: 4 bits, low nibble first, zero 8 unless packed zero points say otherwise', () => {
     // One row of 16 codes 0 … 15 in one block, scale 0.5; the input picks out single columns.
     const codes = of('uint8', [0x10, 0x32, 0x54, 0x76, 0x98, 0xba, 0xdc, 0xfe], [1, 1, 8]);
-    const identity = floats([16, 16], Array.from({ length: 256 }, (_, index) => (index % 17 === 0 ? 1 : 0)));
+    const identity = floats(
+      [16, 16],
+      Array.from({ length: 256 }, (_, index) => (index % 17 === 0 ? 1 : 0)),
+    );
     const attributes = { K: 16, N: 1, bits: 4, block_size: 16 };
-    const weights = (zeroPoints?: HostTensor): number[] => list(run('com.microsoft::MatMulNBits', [identity, codes, floats([1], [0.5]), zeroPoints], attributes)[0]);
+    const weights = (zeroPoints?: HostTensor): number[] =>
+      list(run('com.microsoft::MatMulNBits', [identity, codes, floats([1], [0.5]), zeroPoints], attributes)[0]);
     expect(weights()).toEqual(Array.from({ length: 16 }, (_, code) => (code - 8) * 0.5));
     expect(weights(of('uint8', [0x03]))).toEqual(Array.from({ length: 16 }, (_, code) => (code - 3) * 0.5));
     expect(weights(floats([1], [2.5]))).toEqual(Array.from({ length: 16 }, (_, code) => (code - 2.5) * 0.5));
@@ -180,7 +184,12 @@ describe('quantization', () => {
   it('MatMulNBits: 8 bits and a group index', () => {
     const codes = of('uint8', [128, 129, 130, 131], [1, 2, 2]);
     const scales = floats([1, 2], [1, 10]);
-    const [y] = run('com.microsoft::MatMulNBits', [floats([1, 4], [1, 1, 1, 1]), codes, scales, undefined, of('int32', [1, 0, 1, 0])], { K: 4, N: 1, bits: 8, block_size: 2 });
+    const [y] = run('com.microsoft::MatMulNBits', [floats([1, 4], [1, 1, 1, 1]), codes, scales, undefined, of('int32', [1, 0, 1, 0])], {
+      K: 4,
+      N: 1,
+      bits: 8,
+      block_size: 2,
+    });
     expect(list(y)).toEqual([0 * 10 + 1 + 2 * 10 + 3]);
   });
 

@@ -1,5 +1,4 @@
 import { elementCount, hostTensor, type HostTensor } from '@pare/core';
-
 import { choiceAttribute, commonType, fail, input, numberAttribute, numbersAttribute, shapeText, wantsOutput, type Call, type Kernel } from './kernel.js';
 import { stridedIndex, strides } from './shape.js';
 import { allocateNumbers, dtypeRange, elements, fromElements, fromNumbers, numbers, allocateElements } from './values.js';

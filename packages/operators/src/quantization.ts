@@ -1,5 +1,4 @@
 import { elementCount, hostTensor, roundHalfEven, type DType, type HostTensor } from '@pare/core';
-
 import { fail, input, integers, normalizeAxis, numberAttribute, requireType, shapeText, typeAttribute, type Call, type Kernel } from './kernel.js';
 import { positions } from './indexing.js';
 import { addProduct, batchedProduct, planProduct } from './matrix.js';
@@ -22,12 +21,14 @@ function scaleIndex(call: Call, shape: readonly number[], scale: HostTensor): (i
   const axis = normalizeAxis(call, numberAttribute(call, 'axis', 1), shape.length);
   const { size, inner } = aroundAxis(shape, axis);
   if (blockSize === 0) {
-    if (scale.shape.length !== 1 || count !== size) fail(call, `scale ${shapeText(scale.shape)} must have one element or ${String(size)}, the size of axis ${String(axis)}`);
+    if (scale.shape.length !== 1 || count !== size)
+      fail(call, `scale ${shapeText(scale.shape)} must have one element or ${String(size)}, the size of axis ${String(axis)}`);
     return (index) => Math.floor(index / inner) % size;
   }
   const blocks = Math.ceil(size / blockSize);
   const expected = shape.map((dimension, other) => (other === axis ? blocks : dimension));
-  if (!sameShape(scale.shape, expected)) fail(call, `scale ${shapeText(scale.shape)} must be ${shapeText(expected)} for blocks of ${String(blockSize)} along axis ${String(axis)}`);
+  if (!sameShape(scale.shape, expected))
+    fail(call, `scale ${shapeText(scale.shape)} must be ${shapeText(expected)} for blocks of ${String(blockSize)} along axis ${String(axis)}`);
   return (index) => {
     const outer = Math.floor(index / (size * inner));
     const block = Math.floor((Math.floor(index / inner) % size) / blockSize);
@@ -174,12 +175,14 @@ const matMulNBits: Kernel = (call) => {
   const zeroPoints = call.inputs[3];
   const groups = call.inputs[4] === undefined ? undefined : integers(call.inputs[4]);
   const bias = call.inputs[5] === undefined ? undefined : numbers(call.inputs[5]);
-  if (packed.length !== (n * blocks * blockSize * bits) / 8) fail(call, `B ${shapeText(input(call, 1).shape)} must hold [N, ${String(blocks)}, ${String((blockSize * bits) / 8)}] bytes`);
+  if (packed.length !== (n * blocks * blockSize * bits) / 8)
+    fail(call, `B ${shapeText(input(call, 1).shape)} must hold [N, ${String(blocks)}, ${String((blockSize * bits) / 8)}] bytes`);
   if (scales.length !== n * blocks) fail(call, `scales ${shapeText(input(call, 2).shape)} must have N · ${String(blocks)} elements`);
   const zeros = zeroPoints === undefined ? undefined : numbers(zeroPoints);
   const packedZeros = zeroPoints !== undefined && !isFloat(zeroPoints.dtype);
   const zeroRow = packedZeros ? Math.ceil((blocks * bits) / 8) * (8 / bits) : blocks;
-  if (zeros !== undefined && zeros.length * (packedZeros ? 8 / bits : 1) !== n * zeroRow) fail(call, `zero points ${shapeText(zeroPoints!.shape)} do not fit ${String(blocks)} blocks of N rows`);
+  if (zeros !== undefined && zeros.length * (packedZeros ? 8 / bits : 1) !== n * zeroRow)
+    fail(call, `zero points ${shapeText(zeroPoints!.shape)} do not fit ${String(blocks)} blocks of N rows`);
   const weight = new Float64Array(n * k);
   for (let row = 0; row < n; row++) {
     for (let column = 0; column < k; column++) {

@@ -1,5 +1,4 @@
 import { elementCount, hostTensor, type HostTensor } from '@pare/core';
-
 import { fail, input, integers, integersFrom, normalizeAxis, numberAttribute, type Kernel } from './kernel.js';
 import { aroundAxis, broadcastIndex, reducedShape } from './shape.js';
 import { allocateElements, allocateNumbers, bigints, dtypeRange, elements, fromBigints, fromElements, fromNumbers, isBig, isFloat, numbers } from './values.js';
@@ -209,4 +208,3 @@ export const reduction: readonly (readonly [string, Kernel])[] = [
   ['::TopK', topK],
   ['::CumSum', cumSum],
 ];
-

@@ -2,7 +2,14 @@ import { float32Tensor, type Graph, type GraphNode } from '@pare/core';
 import { describe, expect, it } from 'vitest';
 import { evaluateGraph, unsupportedReason } from './table.js';
 
-const node = (operator: string, inputs: string[], outputs: string[], attributes = {}): GraphNode => ({ operator, domain: '', name: operator, inputs, outputs, attributes });
+const node = (operator: string, inputs: string[], outputs: string[], attributes = {}): GraphNode => ({
+  operator,
+  domain: '',
+  name: operator,
+  inputs,
+  outputs,
+  attributes,
+});
 
 const graph: Graph = {
   name: 'affine',

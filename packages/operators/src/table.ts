@@ -1,6 +1,4 @@
-import type { Graph, GraphNode, HostTensor } from '@pare/core';
-import { isHostInitializer, pareError } from '@pare/core';
-
+import { isHostInitializer, pareError, type Graph, type GraphNode, type HostTensor } from '@pare/core';
 import { attention } from './attention.js';
 import { castTargetProblem, elementwise } from './elementwise.js';
 import { indexing } from './indexing.js';
@@ -70,7 +68,8 @@ export function evaluateGraph(graph: Graph, inputs: Readonly<Record<string, Host
   const values = new Map<string, HostTensor>(Object.entries(inputs));
   for (const [name, initializer] of graph.initializers) {
     if (values.has(name)) continue;
-    if (!isHostInitializer(initializer)) throw pareError('PARE_GRAPH_INVALID', { graph: graph.name, node: name, problem: 'its bytes are not in memory; read the initializer first' });
+    if (!isHostInitializer(initializer))
+      throw pareError('PARE_GRAPH_INVALID', { graph: graph.name, node: name, problem: 'its bytes are not in memory; read the initializer first' });
     values.set(name, initializer);
   }
   for (const node of graph.nodes) {

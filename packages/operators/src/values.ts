@@ -145,7 +145,8 @@ export function fromNumbers(dtype: DType, shape: readonly number[], values: Numb
 
 /** A tensor of a 64-bit integer type. */
 export function fromBigints(dtype: DType, shape: readonly number[], values: Bigints): HostTensor {
-  if (dtype === 'int64') return hostTensor(dtype, shape, values instanceof BigInt64Array ? values : new BigInt64Array(values.buffer, values.byteOffset, values.length));
+  if (dtype === 'int64')
+    return hostTensor(dtype, shape, values instanceof BigInt64Array ? values : new BigInt64Array(values.buffer, values.byteOffset, values.length));
   return hostTensor(dtype, shape, values instanceof BigUint64Array ? values : new BigUint64Array(values.buffer, values.byteOffset, values.length));
 }
 

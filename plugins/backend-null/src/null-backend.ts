@@ -160,7 +160,8 @@ class NullExecutable implements Executable {
     try {
       return inferTypes(known, { inputShapes: Object.fromEntries(open.map(({ name }) => [name, inputs[name]!.shape])) });
     } catch (error) {
-      if (isPareError(error) && error.code === 'PARE_GRAPH_INVALID') throw this.#failure(`node ${String(error.data['node'])}: ${String(error.data['problem'])}`, error);
+      if (isPareError(error) && error.code === 'PARE_GRAPH_INVALID')
+        throw this.#failure(`node ${String(error.data['node'])}: ${String(error.data['problem'])}`, error);
       throw error;
     }
   }

@@ -55,7 +55,8 @@ export class ReferenceTensor implements DeviceTensor {
 
   /** The tensor's values for `operation` of the backend whose memory is `memory`. */
   borrow(memory: DeviceMemory, operation: string): HostTensor {
-    if (memory !== this.#memory) throw new TypeError(`${operation} on backend "${memory.backend}" got a tensor of another backend; copy it with read() and write()`);
+    if (memory !== this.#memory)
+      throw new TypeError(`${operation} on backend "${memory.backend}" got a tensor of another backend; copy it with read() and write()`);
     if (this.#host === undefined) throw pareError('PARE_TENSOR_DISPOSED', { operation, backend: memory.backend });
     return this.#host;
   }

@@ -87,7 +87,8 @@ export class ReferenceExecutable implements Executable {
     try {
       return evaluateNode(node, inputs, { opset: opsetOf(this.graph, node), graph: this.graph.name });
     } catch (error) {
-      if (isPareError(error) && error.code === 'PARE_GRAPH_INVALID') throw this.#failure(`node ${String(error.data['node'])}: ${String(error.data['problem'])}`, error);
+      if (isPareError(error) && error.code === 'PARE_GRAPH_INVALID')
+        throw this.#failure(`node ${String(error.data['node'])}: ${String(error.data['problem'])}`, error);
       throw error;
     }
   }

@@ -46,7 +46,10 @@ describe('a run', () => {
     setTimeout(() => {
       controller.abort();
     }, 1);
-    await expect(executable.run({ x: input }, { signal: controller.signal })).rejects.toMatchObject({ code: 'PARE_ABORTED', message: 'the run of graph "slow" was cancelled' });
+    await expect(executable.run({ x: input }, { signal: controller.signal })).rejects.toMatchObject({
+      code: 'PARE_ABORTED',
+      message: 'the run of graph "slow" was cancelled',
+    });
     expect(backend.memory().tensors).toBe(1);
   });
 

@@ -5,13 +5,22 @@ import type { Tolerance } from './backend-case.js';
 const list = (shape: readonly number[]): string => `[${shape.join(', ')}]`;
 
 /** What is wrong with a computed tensor, in words, or undefined when it is as expected. */
-export function difference(name: string, actual: HostTensor | undefined, expected: HostTensor, tolerance: Tolerance, structureOnly: boolean): string | undefined {
+export function difference(
+  name: string,
+  actual: HostTensor | undefined,
+  expected: HostTensor,
+  tolerance: Tolerance,
+  structureOnly: boolean,
+): string | undefined {
   if (actual === undefined) return `output "${name}" is missing`;
   if (actual.dtype !== expected.dtype) return `output "${name}" is ${actual.dtype} and should be ${expected.dtype}`;
   if (list(actual.shape) !== list(expected.shape)) return `output "${name}" has shape ${list(actual.shape)} and should have ${list(expected.shape)}`;
-  if (actual.data.length !== expected.data.length) return `output "${name}" came with ${String(actual.data.length)} elements of storage and should have ${String(expected.data.length)}`;
+  if (actual.data.length !== expected.data.length)
+    return `output "${name}" came with ${String(actual.data.length)} elements of storage and should have ${String(expected.data.length)}`;
   if (structureOnly) return undefined;
-  return expected.dtype === 'int64' || expected.dtype === 'uint64' ? exactDifference(name, actual, expected) : valueDifference(name, actual, expected, tolerance);
+  return expected.dtype === 'int64' || expected.dtype === 'uint64'
+    ? exactDifference(name, actual, expected)
+    : valueDifference(name, actual, expected, tolerance);
 }
 
 function exactDifference(name: string, actual: HostTensor, expected: HostTensor): string | undefined {
@@ -19,7 +28,10 @@ function exactDifference(name: string, actual: HostTensor, expected: HostTensor)
   for (let index = 0; index < expected.data.length; index++) if (actual.data[index] !== expected.data[index]) wrong.push(index);
   if (wrong.length === 0) return undefined;
   const first = wrong[0]!;
-  return `${place(name, first, expected.shape)} is ${String(actual.data[first])} and should be ${String(expected.data[first])}; ${share(wrong.length, expected)}`;
+  return (
+    `${place(name, first, expected.shape)} is ${String(actual.data[first])} and should be ${String(expected.data[first])}; ` +
+    share(wrong.length, expected)
+  );
 }
 
 function valueDifference(name: string, actual: HostTensor, expected: HostTensor, tolerance: Tolerance): string | undefined {
@@ -27,7 +39,11 @@ function valueDifference(name: string, actual: HostTensor, expected: HostTensor,
   const targets = castTensor(expected, 'float64').data as Float64Array;
   // Integers and booleans must be exact; 16-bit floats cannot be closer than their own rounding.
   const exact = !expected.dtype.includes('float');
-  const relative = exact ? 0 : dtypeBits(expected.dtype) === 16 && tolerance.relative > 0 ? Math.max(tolerance.relative, expected.dtype === 'float16' ? 2 ** -10 : 2 ** -7) : tolerance.relative;
+  const relative = exact
+    ? 0
+    : dtypeBits(expected.dtype) === 16 && tolerance.relative > 0
+      ? Math.max(tolerance.relative, expected.dtype === 'float16' ? 2 ** -10 : 2 ** -7)
+      : tolerance.relative;
   const absolute = exact ? 0 : tolerance.absolute;
   let wrong = 0;
   let worst = -1;

@@ -71,7 +71,10 @@ async function runRows(backend: Backend, executable: Executable, x: HostTensor):
 }
 
 function rowsExpected(x: HostTensor): HostTensor {
-  return float32Tensor(x.shape, Float32Array.from(x.data as Float32Array, (value, index) => 2 * value + (index % 3) + 1));
+  return float32Tensor(
+    x.shape,
+    Float32Array.from(x.data as Float32Array, (value, index) => 2 * value + (index % 3) + 1),
+  );
 }
 
 /** The rules that `@pare/core` states for backends, executables and device tensors. */
@@ -133,7 +136,10 @@ export function contractTests(subject: ContractSubject): void {
 
   it('refuses arrays that do not have their shape', async () => {
     const backend = subject.backend();
-    expect(await errorOf(() => backend.write({ dtype: 'float32', shape: [4], data: new Float32Array(3) })), 'write must check the number of elements').toBeInstanceOf(Error);
+    expect(
+      await errorOf(() => backend.write({ dtype: 'float32', shape: [4], data: new Float32Array(3) })),
+      'write must check the number of elements',
+    ).toBeInstanceOf(Error);
   });
 
   it('runs with another number of rows every time', async () => {
@@ -206,7 +212,11 @@ export function contractTests(subject: ContractSubject): void {
     for (const tensor of Object.values(one)) scope.own(tensor);
     expect(Object.keys(one)).toEqual(['triple']);
     expectTensor(await backend.read(one['triple']!), float32Tensor([3], [3, 6, 9]));
-    await expectCode(executable.run({ x: given }, { outputs: ['quadruple'] }), 'PARE_TENSOR_MISMATCH', 'planRun of @pare/core checks the names of wanted outputs.');
+    await expectCode(
+      executable.run({ x: given }, { outputs: ['quadruple'] }),
+      'PARE_TENSOR_MISMATCH',
+      'planRun of @pare/core checks the names of wanted outputs.',
+    );
   });
 
   it('runs calls that overlap', async () => {

@@ -19,7 +19,9 @@ describe('the suite on backends with one fault each', () => {
   });
 
   it('says where values are wrong, and by how much', () => {
-    expect(failures('wrong values').get('test_add')).toMatch(/output "sum" at \[\d, \d, \d\] is .* and should be .* \(within 1e-7 \+ 1\.0e-3·\|expected\|\); \d+ of 60 elements are wrong/);
+    expect(failures('wrong values').get('test_add')).toMatch(
+      /output "sum" at \[\d, \d, \d\] is .* and should be .* \(within 1e-7 \+ 1\.0e-3·\|expected\|\); \d+ of 60 elements are wrong/,
+    );
     expect(failures('wrong values').has('test_and2d')).toBe(false);
   });
 

@@ -77,12 +77,15 @@ export function describeBackend(name: string, makeBackend: () => Backend | Promi
     }
     const actual = await runOnce(backend, graph, inputs);
     const tolerance = options.tolerances?.[test.name] ?? test.tolerance;
-    const wrong = graph.outputs.map((output) => difference(output.name, actual[output.name], expected[output.name]!, tolerance, structureOnly)).find((text) => text !== undefined);
+    const wrong = graph.outputs
+      .map((output) => difference(output.name, actual[output.name], expected[output.name]!, tolerance, structureOnly))
+      .find((text) => text !== undefined);
     if (wrong !== undefined) {
       const given = Object.entries(inputs).map(([input, { dtype, shape }]) => `${input} ${dtype} [${shape.join(', ')}]`);
       throw new Error(
         `${wrong}\n${test.title}, backend "${backend.id}". Inputs: ${given.join(', ') || 'none'}.\n` +
-          'If the backend cannot do this operator with these types or attributes, let backend.unsupported(graph) say so; if it is a defect that must wait, enter the case in knownFailures.',
+          'If the backend cannot do this operator with these types or attributes, let backend.unsupported(graph) say so; ' +
+          'if it is a defect that must wait, enter the case in knownFailures.',
       );
     }
   };
@@ -95,7 +98,8 @@ export function describeBackend(name: string, makeBackend: () => Backend | Promi
         () => undefined,
         (error: unknown) => error,
       );
-      if (failure === undefined) throw new Error(`${test.name} passes now. Remove it from knownFailures (it was there because: ${known.reason}; ${known.issue}).`);
+      if (failure === undefined)
+        throw new Error(`${test.name} passes now. Remove it from knownFailures (it was there because: ${known.reason}; ${known.issue}).`);
     });
   };
 
@@ -165,5 +169,8 @@ async function expectRejection(backend: Backend, test: BackendCase, reason: stri
   );
   if (isPareError(error) && error.code === 'PARE_OPERATOR_UNSUPPORTED') return;
   const outcome = error === undefined ? 'compiled it all the same' : `rejected with ${String(error)}`;
-  throw new Error(`backend.unsupported() turns ${test.name} down (${reason}), but compile ${outcome}. Make compile reject with PARE_OPERATOR_UNSUPPORTED whenever unsupported() is not empty.`);
+  throw new Error(
+    `backend.unsupported() turns ${test.name} down (${reason}), but compile ${outcome}. ` +
+      'Make compile reject with PARE_OPERATOR_UNSUPPORTED whenever unsupported() is not empty.',
+  );
 }

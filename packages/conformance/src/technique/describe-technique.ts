@@ -58,7 +58,10 @@ export function describeTechnique<O>(technique: Technique<O>, kit: TechniqueConf
       const { tensors } = backend.memory();
       await backend[Symbol.asyncDispose]();
       if (tensors > 0) {
-        throw new Error(`${String(tensors)} device tensors are still alive after the test. Dispose in apply what apply makes; a scope (using scope = backend.scope()) does it also when apply throws.`);
+        throw new Error(
+          `${String(tensors)} device tensors are still alive after the test. ` +
+            'Dispose in apply what apply makes; a scope (using scope = backend.scope()) does it also when apply throws.',
+        );
       }
     });
 
@@ -73,7 +76,10 @@ export function describeTechnique<O>(technique: Technique<O>, kit: TechniqueConf
 
     describe('options', () => {
       it('have a description and a default each, and refuse unknown ones', async () => {
-        const schema = optionsJsonSchema(technique.options) as { properties?: Record<string, { description?: string; default?: unknown }>; additionalProperties?: unknown };
+        const schema = optionsJsonSchema(technique.options) as {
+          properties?: Record<string, { description?: string; default?: unknown }>;
+          additionalProperties?: unknown;
+        };
         for (const [name, property] of Object.entries(schema.properties ?? {})) {
           expect(property.description ?? '', `option ${name} needs a description: .describe('…')`).toMatch(/\S/);
           expect(property.default, `option ${name} needs a default: .default(…)`).toBeDefined();
@@ -109,7 +115,10 @@ export function describeTechnique<O>(technique: Technique<O>, kit: TechniqueConf
         const options = await parse(raw);
         for (const target of targetsOf(layers, options)) {
           const reason = technique.check?.(target);
-          expect(reason, `check refuses ${target.info.name} [${target.info.shape.join(', ')}]; give the suite layers that fit (kit.layers) or another variant`).toBeUndefined();
+          expect(
+            reason,
+            `check refuses ${target.info.name} [${target.info.shape.join(', ')}]; give the suite layers that fit (kit.layers) or another variant`,
+          ).toBeUndefined();
         }
       });
 
@@ -159,7 +168,10 @@ export function describeTechnique<O>(technique: Technique<O>, kit: TechniqueConf
         for (const [name, sample] of Object.entries(samples)) checkForm(results.get(name)?.form, sample, name);
         const zero = results.get('all weights zero');
         if (zero !== undefined && zero.form.form !== 'shared') {
-          expect(denseFloat32(zero.form).every((value) => value === 0), 'a matrix of zeros must stay one').toBe(true);
+          expect(
+            denseFloat32(zero.form).every((value) => value === 0),
+            'a matrix of zeros must stay one',
+          ).toBe(true);
         }
       });
     });
@@ -213,7 +225,10 @@ function checkForm(form: WeightForm | undefined, layer: LayerSample, name: strin
   if (form.form === 'quantized') {
     const top = 2 ** form.scheme.bits - 1;
     expect(form.codes.length, `${name}: one code for each weight`).toBe(form.shape[0] * form.shape[1]);
-    expect(form.codes.every((code) => code <= top), `${name}: codes of ${String(form.scheme.bits)} bits are at most ${String(top)}`).toBe(true);
+    expect(
+      form.codes.every((code) => code <= top),
+      `${name}: codes of ${String(form.scheme.bits)} bits are at most ${String(top)}`,
+    ).toBe(true);
     expect(form.zeros === undefined, `${name}: symmetric grids store no zeros, others one for each scale`).toBe(form.scheme.symmetric);
     if (form.zeros !== undefined) expect(form.zeros.length).toBe(form.scales.length);
   }
@@ -232,6 +247,8 @@ function sameForm(a: WeightForm, b: WeightForm): boolean {
   if (JSON.stringify(first.metadata) !== JSON.stringify(second.metadata)) return false;
   return Object.entries(first.tensors).every(([name, { data }]) => {
     const other = second.tensors[name]?.data;
-    return other !== undefined && Buffer.from(data.buffer, data.byteOffset, data.byteLength).equals(Buffer.from(other.buffer, other.byteOffset, other.byteLength));
+    return (
+      other !== undefined && Buffer.from(data.buffer, data.byteOffset, data.byteLength).equals(Buffer.from(other.buffer, other.byteOffset, other.byteLength))
+    );
   });
 }

@@ -34,7 +34,10 @@ export function awkwardLayers(width: number): Readonly<Record<string, LayerSampl
     const inputs = layer.inputs.data as Float32Array;
     return {
       weight: float32Tensor([6, width], layer.weight.data.map(weight)),
-      inputs: float32Tensor(layer.inputs.shape, inputs.map((value, index) => input(value, index % width))),
+      inputs: float32Tensor(
+        layer.inputs.shape,
+        inputs.map((value, index) => input(value, index % width)),
+      ),
     };
   };
   const same = (value: number): number => value;

@@ -26,7 +26,15 @@ interface GroupQuery {
   readonly packed?: boolean;
 }
 
-const groupQueryCase = ({ name, length, past, lengths = [past + length, past + length], bias = false, attributes = {}, packed = false }: GroupQuery): BackendCase =>
+const groupQueryCase = ({
+  name,
+  length,
+  past,
+  lengths = [past + length, past + length],
+  bias = false,
+  attributes = {},
+  packed = false,
+}: GroupQuery): BackendCase =>
   propertyCase(`GroupQueryAttention_${name}`, `com.microsoft GroupQueryAttention, ${name.replaceAll('_', ' ')}`, (builder) => {
     const { graph, feed, expect } = builder;
     const total = past + length;
@@ -65,17 +73,24 @@ export const attentionCases: readonly BackendCase[] = [
     const { graph, feed, expect } = builder;
     const ids = feed(given('int64', [2, 3], [4, 5, 6, 0, 1, 2]));
     for (const interleaved of [0, 1]) {
-      expect(`side by side, interleaved ${String(interleaved)}`, graph.op('RotaryEmbedding', [feed(values([2, 3, heads * size])), ids, ...angles(builder)], { interleaved }, { domain }));
+      expect(
+        `side by side, interleaved ${String(interleaved)}`,
+        graph.op('RotaryEmbedding', [feed(values([2, 3, heads * size])), ids, ...angles(builder)], { interleaved }, { domain }),
+      );
     }
     expect('by heads', graph.op('RotaryEmbedding', [feed(values([2, heads, 3, size])), ids, ...angles(builder)], {}, { domain }));
     const attributes = { rotary_embedding_dim: 4, num_heads: heads };
     expect('partial', graph.op('RotaryEmbedding', [feed(values([2, 3, heads * size])), ids, ...angles(builder, 4)], attributes, { domain }));
-    expect('from an offset', graph.op('RotaryEmbedding', [feed(values([2, 3, heads * size])), feed(given('int64', [1], [7])), ...angles(builder)], {}, { domain }));
+    expect(
+      'from an offset',
+      graph.op('RotaryEmbedding', [feed(values([2, 3, heads * size])), feed(given('int64', [1], [7])), ...angles(builder)], {}, { domain }),
+    );
   }),
   propertyCase('MultiHeadAttention', 'com.microsoft MultiHeadAttention, plain, biased, causal and with a cache', ({ graph, feed, expect }) => {
     const hidden = heads * size;
     const part = (seed: number, length = 5) => feed(values([2, length, hidden], -2, 2, 'float32', seed));
-    const attend = (inputs: readonly (Value | undefined)[], attributes = {}) => graph.op('MultiHeadAttention', inputs, { num_heads: heads, ...attributes }, { domain });
+    const attend = (inputs: readonly (Value | undefined)[], attributes = {}) =>
+      graph.op('MultiHeadAttention', inputs, { num_heads: heads, ...attributes }, { domain });
     expect('plain', attend([part(1), part(2, 7), part(3, 7)]));
     expect('with bias', attend([part(1), part(2), part(3), feed(values([3 * hidden]))]));
     expect('causal', attend([part(1), part(2), part(3)], { unidirectional: 1 }));
@@ -83,7 +98,16 @@ export const attentionCases: readonly BackendCase[] = [
     expect('masked', attend([part(1), part(2), part(3), undefined, mask]));
     const [step, keys, vals] = graph.node(
       'MultiHeadAttention',
-      [part(1, 1), part(2, 1), part(3, 1), undefined, undefined, undefined, feed(values([2, heads, 6, size])), feed(values([2, heads, 6, size], -2, 2, 'float32', 9))],
+      [
+        part(1, 1),
+        part(2, 1),
+        part(3, 1),
+        undefined,
+        undefined,
+        undefined,
+        feed(values([2, heads, 6, size])),
+        feed(values([2, heads, 6, size], -2, 2, 'float32', 9)),
+      ],
       { num_heads: heads },
       { domain, outputs: 3 },
     );

@@ -77,12 +77,18 @@ export const matrixCases: readonly BackendCase[] = [
     ] as const) {
       const a = feed(values(transA === 1 ? [2, 9, 7] : [2, 7, 9]));
       const b = feed(values(transB === 1 ? [2, 5, 9] : [2, 9, 5], -2, 2, 'float32', 2));
-      expect(`transA ${String(transA)}, transB ${String(transB)}`, graph.op('FusedMatMul', [a, b], { alpha: 0.125, transA, transB }, { domain: 'com.microsoft' }));
+      expect(
+        `transA ${String(transA)}, transB ${String(transB)}`,
+        graph.op('FusedMatMul', [a, b], { alpha: 0.125, transA, transB }, { domain: 'com.microsoft' }),
+      );
     }
   }),
   propertyCase('groups_Conv', 'Conv with groups, dilation and stride', ({ graph, feed, expect }) => {
     const x = feed(values([2, 4, 11, 9]));
-    expect('grouped', graph.op('Conv', [x, feed(values([6, 2, 3, 3])), feed(values([6]))], { group: 2, pads: [1, 1, 1, 1], dilations: [2, 1], strides: [1, 2] }));
+    expect(
+      'grouped',
+      graph.op('Conv', [x, feed(values([6, 2, 3, 3])), feed(values([6]))], { group: 2, pads: [1, 1, 1, 1], dilations: [2, 1], strides: [1, 2] }),
+    );
     expect('per channel', graph.op('Conv', [x, feed(values([4, 1, 3, 3]))], { group: 4 }));
     expect('1-D', graph.op('Conv', [feed(values([1, 3, 70])), feed(values([5, 3, 4]))], { strides: [3] }));
   }),

@@ -8,7 +8,10 @@ export const movementCases: readonly BackendCase[] = [
   }),
   propertyCase('orders_Transpose', 'Transpose of up to six axes', ({ graph, feed, expect }) => {
     for (const [shape, perm] of [
-      [[70001, 3], [1, 0]],
+      [
+        [70001, 3],
+        [1, 0],
+      ],
       [
         [2, 3, 4, 5],
         [0, 2, 1, 3],
@@ -41,7 +44,8 @@ export const movementCases: readonly BackendCase[] = [
   }),
   propertyCase('steps_Slice', 'Slice with negative steps, open ends and empty results', ({ graph, feed, expect }) => {
     const x = feed(values([7, 9]));
-    const slice = (starts: number[], ends: number[], axes: number[], steps: number[]) => graph.op('Slice', [x, ...[starts, ends, axes, steps].map((list) => graph.int64(list))]);
+    const slice = (starts: number[], ends: number[], axes: number[], steps: number[]) =>
+      graph.op('Slice', [x, ...[starts, ends, axes, steps].map((list) => graph.int64(list))]);
     expect('backwards', slice([6, -1], [-100, 0], [0, 1], [-2, -3]));
     expect('beyond the end', slice([2], [Number.MAX_SAFE_INTEGER], [1], [2]));
     expect('nothing', slice([5], [5], [0], [1]));

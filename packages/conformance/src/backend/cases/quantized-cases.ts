@@ -39,7 +39,11 @@ const nBitsCase = ({ bits, block, k, n, zeroPoints }: NBits): BackendCase =>
       const zeroBytes = Math.ceil((blocks * bits) / 8);
       const zeros = zeroPoints ? graph.constant(codes(n * zeroBytes, 'uint8', [n, zeroBytes], 3, 200)) : undefined;
       const attributes = { K: k, N: n, bits, block_size: block };
-      for (const rows of [[1, 1, k], [2, 5, k], [17, k]]) {
+      for (const rows of [
+        [1, 1, k],
+        [2, 5, k],
+        [17, k],
+      ]) {
         expect(`of ${String(rows)}`, graph.op('MatMulNBits', [feed(values(rows)), b, scales, zeros], attributes, { domain: 'com.microsoft' }));
       }
     },
@@ -66,7 +70,13 @@ export const quantizedCases: readonly BackendCase[] = [
     propertyCase(`blocks_DequantizeLinear_${dtype}`, `DequantizeLinear of ${dtype} in blocks`, ({ graph, expect }) => {
       const low = dtype === 'int4' ? -8 : 0;
       const weight = graph.constant(codes(6 * 32, dtype, [6, 32], low, low + 15));
-      expect('along rows', graph.op('DequantizeLinear', [weight, graph.constant(values([6, 2], 0.01, 0.1)), graph.constant(codes(12, dtype, [6, 2], low, low + 15))], { axis: 1, block_size: 16 }));
+      expect(
+        'along rows',
+        graph.op('DequantizeLinear', [weight, graph.constant(values([6, 2], 0.01, 0.1)), graph.constant(codes(12, dtype, [6, 2], low, low + 15))], {
+          axis: 1,
+          block_size: 16,
+        }),
+      );
       expect('per tensor', graph.op('DequantizeLinear', [weight, graph.scalar(0.5)]));
     }),
   ),

@@ -4,7 +4,10 @@ import { given, longSums, propertyCase, shapeText, usual, values } from './prope
 const reductions: readonly (readonly [readonly number[], readonly number[]])[] = [
   [[7], [0]],
   [[3, 1, 5], [1]],
-  [[3, 4, 5], [0, 2]],
+  [
+    [3, 4, 5],
+    [0, 2],
+  ],
   [[3, 4, 5], [-1]],
   [[0, 4], [1]],
   [[2, 70001], [1]],
@@ -20,7 +23,8 @@ const reductionCase = (operator: string): BackendCase =>
       for (const [shape, axes] of reductions) {
         // Around 1 for products, so that they neither vanish nor overflow.
         const x = feed(operator === 'ReduceProd' ? values(shape, 0.9999, 1.0001) : values(shape));
-        for (const keep of [0, 1]) expect(`of ${shapeText(shape)} over ${shapeText(axes)}, keepdims ${String(keep)}`, graph.op(operator, [x, graph.int64(axes)], { keepdims: keep }));
+        for (const keep of [0, 1])
+          expect(`of ${shapeText(shape)} over ${shapeText(axes)}, keepdims ${String(keep)}`, graph.op(operator, [x, graph.int64(axes)], { keepdims: keep }));
       }
       expect('of everything', graph.op(operator, [feed(values([3, 5], 0.9, 1.1))], { keepdims: 0 }));
     },
@@ -45,7 +49,8 @@ export const reductionCases: readonly BackendCase[] = [
       `axes_${operator}`,
       `${operator} over short, long and many rows`,
       ({ graph, feed, expect }) => {
-        for (const [shape, axis] of softmaxShapes) expect(`of ${shapeText(shape)} over ${String(axis)}`, graph.op(operator, [feed(values(shape, -4, 4))], { axis }));
+        for (const [shape, axis] of softmaxShapes)
+          expect(`of ${shapeText(shape)} over ${String(axis)}`, graph.op(operator, [feed(values(shape, -4, 4))], { axis }));
         expect('of large numbers', graph.op(operator, [feed(given('float32', [1, 3], [10000, 10001, 9990]))]));
       },
       { relative: 1e-4, absolute: 1e-6 },
@@ -53,7 +58,13 @@ export const reductionCases: readonly BackendCase[] = [
   ),
   ...['LayerNormalization', 'SimplifiedLayerNormalization'].map((operator) =>
     propertyCase(`rows_${operator}`, `${operator} of many, long, single and no rows`, ({ graph, feed, expect }) => {
-      for (const shape of [[70001, 3], [2, 257], [1, 1], [0, 4], [2, 3, 5, 7]]) {
+      for (const shape of [
+        [70001, 3],
+        [2, 257],
+        [1, 1],
+        [0, 4],
+        [2, 3, 5, 7],
+      ]) {
         const size = shape.at(-1)!;
         const scale = feed(values([size], 0.5, 1.5));
         const inputs = operator === 'LayerNormalization' ? [feed(values(shape)), scale, feed(values([size]))] : [feed(values(shape)), scale];

@@ -33,7 +33,9 @@ const narrowFloats: readonly DType[] = ['float16', 'bfloat16', 'float64'];
 
 /** Cases of element types. */
 export const typeCases: readonly BackendCase[] = [
-  ...(['float64', 'float16', 'bfloat16', 'int64', 'int32', 'int16', 'int8', 'uint64', 'uint32', 'uint16', 'uint8', 'bool', 'int4', 'uint4'] as const).map(castCase),
+  ...(['float64', 'float16', 'bfloat16', 'int64', 'int32', 'int16', 'int8', 'uint64', 'uint32', 'uint16', 'uint8', 'bool', 'int4', 'uint4'] as const).map(
+    castCase,
+  ),
   ...narrowFloats.flatMap((dtype) => [
     arithmeticCase(dtype, 'MatMul', ({ graph, expect }, x, y) => {
       expect('product', graph.matmul(x, y));
