@@ -205,8 +205,8 @@ export const errorCatalogue = {
       d.allowed ?? 'A recipe is a document with version: 1 and stages, each with technique, options, targets and overrides.',
   ),
   PARE_RECIPE_ORDER: template(
-    (d: { stage: string; technique: string; module: string; found: string; madeBy: string; accepts: readonly string[] }) =>
-      `${d.stage} (${d.technique}) would get ${d.module} ${d.found} from ${d.madeBy}, and it accepts only ${list(d.accepts)} weights`,
+    (d: { stage: string; module: string; found: string; madeBy: string; accepts: readonly string[] }) =>
+      `${d.stage} would get ${d.module} ${d.found} from ${d.madeBy}, and it accepts only ${list(d.accepts)} weights`,
     () => 'Put the stage earlier, or keep the two stages to different modules with targets.',
   ),
   PARE_RECIPE_SET_INVALID: template(
