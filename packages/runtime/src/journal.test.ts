@@ -1,11 +1,13 @@
 import { float32Tensor, hostTensor, type QuantizedWeight } from '@pare/core';
-import * as library from '@pare/model';
 import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { hasUnfinishedRun, Journal, journalFolder, journalState, type ModuleOutcome } from './journal.js';
 import { differences, type JournalInputs } from './journal-inputs.js';
+import { loadModelLibrary } from './model-library.js';
+
+const library = await loadModelLibrary();
 
 const inputs: JournalInputs = {
   recipe: { version: 1, stages: [{ technique: 'gptq', options: { bits: 4 } }] },

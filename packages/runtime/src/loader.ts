@@ -187,7 +187,9 @@ export async function packageOf(url: string): Promise<{ readonly name: string; r
 
 /** @throws PARE_PLUGINS_INVALID with every problem when there is any */
 export function refuseProblems(problems: readonly PluginProblem[]): void {
-  if (problems.length > 0) throw pareError('PARE_PLUGINS_INVALID', { problems });
+  if (problems.length === 0) return;
+  const sorted = [...problems].sort((a, b) => a.path.localeCompare(b.path, 'en', { numeric: true }));
+  throw pareError('PARE_PLUGINS_INVALID', { problems: sorted });
 }
 
 /** A configuration entry that is not even a list, as a problem. */

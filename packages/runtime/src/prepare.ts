@@ -160,7 +160,7 @@ function checkOrder(stages: readonly PreparedStage[], modules: readonly ModuleIn
     for (const { info } of targets) {
       const { form, madeBy } = forms.get(info.name)!;
       if (!technique.accepts.includes(form)) {
-        throw pareError('PARE_RECIPE_ORDER', { stage: label, technique: technique.id, module: info.name, found: form, madeBy, accepts: technique.accepts });
+        throw pareError('PARE_RECIPE_ORDER', { stage: label, module: info.name, found: form, madeBy, accepts: technique.accepts });
       }
       const plan = plans.get(info.name)!;
       forms.set(info.name, { form: plan.produces, madeBy: label });

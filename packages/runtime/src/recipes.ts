@@ -118,7 +118,9 @@ export async function resolveRecipe(source: string | Recipe, settings: readonly 
     }
     stages.push({ ...stage, options: parsed });
   }
-  return { ...recipe, stages };
+  // A description of the preset no longer fits what the settings made of it.
+  const { description, ...rest } = recipe;
+  return { ...rest, ...(description === undefined || settings.length > 0 ? {} : { description }), stages };
 }
 
 /** The same value with object keys in alphabetical order, so that equal recipes have equal texts. */

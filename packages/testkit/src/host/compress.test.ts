@@ -192,7 +192,7 @@ describe('compress', () => {
 
 describe('a technique that misbehaves', () => {
   const misbehaving = (apply: Technique['apply']): Technique =>
-    defineTechnique({ ...probeTechnique({ scope: 'tensor' }), id: 'bad', apply: apply as never }) as unknown as Technique;
+    defineTechnique({ ...probeTechnique({ scope: 'tensor' }), id: 'bad', apply: apply as never });
   const failure = async (apply: Technique['apply']): Promise<{ code: string; message: string; place: object; cause: unknown }> => {
     await using folder = await tinyModel('llama');
     await using host = await startTestHost({ plugins: [misbehaving(apply)] });
