@@ -29,8 +29,7 @@ function exactDifference(name: string, actual: HostTensor, expected: HostTensor)
   if (wrong.length === 0) return undefined;
   const first = wrong[0]!;
   return (
-    `${place(name, first, expected.shape)} is ${String(actual.data[first])} and should be ${String(expected.data[first])}; ` +
-    share(wrong.length, expected)
+    `${place(name, first, expected.shape)} is ${String(actual.data[first])} and should be ${String(expected.data[first])}; ` + share(wrong.length, expected)
   );
 }
 
