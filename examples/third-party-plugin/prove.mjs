@@ -75,7 +75,7 @@ try {
   for (const file of ['pare.config.ts', 'recipe.yaml']) cpSync(join(plugin, file), join(project, file));
   writeFileSync(
     join(project, 'tsconfig.json'),
-    JSON.stringify({ compilerOptions: { target: 'es2022', module: 'nodenext', lib: ['es2023', 'esnext.disposable'], types: [], strict: true, noEmit: true, skipLibCheck: false }, include: ['src', 'pare.config.ts'] }),
+    JSON.stringify({ compilerOptions: { target: 'es2022', module: 'nodenext', lib: ['es2023', 'esnext.disposable', 'dom'], types: [], strict: true, noEmit: true, skipLibCheck: false }, include: ['src', 'pare.config.ts'] }),
   );
   execFileSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', project], { stdio: ['ignore', 'inherit', 'inherit'] });
 
