@@ -19,7 +19,7 @@ interface Outcome {
 let folder: string;
 let model: string;
 let text: string;
-let disposeModel: () => Promise<void>;
+let disposeModel: () => PromiseLike<void>;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'pare-cli-'));

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import * as generators from './generators.mjs';
+import * as generators from '@pare/nx';
 
 const root = resolve(fileURLToPath(new URL('../../..', import.meta.url)));
 const require = createRequire(join(root, 'package.json'));
