@@ -2,22 +2,22 @@
 // transformers.js write with the result. Works in a fresh clone with Node and npm alone.
 import { rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { basename, dirname, join, relative } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build, capture, install, requireNode, root, step } from './steps.mjs';
 
-const model = join(root, 'examples/models/tales-7m');
-const calibration = join(root, 'examples/data/tales-calibration.txt');
-const evaluation = join(root, 'examples/data/tales-evaluation.txt');
-const output = join(root, 'out/tales-7m-gptq-w4');
+// Relative to the root of the repository, where the commands run.
+const model = 'examples/models/tales-7m';
+const calibration = 'examples/data/tales-calibration.txt';
+const evaluation = 'examples/data/tales-evaluation.txt';
+const output = 'out/tales-7m-gptq-w4';
 const prompt = 'Once upon a time';
 
-const shown = (path) => relative(process.cwd(), path) || '.';
 const command = join(root, 'apps/cli/dist/main.js');
 
 /** Runs the command, tells how one would type it, and returns its JSON document. */
 async function pare(...args) {
-  console.log(`\n$ pare ${args.map((word) => (word.startsWith(root) ? shown(word) : word)).join(' ')}`);
+  console.log(`\n$ pare ${args.join(' ')}`);
   return JSON.parse(await capture(process.execPath, [command, ...args, '--json']));
 }
 
@@ -28,9 +28,10 @@ async function generate(folder) {
   env.allowRemoteModels = false;
   env.localModelPath = dirname(folder);
   const generator = await pipeline('text-generation', basename(folder), { dtype: 'q4' });
-  const [{ generated_text: text }] = await generator(prompt, { max_new_tokens: 48, do_sample: false });
+  const [{ generated_text: text }] = await generator(prompt, { max_new_tokens: 60, do_sample: false, repetition_penalty: 1.3 });
   await generator.dispose();
-  return text;
+  // Up to the last sentence that was finished.
+  return text.slice(0, text.lastIndexOf('.') + 1) || text;
 }
 
 function table(rows) {
@@ -40,7 +41,7 @@ function table(rows) {
 
 requireNode();
 if ((await install()) !== 0 || (await step('build', build)) !== 0) process.exit(1);
-rmSync(output, { recursive: true, force: true });
+rmSync(join(root, output), { recursive: true, force: true });
 
 const measure = ['--data', evaluation, '--evaluator', 'perplexity,size', '--samples', '64', '--sequence-length', '512'];
 const before = await pare('evaluate', model, ...measure);
@@ -64,6 +65,6 @@ console.log(
   ])}`,
 );
 
-console.log(`\ntransformers.js, dtype q4:\n  ${(await generate(output)).replaceAll('\n', '\n  ')}`);
+console.log(`\ntransformers.js, dtype q4:\n  ${(await generate(join(root, output))).replaceAll('\n', '\n  ')}`);
 
-console.log(`\n${shown(output)} opens with\n  Hugging Face transformers, vLLM   model.safetensors (compressed-tensors, pack-quantized)\n  transformers.js, onnxruntime      onnx/*.onnx`);
+console.log(`\n${output} opens with\n  Hugging Face transformers, vLLM   model.safetensors (compressed-tensors, pack-quantized)\n  transformers.js, onnxruntime      onnx/*.onnx`);

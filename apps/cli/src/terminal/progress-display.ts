@@ -74,9 +74,12 @@ function quietView(terminal: Terminal): View {
   };
 }
 
+/** Seconds that a counted task must have taken before it is worth a line. */
+const patience = 2;
+
 /** A line for each thing that was finished. */
 export function plainView(terminal: Pick<Terminal, 'stderr' | 'noteStyle'>): View {
-  let lastTask = '';
+  let task = { name: '', since: 0, quarter: 0 };
   return {
     show: (state, { type, event }) => {
       const line = plainLine(state, { type, event } as HostEvent, terminal.noteStyle);
@@ -84,12 +87,13 @@ export function plainView(terminal: Pick<Terminal, 'stderr' | 'noteStyle'>): Vie
         terminal.stderr.write(`${line}\n`);
         return;
       }
-      // Counting tasks speak up at each quarter, so that logs stay short.
+      // Counted tasks speak up at each quarter, so that logs stay short.
       if (type === 'progress' && event.total > 0 && state.blocks === 0) {
+        if (task.name !== event.task) task = { name: event.task, since: state.elapsed, quarter: 0 };
         const quarter = Math.floor((4 * event.completed) / event.total);
-        const key = `${event.task} ${String(quarter)}`;
-        if (key !== lastTask && quarter > 0) terminal.stderr.write(`${taskText({ ...event, detail: undefined })}\n`);
-        lastTask = key;
+        if (quarter === task.quarter) return;
+        task.quarter = quarter;
+        if (quarter > 0 && state.elapsed - task.since >= patience) terminal.stderr.write(`${taskText({ ...event, detail: undefined })}\n`);
       }
     },
   };
