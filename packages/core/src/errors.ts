@@ -14,6 +14,13 @@ const suggestion = (nearest: string | undefined): string => (nearest === undefin
 const mebibytes = (bytes: number): string => `${String(Math.ceil(bytes / 1048576))} MiB`;
 const firstOf = (items: readonly string[], shown = 3): string =>
   items.slice(0, shown).join('; ') + (items.length > shown ? `; and ${String(items.length - shown)} more` : '');
+/** Modules with the same trouble in one breath: `a and 2 others: why`. */
+const byReason = (items: readonly { readonly module: string; readonly reason: string }[]): string => {
+  const reasons = new Map<string, string[]>();
+  for (const { module, reason } of items) reasons.set(reason, [...(reasons.get(reason) ?? []), module]);
+  const others = (count: number): string => (count === 0 ? '' : ` and ${String(count)} other${count === 1 ? '' : 's'}`);
+  return firstOf([...reasons].map(([reason, modules]) => `${modules[0]!}${others(modules.length - 1)}: ${reason}`));
+};
 
 /** Every error Pare raises on purpose, by code. Sorted; `docs/errors.md` is generated from it and a test checks that each is raised somewhere. */
 export const errorCatalogue = {
@@ -86,7 +93,7 @@ export const errorCatalogue = {
   ),
   PARE_FORMAT_REFUSED: template(
     (d: { refusals: readonly { format: string; module: string; reason: string; help: string }[] }) =>
-      `${String(d.refusals.length)} module(s) cannot be written: ${firstOf(d.refusals.map((refusal) => `format "${refusal.format}", ${refusal.module}: ${refusal.reason}`))}`,
+      `${String(d.refusals.length)} module(s) cannot be written: ${byReason(d.refusals.map(({ format, module, reason }) => ({ module: `format "${format}", ${module}`, reason })))}`,
     (d) => [...new Set(d.refusals.map((refusal) => refusal.help))].join(' '),
   ),
   PARE_FORM_INVALID: template(
@@ -303,7 +310,7 @@ export const errorCatalogue = {
   ),
   PARE_TARGET_REFUSED: template(
     (d: { stage: string; problems: readonly { module: string; reason: string }[] }) =>
-      `${d.stage} does not fit ${String(d.problems.length)} module(s): ${firstOf(d.problems.map((problem) => `${problem.module}: ${problem.reason}`))}`,
+      `${d.stage} does not fit ${String(d.problems.length)} module(s): ${byReason(d.problems)}`,
     () => 'Change the option with --set, exclude the modules in targets, or give them options of their own in overrides.',
   ),
   PARE_TARGET_UNMATCHED: template(

@@ -88,7 +88,7 @@ export interface PlanRequest {
   readonly model: string | Model;
   /** A preset id, the path of a YAML or JSON document, or a document. */
   readonly recipe: string | Recipe;
-  /** `technique.option=value`, applied to every stage of that technique; `technique[1].option=value` for the second one only. */
+  /** `technique.option=value`, applied to every stage of that technique; `technique[1].option=value` for the second one only; `format.option=value`. */
   readonly set?: readonly string[] | undefined;
   /** Formats to write, `['hf']` by default. */
   readonly formats?: readonly (string | Selection)[] | undefined;

@@ -18,7 +18,7 @@ import { openText } from './evaluations.js';
 import { outputEstimate, stageEstimate, writingBytes, type StageEstimate } from './estimates.js';
 import type { CompressionPlan, LoadedPlugin, PlannedStage, PlanRequest } from './host-types.js';
 import type { ModelLibrary } from './model-library.js';
-import { checkOptions, parseOptions } from './options.js';
+import { applySetting, checkOptions, parseOptions, parseSetting, type Setting } from './options.js';
 import { resolveRecipe, stageLabel, techniqueOf } from './recipes.js';
 import { compileOverrides, selectTargets } from './targets.js';
 
@@ -77,8 +77,14 @@ export const defaultCalibration = { samples: 128, sequenceLength: 512 } as const
  * @throws everything that can be refused before weights are read
  */
 export async function prepare(request: PlanRequest, model: Model, context: PreparationContext): Promise<Preparation> {
-  const recipe = await resolveRecipe(request.recipe, request.set ?? [], context);
-  const formats = await prepareFormats(request, context);
+  const formatIds = (request.formats ?? ['hf']).map((format) => (typeof format === 'string' ? format : format.id));
+  // What is not a technique's may be a format's: `--set hf.oddBits=true`.
+  const [forFormats, forRecipe] = partition(request.set ?? [], (text) => {
+    const { owner } = parseSetting(text);
+    return formatIds.includes(owner) && !context.techniques.has(owner);
+  });
+  const recipe = await resolveRecipe(request.recipe, forRecipe, context);
+  const formats = await prepareFormats(request, forFormats.map(parseSetting), context);
   const stages: PreparedStage[] = [];
   for (const [index, stage] of recipe.stages.entries()) {
     stages.push(await prepareStage(stage, index, techniqueOf(stage, context.techniques), model, context.signal));
@@ -91,7 +97,7 @@ export async function prepare(request: PlanRequest, model: Model, context: Prepa
   return { recipe, stages, formats, calibration, plan, spillBytes };
 }
 
-async function prepareFormats(request: PlanRequest, context: PreparationContext): Promise<PreparedFormat[]> {
+async function prepareFormats(request: PlanRequest, settings: readonly Setting[], context: PreparationContext): Promise<PreparedFormat[]> {
   const selections = (request.formats ?? ['hf']).map((format) => (typeof format === 'string' ? { id: format } : format));
   const known = [...context.formats.keys()];
   const formats: PreparedFormat[] = [];
@@ -99,9 +105,15 @@ async function prepareFormats(request: PlanRequest, context: PreparationContext)
     const plugin = context.formats.get(selection.id);
     if (plugin === undefined) throw pareError('PARE_PLUGIN_UNKNOWN', { kind: 'format', id: selection.id, known, nearest: nearest(selection.id, known) });
     if (formats.some((format) => format.plugin === plugin)) continue;
-    formats.push({ plugin, options: await parseOptions(`format "${selection.id}"`, plugin.options, selection.options ?? {}) });
+    let options: Options = selection.options ?? {};
+    for (const setting of settings) if (setting.owner === plugin.id) options = applySetting(setting, plugin.options, options);
+    formats.push({ plugin, options: await parseOptions(`format "${plugin.id}"`, plugin.options, options) });
   }
   return formats;
+}
+
+function partition<T>(items: readonly T[], belongs: (item: T) => boolean): [T[], T[]] {
+  return [items.filter(belongs), items.filter((item) => !belongs(item))];
 }
 
 async function prepareStage(stage: Recipe['stages'][number], index: number, technique: Technique, model: Model, signal: AbortSignal): Promise<PreparedStage> {
