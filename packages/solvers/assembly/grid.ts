@@ -124,6 +124,9 @@ export function computeGrid(values: usize, count: i32, stride: usize, bits: i32,
     gridOfRange(low, high, 1 - <f64>step / 100, bits, symmetric, scaleType);
     const unit = power(table, doubling, gridScale / wholeScale);
     const limit = least / unit;
+    const reach = <f64>((1 << bits) - 1) - gridZero;
+    const cutOff = max(-low / gridScale - gridZero, high / gridScale - reach) - (symmetric ? 0.0 : 2.0);
+    if (cutOff > 0 && power(table, doubling, cutOff) > limit) break;
     if (gridError(pair, 4, pair + 8, bits, table, doubling, limit) > limit) continue;
     const error = gridError(values, stride, end, bits, table, doubling, limit) * unit;
     if (error < least) {

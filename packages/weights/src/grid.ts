@@ -59,7 +59,12 @@ export function computeGrid(
     // Errors are summed in units of the candidate's scale and compared in units of the whole range's.
     const unit = power(table, grid.scale / whole.scale);
     const limit = least / unit;
-    // The extremes are clipped hardest: they alone rule most candidates out.
+    // Scales only fall from here on, so what is cut off the extremes only grows: once that alone exceeds the least error, the search is over. With
+    // zero points the ends of the grid may move by a step each way.
+    const reach = largestCode(options.bits) - grid.zero;
+    const cutOff = Math.max(-low / grid.scale - grid.zero, high / grid.scale - reach) - (options.symmetric ? 0 : 2);
+    if (cutOff > 0 && power(table, cutOff) > limit) break;
+    // And the extremes are clipped hardest, so they may rule a candidate out before the rest is looked at.
     if (gridError(extremes, 0, 2, 1, grid, options.bits, table, limit) > limit) continue;
     const error = gridError(values, offset, end, stride, grid, options.bits, table, limit) * unit;
     if (error < least) {
