@@ -1,4 +1,4 @@
-import { float32Tensor, type AttentionDescription } from '@pare/core';
+import { float32Tensor, type AttentionDescription, type HostTensor } from '@pare/core';
 import type { Value } from '@pare/graph';
 import { addNorm } from './norm.js';
 import { rotateHeads, type RotaryAngles } from './rotary.js';
@@ -89,39 +89,45 @@ export function addSoftcap(scope: DecoderScope, x: Value, cap: number): Value {
 
 /**
  * Attention of whole windows whose length is known when the graph is built. Queries are cut into runs, and each run meets only the keys it may see: half of the
- * scores of a long window are never computed.
+ * scores of a long window are never computed. `mask` is `windowMask` of the same length and window.
  */
-export function windowMixer(scope: DecoderScope, attention: AttentionDescription, length: number): Mixer {
+export function windowMixer(scope: DecoderScope, attention: AttentionDescription, length: number, mask: Value): Mixer {
   const { builder } = scope;
+  const [rows, width] = windowMaskShape(length, attention.slidingWindow);
   return (heads) => {
     const { query, key, value } = grouped(scope, attention, heads);
-    const runs = queryRuns(length).map(([start, end]) => {
+    const runs: Value[] = [];
+    for (let start = 0; start < length; start += rows) {
+      const end = Math.min(length, start + rows);
       const first = attention.slidingWindow === undefined ? 0 : Math.max(0, start - attention.slidingWindow + 1);
       const part = (states: Value, from: number, to: number): Value => (from === 0 && to === length ? states : builder.slice(states, 3, from, to));
-      const mask = causalMask(scope, start, end, first, attention.slidingWindow);
-      return attend(scope, attention, { query: part(query, start, end), key: part(key, first, end), value: part(value, first, end) }, mask);
-    });
+      const seen = builder.slice(builder.slice(mask, 0, rows - (end - start), rows), 1, width - (end - first), width);
+      runs.push(attend(scope, attention, { query: part(query, start, end), key: part(key, first, end), value: part(value, first, end) }, seen));
+    }
     return runs.length === 1 ? runs[0]! : builder.concat(runs, 3);
   };
 }
 
-/** Consecutive runs of queries: about 128 long, at most eight. */
-function queryRuns(length: number): [start: number, end: number][] {
-  const size = Math.max(128, Math.ceil(length / 8));
-  return Array.from({ length: Math.ceil(length / size) }, (_, index) => [index * size, Math.min(length, (index + 1) * size)]);
+/** Queries of a run (about 128, at most eight runs), and keys that the longest run meets. */
+export function windowMaskShape(length: number, slidingWindow: number | undefined): [rows: number, width: number] {
+  const rows = Math.min(length, Math.max(128, Math.ceil(length / 8)));
+  return [rows, slidingWindow === undefined ? length : Math.min(length, rows + slidingWindow - 1)];
 }
 
-/** Mask [end − start, end − first] of queries start … end − 1 over keys first … end − 1: 0 where visible. */
-function causalMask(scope: DecoderScope, start: number, end: number, first: number, slidingWindow: number | undefined): Value {
-  const keys = end - first;
-  const mask = new Float32Array((end - start) * keys);
-  for (let query = start; query < end; query++) {
-    for (let key = first; key < end; key++) {
-      const visible = key <= query && (slidingWindow === undefined || key > query - slidingWindow);
-      if (!visible) mask[(query - start) * keys + key - first] = scope.maskedScore;
+/**
+ * The mask of every run of queries in one: counted from the last row up and the last column to the left, key k is visible to query q when 0 ≤ k − q < window. A run of r
+ * queries over n keys takes the last r rows and n columns. 0 where visible.
+ */
+export function windowMask(length: number, slidingWindow: number | undefined, maskedScore: number): HostTensor {
+  const [rows, width] = windowMaskShape(length, slidingWindow);
+  const mask = new Float32Array(rows * width);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < width; column++) {
+      const distance = width - 1 - column - (rows - 1 - row);
+      if (distance < 0 || distance >= (slidingWindow ?? Infinity)) mask[row * width + column] = maskedScore;
     }
   }
-  return scope.builder.cast(scope.builder.constant(float32Tensor([end - start, keys], mask)), scope.dtype);
+  return float32Tensor([rows, width], mask);
 }
 
 /**

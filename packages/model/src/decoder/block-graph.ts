@@ -1,7 +1,7 @@
-import { float32Tensor, type BlockDescription, type Graph, type LinearDescription } from '@pare/core';
+import { float32Tensor, type BlockDescription, type Graph, type HostTensor, type LinearDescription } from '@pare/core';
 import { GraphBuilder, removeUnused, type Value } from '@pare/graph';
 import type { Statistic } from '../statistics/statistic.js';
-import { windowMixer } from './attention.js';
+import { windowMask, windowMaskShape, windowMixer } from './attention.js';
 import { addBlock } from './block.js';
 import type { ExpertMode } from './mlp.js';
 import { constantAngles } from './rotary.js';
@@ -25,10 +25,19 @@ export interface BlockParameter {
   readonly module: string | undefined;
 }
 
+/** A graph input that depends on nothing but the graph's options. Blocks share it; as a constant inside each graph it would be held once for each. */
+export interface BlockConstant {
+  readonly name: string;
+  /** Equal for equal tensors. */
+  readonly key: string;
+  tensor(): HostTensor;
+}
+
 /** A graph from `hidden` float32 [batch, length, hiddenSize] and weights to `output`, of the same shape. */
 export interface BlockGraph {
   readonly graph: Graph;
   readonly parameters: readonly BlockParameter[];
+  readonly constants: readonly BlockConstant[];
 }
 
 /** Statistics to take of the input of one linear layer. */
@@ -64,6 +73,7 @@ class ForwardScope implements DecoderScope {
   readonly maskedScore = -1e30;
   readonly parameters = new Map<string, BlockParameter>();
   readonly captures = new Map<string, Capture>();
+  readonly constants: BlockConstant[] = [];
   readonly #values = new Map<string, Value>();
 
   constructor(builder: GraphBuilder) {
@@ -81,6 +91,13 @@ class ForwardScope implements DecoderScope {
     return denseLinear(this.builder, x, weight, layer.bias ? this.parameter(`${module}.bias`, [outFeatures]) : undefined);
   }
 
+  /** The mask of attention over whole windows. */
+  windowMask(length: number, slidingWindow: number | undefined): Value {
+    const name = 'attention_mask';
+    this.constants.push({ name, key: `${name} ${String(length)} ${String(slidingWindow)}`, tensor: () => windowMask(length, slidingWindow, this.maskedScore) });
+    return this.builder.input(name, 'float32', windowMaskShape(length, slidingWindow));
+  }
+
   #input(parameter: BlockParameter, shape: readonly number[]): Value {
     let value = this.#values.get(parameter.name);
     if (value === undefined) {
@@ -96,18 +113,17 @@ function forward(scope: ForwardScope, { block, hiddenSize, length, experts }: Bl
   const hidden = scope.builder.input('hidden', 'float32', ['batch', length, hiddenSize]);
   const { attention } = block;
   const angles = attention.rotary === undefined ? undefined : constantAngles(scope, attention.rotary, length);
-  const output = addBlock(scope, block, hidden, { hiddenSize, angles, mix: windowMixer(scope, attention, length), experts });
+  const mix = windowMixer(scope, attention, length, scope.windowMask(length, attention.slidingWindow));
+  const output = addBlock(scope, block, hidden, { hiddenSize, angles, mix, experts });
   return { hidden, output };
 }
 
-/** Leaves out what no output needs, weights included. */
-function prune(graph: Graph, parameters: ReadonlyMap<string, BlockParameter>): BlockGraph {
-  const used = removeUnused(graph);
-  const read = new Set(used.nodes.flatMap((node) => node.inputs));
-  return {
-    graph: { ...used, inputs: used.inputs.filter((input) => !parameters.has(input.name) || read.has(input.name)) },
-    parameters: [...parameters.values()].filter((parameter) => read.has(parameter.name)),
-  };
+/** Leaves out what no output needs, inputs included. */
+function finishGraph({ builder, parameters, constants }: ForwardScope): BlockGraph {
+  const graph = removeUnused(builder.build());
+  const read = new Set(graph.nodes.flatMap((node) => node.inputs));
+  const isRead = ({ name }: { readonly name: string }): boolean => read.has(name);
+  return { graph: { ...graph, inputs: graph.inputs.filter(isRead) }, parameters: [...parameters.values()].filter(isRead), constants: constants.filter(isRead) };
 }
 
 /** The forward pass of a block over whole windows. */
@@ -115,7 +131,7 @@ export function buildBlockGraph(options: BlockGraphOptions): BlockGraph {
   const scope = new ForwardScope(new GraphBuilder('block'));
   const { output } = forward(scope, options);
   scope.builder.output(output, 'output');
-  return prune(scope.builder.build(), scope.parameters);
+  return finishGraph(scope);
 }
 
 /**
@@ -134,7 +150,7 @@ export function buildCalibrationGraph(options: BlockGraphOptions, requests: read
       statistics: statistics.map((statistic) => ({ statistic, tensors: accumulate(scope, statistic, rows, capture.inFeatures, `${String(index)}.${statistic.id}`) })),
     };
   });
-  return { ...prune(scope.builder.build(), scope.parameters), groups };
+  return { ...finishGraph(scope), groups };
 }
 
 /** Requests whose modules read the same value, together. */

@@ -1,6 +1,6 @@
 export { type DecoderScope, type RoutedRows, denseLinear } from './scope.js';
 export { addNorm } from './norm.js';
-export { addAttention, addSoftcap, cacheMixer, windowMixer, type Heads, type Mixer } from './attention.js';
+export { addAttention, addSoftcap, cacheMixer, windowMask, windowMaskShape, windowMixer, type Heads, type Mixer } from './attention.js';
 export { addActivation, addMlp, type ExpertMode } from './mlp.js';
 export { addBlock, type BlockSurroundings } from './block.js';
 export { addCachedDecoder, type CachedDecoderScope } from './cached-decoder.js';
@@ -11,6 +11,7 @@ export { blockPrefix, relativeBlock } from './relative.js';
 export {
   buildBlockGraph,
   buildCalibrationGraph,
+  type BlockConstant,
   type BlockGraph,
   type BlockGraphOptions,
   type BlockParameter,

@@ -1,6 +1,6 @@
 import { throwIfAborted, type Model } from '@pare/core';
 import { buildBlockGraph } from '../decoder/block-graph.js';
-import { blockAt, compileByLength, loadWeights, type RunnerContext } from './context.js';
+import { blockAt, compileByLength, constantsOf, loadWeights, type RunnerContext } from './context.js';
 import type { HiddenStates } from './hidden-states.js';
 
 /** hidden ← block(hidden), chunk by chunk; each chunk's old states are freed when its new ones are there. */
@@ -13,8 +13,9 @@ export async function advance(context: RunnerContext, index: number, hidden: Hid
   const weights = await loadWeights(context, block, compiled(0).graph, source, scope);
   for (const chunk of hidden.chunks.keys()) {
     throwIfAborted(signal, 'the forward pass');
-    const { executable } = compiled(chunk);
-    const { output } = await hidden.use(chunk, (tensor) => executable.run({ ...weights, hidden: tensor }, signal === undefined ? {} : { signal }));
+    const { executable, graph } = compiled(chunk);
+    const inputs = { ...weights, ...constantsOf(context, graph) };
+    const { output } = await hidden.use(chunk, (tensor) => executable.run({ ...inputs, hidden: tensor }, signal === undefined ? {} : { signal }));
     await hidden.replace(chunk, output!);
     context.report('advance', chunk + 1, hidden.chunks.length);
   }

@@ -93,7 +93,7 @@ describe.each([
     await using runner = createBlockRunner({ model, backend, ...options });
     await using hidden = await runner.embed(windows);
     for (const block of model.description.blocks.keys()) await runner.advance(block, hidden);
-    return values(hidden);
+    return await values(hidden);
   }
 
   it.each(fixtures)('reproduces hidden states and logits of %s', async (name) => {
@@ -150,6 +150,9 @@ describe.each([
       const windows = randomWindows(3, 16);
       await using runner = createBlockRunner({ model, backend, chunkTokens: 32 });
       await using sliced = createBlockRunner({ model, backend, logitsBytes: 32 * 4 * 2 * 33 });
+      await using spilling = createBlockRunner({ model, backend, chunkTokens: 16, spillBytes: 2 * 16 * 64 * 4 });
+      await using spilled = await spilling.embed(windows);
+      expect(spilled.groups()).toEqual([[0, 1], [2]]);
       await using hidden = await runner.embed(windows);
       for (const block of model.description.blocks.keys()) await runner.advance(block, hidden);
       const logits = joined(await runner.logits(hidden));
@@ -159,7 +162,12 @@ describe.each([
           return Math.log(row.reduce((sum, value) => sum + Math.exp(value), 0)) - row[ids[position + 1]!]!;
         }),
       );
-      for (const losses of [await runner.negativeLogLikelihood(hidden, windows), await sliced.negativeLogLikelihood(hidden, windows)]) {
+      for (const block of model.description.blocks.keys()) await spilling.advance(block, spilled);
+      for (const losses of [
+        await runner.negativeLogLikelihood(hidden, windows),
+        await sliced.negativeLogLikelihood(hidden, windows),
+        await spilling.negativeLogLikelihood(spilled, windows),
+      ]) {
         expect(losses.map(({ length }) => length)).toEqual([15, 15, 15]);
         losses.forEach((values, window) => {
           values.forEach((value, position) => {
@@ -352,17 +360,17 @@ describe.each([
       const windows = randomWindows(4, 8);
       const controller = new AbortController();
       const seen: string[] = [];
-      await using runner = createBlockRunner({
-        model,
-        backend,
-        chunkTokens: 8,
-        signal: controller.signal,
-        onProgress: (progress) => {
-          seen.push(progress.task);
-          if (progress.task === task && progress.completed === 2) controller.abort();
-        },
-      });
       const work = async (): Promise<void> => {
+        await using runner = createBlockRunner({
+          model,
+          backend,
+          chunkTokens: 8,
+          signal: controller.signal,
+          onProgress: (progress) => {
+            seen.push(progress.task);
+            if (progress.task === task && progress.completed === 2) controller.abort();
+          },
+        });
         await using hidden = await runner.embed(windows);
         using _collected = await runner.collect(0, hidden, [{ module: 'model.layers.0.mlp.up_proj', statistics: [gramStatistic] }]);
         await runner.advance(0, hidden);

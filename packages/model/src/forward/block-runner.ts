@@ -51,7 +51,15 @@ export interface BlockRunner extends AsyncDisposable {
 export function createBlockRunner(options: BlockRunnerOptions): BlockRunner {
   const { model, backend, signal, logitsBytes = 32 * mebibyte, spillBytes = 1024 * mebibyte, chunkTokens = defaultChunkTokens(model) } = options;
   const executables = new ExecutableCache(backend);
-  const context: RunnerContext = { model, backend, signal, executables, report: (task, completed, total) => options.onProgress?.({ task, completed, total }) };
+  const context: RunnerContext = {
+    model,
+    backend,
+    signal,
+    executables,
+    constants: new Map(),
+    experts: undefined,
+    report: (task, completed, total) => options.onProgress?.({ task, completed, total }),
+  };
   return {
     async embed(windows, source = model) {
       const { description } = model;
@@ -80,7 +88,11 @@ export function createBlockRunner(options: BlockRunnerOptions): BlockRunner {
     advance: (block, hidden, source = model) => advance(context, block, hidden, source),
     negativeLogLikelihood: (hidden, windows, source = model) => negativeLogLikelihood(context, hidden, windows, source, logitsBytes),
     logits: (hidden, source = model) => logits(context, hidden, source),
-    [Symbol.asyncDispose]: () => executables[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      for (const tensor of context.constants.values()) tensor[Symbol.dispose]();
+      context.constants.clear();
+      await executables[Symbol.asyncDispose]();
+    },
   };
 }
 

@@ -2,7 +2,7 @@ import { pareError, throwIfAborted, type DeviceTensor, type Model, type Statisti
 import { buildCalibrationGraph, type CalibrationGraph, type CaptureGroup, type CaptureRequest } from '../decoder/block-graph.js';
 import { isStatistic, type Statistic } from '../statistics/statistic.js';
 import { CollectedStatistics } from './collected-statistics.js';
-import { blockAt, compileByLength, loadWeights, relativeModule, type RunnerContext } from './context.js';
+import { blockAt, compileByLength, constantsOf, loadWeights, relativeModule, type RunnerContext } from './context.js';
 import type { HiddenStates } from './hidden-states.js';
 
 /** Statistics wanted of one module's input. */
@@ -29,9 +29,10 @@ export async function collect(context: RunnerContext, index: number, hidden: Hid
   const state = initialState(context, calibration, scope);
   for (const chunk of hidden.chunks.keys()) {
     throwIfAborted(signal, 'calibration');
-    const { executable } = compiled(chunk);
+    const { executable, graph } = compiled(chunk);
     const sums = Object.fromEntries([...state].map(([name, tensor]) => [`state.${name}`, tensor]));
-    const next = await hidden.use(chunk, (tensor) => executable.run({ ...weights, ...sums, hidden: tensor }, signal === undefined ? {} : { signal }));
+    const inputs = { ...weights, ...constantsOf(context, graph), ...sums };
+    const next = await hidden.use(chunk, (tensor) => executable.run({ ...inputs, hidden: tensor }, signal === undefined ? {} : { signal }));
     for (const [output, tensor] of Object.entries(next)) {
       const name = output.slice('next.'.length);
       const old = state.get(name)!;

@@ -21,6 +21,10 @@ export interface RunnerContext {
   readonly backend: Backend;
   readonly signal: AbortSignal | undefined;
   readonly executables: ExecutableCache;
+  /** Graph inputs that blocks share, by key. */
+  readonly constants: Map<string, DeviceTensor>;
+  /** How experts run on the backend; decided at the first mixture. */
+  experts: ExpertMode | undefined;
   report(task: RunnerTask, completed: number, total: number): void;
 }
 
@@ -46,13 +50,11 @@ export function relativeModule({ model }: RunnerContext, block: BlockDescription
 
 /** Options of the graph over a block for windows of one length. */
 export function blockOptions(context: RunnerContext, block: BlockDescription, length: number): BlockGraphOptions {
-  const options = { block: relativeBlock(block), hiddenSize: context.model.description.hiddenSize, length };
-  return { ...options, experts: block.mlp.kind === 'moe' ? expertMode(context.backend, options) : 'all' };
-}
-
-/** Experts run on their own tokens where the backend can work with sizes that only the data tells. */
-function expertMode(backend: Backend, options: Omit<BlockGraphOptions, 'experts'>): ExpertMode {
-  return backend.unsupported(buildBlockGraph({ ...options, experts: 'routed' }).graph).length === 0 ? 'routed' : 'all';
+  const options = { block: relativeBlock(block), hiddenSize: context.model.description.hiddenSize, length, experts: 'all' } as const;
+  if (block.mlp.kind !== 'moe') return options;
+  // Experts run on their own tokens where the backend can work with sizes that only the data tells.
+  context.experts ??= context.backend.unsupported(buildBlockGraph({ ...options, experts: 'routed' }).graph).length === 0 ? 'routed' : 'all';
+  return { ...options, experts: context.experts };
 }
 
 /** One compiled graph for each length of window that the hidden states have; the function looks a chunk's up. */
@@ -70,6 +72,20 @@ export async function compileByLength<G extends BlockGraph>(
     byLength.set(length, await context.executables.block(`${key} ${JSON.stringify(options)}`, () => build(options)));
   }
   return (chunk) => byLength.get(hidden.chunks[chunk]!.length)!;
+}
+
+/** The constants a graph asks for. They stay the runner's. */
+export function constantsOf({ backend, constants }: RunnerContext, graph: BlockGraph): Record<string, DeviceTensor> {
+  const inputs: Record<string, DeviceTensor> = {};
+  for (const { name, key, tensor } of graph.constants) {
+    let value = constants.get(key);
+    if (value === undefined) {
+      value = backend.write(tensor(), { transfer: true });
+      constants.set(key, value);
+    }
+    inputs[name] = value;
+  }
+  return inputs;
 }
 
 /** The weights a graph asks for, on the device, in float32. They belong to the scope. */

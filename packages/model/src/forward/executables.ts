@@ -13,7 +13,7 @@ export class ExecutableCache implements AsyncDisposable {
 
   /** A compiled graph. */
   async get(key: string, build: () => Graph): Promise<Executable> {
-    return (await this.block(key, () => ({ graph: build(), parameters: [] }))).executable;
+    return (await this.block(key, () => ({ graph: build(), parameters: [], constants: [] }))).executable;
   }
 
   /** A compiled graph over a block. Keys must tell apart whatever `build` may return. */

@@ -14,6 +14,11 @@ export interface HiddenStatesOptions {
   readonly spillDirectory?: string | undefined;
 }
 
+/** A chunk on the device. Disposing it ends the loan, not the chunk. */
+export interface BorrowedChunk extends Disposable {
+  readonly tensor: DeviceTensor;
+}
+
 /**
  * Hidden states of all windows between two blocks: one float32 tensor [windows, length, hidden] a chunk. Small sets stay on the device; larger ones lie in
  * a file and come to the device one chunk at a time.
@@ -25,6 +30,7 @@ export class HiddenStates implements AsyncDisposable {
   readonly spilled: boolean;
   readonly #backend: Backend;
   readonly #tensors: (DeviceTensor | undefined)[];
+  readonly #spillBytes: number;
   readonly #spillDirectory: string;
   #file: SpillFile | undefined;
 
@@ -34,6 +40,7 @@ export class HiddenStates implements AsyncDisposable {
     this.#backend = backend;
     this.#tensors = chunks.map(() => undefined);
     this.#spillDirectory = spillDirectory ?? tmpdir();
+    this.#spillBytes = spillBytes;
     this.spilled = this.bytes > spillBytes;
   }
 
@@ -75,15 +82,36 @@ export class HiddenStates implements AsyncDisposable {
     }
   }
 
+  /** A chunk on the device until the loan is disposed. */
+  async borrow(chunk: number): Promise<BorrowedChunk> {
+    if (this.spilled) {
+      const tensor = this.#backend.write(await this.#load(chunk), { transfer: true });
+      return { tensor, [Symbol.dispose]: () => tensor[Symbol.dispose]() };
+    }
+    const tensor = this.#tensors[chunk];
+    if (tensor === undefined) throw new Error(`chunk ${String(chunk)} of the hidden states was never written`);
+    return { tensor, [Symbol.dispose]: () => undefined };
+  }
+
   /** Lends a chunk to `work`, on the device. */
   async use<T>(chunk: number, work: (tensor: DeviceTensor) => Promise<T>): Promise<T> {
-    if (!this.spilled) {
-      const tensor = this.#tensors[chunk];
-      if (tensor === undefined) throw new Error(`chunk ${String(chunk)} of the hidden states was never written`);
-      return work(tensor);
+    using loan = await this.borrow(chunk);
+    return await work(loan.tensor);
+  }
+
+  /** Consecutive chunks that may be on the device together: all of them, or as many as stay within the spill limit (at least one). */
+  groups(): number[][] {
+    const groups: number[][] = [];
+    let bytes = Infinity;
+    for (const chunk of this.chunks.keys()) {
+      bytes += this.#chunkBytes(chunk);
+      if (bytes > this.#spillBytes) {
+        groups.push([]);
+        bytes = this.#chunkBytes(chunk);
+      }
+      groups.at(-1)!.push(chunk);
     }
-    using tensor = this.#backend.write(await this.#load(chunk), { transfer: true });
-    return await work(tensor);
+    return groups;
   }
 
   /** A chunk in host memory. */

@@ -2,12 +2,12 @@ import { float32Tensor, hostTensor, int64Tensor, throwIfAborted, type DeviceTens
 import { buildLikelihoodGraph, buildLogitsGraph, headInputs } from '../decoder/head-graph.js';
 import { headLayer } from '../decoder/head.js';
 import type { RunnerContext } from './context.js';
-import type { HiddenStates } from './hidden-states.js';
+import type { BorrowedChunk, HiddenStates } from './hidden-states.js';
 import { copyRows, storedMatrix, tensorFloat32 } from './weights.js';
 
 /**
- * −log p(next token) of every position but a window's last. The vocabulary is cut into slices and each slice of the head visits all chunks before the next
- * one is loaded: at any time one slice of weights and one chunk × slice of logits are on the device.
+ * −log p(next token) of every position but a window's last. The vocabulary is cut into slices, and each slice of the head visits a group of chunks (all of them, unless
+ * the states are spilled) before the next one is loaded: one slice of weights and one chunk × slice of logits are on the device at any time.
  */
 export async function negativeLogLikelihood(
   context: RunnerContext,
@@ -16,47 +16,86 @@ export async function negativeLogLikelihood(
   source: Model,
   logitsBytes: number,
 ): Promise<Float64Array[]> {
-  const { backend, signal, executables, model } = context;
-  const { description } = model;
-  const vocabulary = description.vocabularySize;
-  const slices = vocabularySlices(vocabulary, hidden, logitsBytes);
+  const { backend } = context;
+  const groups = hidden.groups();
+  const slices = vocabularySlices(context.model.description.vocabularySize, hidden, logitsBytes);
+  const total = hidden.chunks.length * slices.length;
   using scope = backend.scope();
   const norm = await loadNorm(context, source, scope);
   const head = await readHead(source);
-  const targets = hidden.chunks.map((_, chunk) => scope.own(backend.write(targetsOf(hidden, chunk, windows))));
-  const sums = hidden.chunks.map(({ count, length }) => {
-    const total = float32Tensor([count, length, 1]);
-    total.data.fill(-1e30);
-    return { total: scope.own(backend.write(total)), target: scope.own(backend.allocate('float32', [count, length, 1])) };
-  });
-
-  for (const [index, [start, end]] of slices.entries()) {
-    using sliceScope = backend.scope();
-    const weights = { ...norm, ...loadSlice(context, head, start, end, sliceScope), start: sliceScope.own(backend.write(int64Tensor([], [start]))) };
-    for (const [chunk, { length }] of hidden.chunks.entries()) {
-      throwIfAborted(signal, 'the likelihood');
-      const rows = end - start;
-      const executable = await executables.get(`likelihood ${String(length)} ${String(rows)}`, () => buildLikelihoodGraph({ description, length, rows }));
-      const { total, target } = sums[chunk]!;
-      const next = await hidden.use(chunk, (tensor) =>
-        executable.run({ ...weights, hidden: tensor, target: targets[chunk]!, 'state.total': total, 'state.target': target }, signal === undefined ? {} : { signal }),
-      );
-      sums[chunk] = { total: scope.own(next['next.total']!), target: scope.own(next['next.target']!) };
-      for (const old of [total, target]) scope.keep(old)[Symbol.dispose]();
-      context.report('likelihood', index * hidden.chunks.length + chunk + 1, slices.length * hidden.chunks.length);
-    }
-  }
-
   const losses: Float64Array[] = [];
-  for (const [chunk, { count, length }] of hidden.chunks.entries()) {
-    const total = (await backend.read(sums[chunk]!.total)).data as Float32Array;
-    const target = (await backend.read(sums[chunk]!.target)).data as Float32Array;
-    for (let window = 0; window < count; window++) {
-      const first = window * length;
-      losses.push(Float64Array.from({ length: length - 1 }, (_, position) => total[first + position]! - target[first + position]!));
+  let completed = 0;
+  for (const group of groups) {
+    using groupScope = backend.scope();
+    const loans: BorrowedChunk[] = [];
+    try {
+      for (const chunk of group) loans.push(await hidden.borrow(chunk));
+      const states = group.map((chunk, index) => startChunk(context, hidden, chunk, loans[index]!.tensor, windows, groupScope));
+      for (const [start, end] of slices) {
+        using sliceScope = backend.scope();
+        const weights = { ...norm, ...loadSlice(context, head, start, end, sliceScope), start: sliceScope.own(backend.write(int64Tensor([], [start]))) };
+        for (const state of states) {
+          throwIfAborted(context.signal, 'the likelihood');
+          await addSlice(context, state, weights, end - start, groupScope);
+          context.report('likelihood', ++completed, total);
+        }
+      }
+      for (const state of states) losses.push(...(await readLosses(context, state)));
+    } finally {
+      for (const loan of loans) loan[Symbol.dispose]();
     }
   }
   return losses;
+}
+
+/** What is known of a chunk after some slices. */
+interface ChunkState {
+  readonly hidden: DeviceTensor;
+  readonly count: number;
+  readonly length: number;
+  readonly targets: DeviceTensor;
+  /** log Σ exp of the logits so far, and the target's logit once its slice was there; [windows, length, 1]. */
+  total: DeviceTensor;
+  target: DeviceTensor;
+}
+
+function startChunk({ backend }: RunnerContext, hidden: HiddenStates, chunk: number, tensor: DeviceTensor, windows: readonly Int32Array[], scope: TensorScope): ChunkState {
+  const { count, length } = hidden.chunks[chunk]!;
+  const total = float32Tensor([count, length, 1]);
+  total.data.fill(-1e30);
+  return {
+    hidden: tensor,
+    count,
+    length,
+    targets: scope.own(backend.write(targetsOf(hidden, chunk, windows))),
+    total: scope.own(backend.write(total, { transfer: true })),
+    target: scope.own(backend.allocate('float32', [count, length, 1])),
+  };
+}
+
+async function addSlice(
+  { executables, model, signal }: RunnerContext,
+  state: ChunkState,
+  weights: Readonly<Record<string, DeviceTensor>>,
+  rows: number,
+  scope: TensorScope,
+): Promise<void> {
+  const { description } = model;
+  const { length, total, target } = state;
+  const executable = await executables.get(`likelihood ${String(length)} ${String(rows)}`, () => buildLikelihoodGraph({ description, length, rows }));
+  const inputs = { ...weights, hidden: state.hidden, target: state.targets, 'state.total': total, 'state.target': target };
+  const next = await executable.run(inputs, signal === undefined ? {} : { signal });
+  state.total = scope.own(next['next.total']!);
+  state.target = scope.own(next['next.target']!);
+  for (const old of [total, target]) scope.keep(old)[Symbol.dispose]();
+}
+
+async function readLosses({ backend }: RunnerContext, { count, length, total, target }: ChunkState): Promise<Float64Array[]> {
+  const totals = (await backend.read(total)).data as Float32Array;
+  const picked = (await backend.read(target)).data as Float32Array;
+  return Array.from({ length: count }, (_, window) =>
+    Float64Array.from({ length: Math.max(0, length - 1) }, (_, position) => totals[window * length + position]! - picked[window * length + position]!),
+  );
 }
 
 /** Logits of every position, a float32 tensor [windows, length, vocabulary] for each chunk. */
