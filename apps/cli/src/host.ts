@@ -21,21 +21,18 @@ export async function openHost(context: CommandContext): Promise<Host> {
 /** Messages of plugins and host, on standard error. */
 function terminalLogger({ terminal }: CommandContext): Logger {
   const style = terminal.noteStyle;
-  const write = (text: string): void => {
-    terminal.stderr.write(`${text}\n`);
-  };
   return {
     debug: (message) => {
-      if (terminal.debug) write(style.dim(message));
+      if (terminal.debug) terminal.warn(style.dim(message));
     },
     info: (message) => {
       terminal.note(message);
     },
     warn: (message) => {
-      write(`${style.yellow('warning')} ${message}`);
+      terminal.warn(`${style.yellow('warning')} ${message}`);
     },
     error: (message) => {
-      write(`${style.red('error')} ${message}`);
+      terminal.warn(`${style.red('error')} ${message}`);
     },
   };
 }

@@ -14,7 +14,7 @@ export function watchInterrupts(terminal: () => Terminal): Interruption {
   const onSignal = (code: 130 | 143) => () => {
     if (exitCode !== undefined) process.exit(code);
     exitCode = code;
-    terminal().note('\nstopping at the next safe point; press Ctrl-C again to stop at once');
+    terminal().note('stopping at the next safe point; press Ctrl-C again to stop at once');
     controller.abort();
   };
   const onInterrupt = onSignal(130);

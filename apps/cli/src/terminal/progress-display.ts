@@ -34,7 +34,7 @@ const now = (): number => performance.now() / 1000;
 /** Shows a host's work on standard error: one live display on a terminal, plain lines elsewhere, only warnings with `--quiet`. */
 export async function showProgress(host: Host, terminal: Terminal): Promise<ProgressDisplay> {
   const state = new ProgressState();
-  const view = terminal.quiet ? quietView(terminal) : terminal.stderr.isTTY === true ? await liveView(terminal) : plainView(terminal);
+  const view = terminal.quiet ? quietView(terminal) : canRedraw(terminal) ? await liveView(terminal) : plainView(terminal);
   const listeners = eventNames.map((type) => {
     const listener = (event: HostEvents[typeof type]): void => {
       const tagged = { type, event } as HostEvent;
@@ -58,6 +58,11 @@ export async function showProgress(host: Host, terminal: Terminal): Promise<Prog
   };
 }
 
+/** A terminal with room for a display; pseudo-terminals of build systems may have no size. */
+function canRedraw({ stderr }: Terminal): boolean {
+  return stderr.isTTY === true && (stderr.rows ?? 24) > 0;
+}
+
 interface View {
   show(state: ProgressState, event: HostEvent): void;
   refresh?(state: ProgressState): void;
@@ -69,7 +74,7 @@ const warningLine = (style: Style, event: HostEvents['warning']): string => `${s
 function quietView(terminal: Terminal): View {
   return {
     show: (_state, { type, event }) => {
-      if (type === 'warning') terminal.stderr.write(`${warningLine(terminal.noteStyle, event)}\n`);
+      if (type === 'warning') terminal.warn(warningLine(terminal.noteStyle, event));
     },
   };
 }
@@ -168,6 +173,9 @@ async function liveView(terminal: Terminal): Promise<View> {
   const draw = (state: ProgressState): void => {
     update(liveLines(state, terminal.noteStyle, (terminal.stderr.columns ?? 80) - 1).join('\n'));
   };
+  terminal.interceptNotes((text) => {
+    update.persist(text);
+  });
   return {
     show: (_state, { type, event }) => {
       if (type === 'warning') update.persist(warningLine(terminal.noteStyle, event));
@@ -177,6 +185,7 @@ async function liveView(terminal: Terminal): Promise<View> {
     // Drawn by the clock: a fast run has more events than an eye sees.
     refresh: draw,
     close: () => {
+      terminal.interceptNotes(undefined);
       update.clear();
       update.done();
     },

@@ -27,6 +27,5 @@ export function wantsColor(stream: { readonly isTTY?: boolean | undefined }, env
 
 /** Length of a text on screen: ANSI codes take no room. */
 export function visibleLength(text: string): number {
-  // eslint-disable-next-line no-control-regex
   return [...text.replace(/\u001b\[[0-9;]*m/g, '')].length;
 }

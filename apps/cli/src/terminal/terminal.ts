@@ -4,6 +4,7 @@ import { createStyle, wantsColor, type Style } from './style.js';
 export interface TextStream {
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
+  readonly rows?: number | undefined;
   write(text: string): boolean;
 }
 
@@ -30,10 +31,18 @@ export interface Terminal extends TerminalOptions {
   printJson(value: unknown): void;
   /** A line on standard error. Left out with `--quiet`. */
   note(text: string): void;
+  /** A line on standard error that nobody may miss. */
+  warn(text: string): void;
+  /** Hands lines for standard error to a live display, which has to write them above itself; undefined gives them back. */
+  interceptNotes(write: ((text: string) => void) | undefined): void;
 }
 
 /** A terminal over two streams. */
 export function createTerminal(stdout: TextStream, stderr: TextStream, env: NodeJS.ProcessEnv, options: TerminalOptions): Terminal {
+  const writeLine = (text: string): void => {
+    stderr.write(`${text}\n`);
+  };
+  let write = writeLine;
   return {
     ...options,
     stdout,
@@ -48,7 +57,13 @@ export function createTerminal(stdout: TextStream, stderr: TextStream, env: Node
       stdout.write(`${JSON.stringify(value, undefined, 2)}\n`);
     },
     note: (text) => {
-      if (!options.quiet) stderr.write(`${text}\n`);
+      if (!options.quiet) write(text);
+    },
+    warn: (text) => {
+      write(text);
+    },
+    interceptNotes: (interceptor) => {
+      write = interceptor ?? writeLine;
     },
   };
 }
