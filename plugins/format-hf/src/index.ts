@@ -1,1 +1,22 @@
-export {};
+import { defineFormat, type Format } from '@pare/core';
+import { huggingFaceOptions, type HuggingFaceOptions } from './options.js';
+import { refuseModules } from './refuse.js';
+import { verifyFolder } from './verify/verify-folder.js';
+import { writeFolder } from './write.js';
+
+export type { HuggingFaceOptions } from './options.js';
+
+/** A Hugging Face model folder; quantized weights in compressed-tensors' `pack-quantized` format. */
+export const huggingFaceFormat: Format<HuggingFaceOptions> = defineFormat<HuggingFaceOptions>({
+  id: 'hf',
+  api: 1,
+  title: 'Hugging Face folder',
+  summary: 'A folder for transformers, vLLM and llm-compressor: config, tokenizer, safetensors; quantized weights as compressed-tensors pack-quantized.',
+  options: huggingFaceOptions,
+  accepts: ['dense', 'quantized', 'shared'],
+  refuse: refuseModules,
+  write: writeFolder,
+  verify: verifyFolder,
+});
+
+export default huggingFaceFormat;

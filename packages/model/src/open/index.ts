@@ -1,2 +1,3 @@
+export { configText } from './config-text.js';
 export { openModel, type OpenModelOptions } from './open-model.js';
 export { overlayModel, type ReplacementSummary } from './overlay-model.js';

@@ -4,13 +4,14 @@ import llama from '@pare/architecture-llama';
 import opt from '@pare/architecture-opt';
 import { float32Tensor, hostTensor, isPareError, type HostTensor, type ModuleRole, type QuantizedWeight } from '@pare/core';
 import { dequantize } from '@pare/weights';
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SafetensorsFile } from '../store/safetensors-file.js';
 import { bytesOf, tensorEntry, writeSafetensors } from '../store/safetensors-writer.js';
 import { isCompanionFile } from './companion-files.js';
+import { configText } from './config-text.js';
 import { openModel } from './open-model.js';
 import { overlayModel } from './overlay-model.js';
 import { storedBytes } from './stored-model.js';
@@ -564,6 +565,19 @@ describe('overlayModel', () => {
     expect(headed.has('lm_head.weight')).toBe(true);
     expect((await headed.tensor('lm_head.weight')).data).toEqual(dequantize(weight));
     expect(await headed.denseWeight('model.embed_tokens')).toEqual(await base.denseWeight('model.embed_tokens'));
+  });
+});
+
+describe('configText', () => {
+  it('keeps the spelling of numbers, and changes and removes keys', async () => {
+    const path = join(folder, 'spelling');
+    await mkdir(path);
+    const text = '{"a": 30.0, "b": [1e-05, 1E5, -0.0, 7], "c": {"d": 2.50, "e": "3.0 \\" 4.0"}, "f": 1.0, "g": 8.0, "h": true}';
+    await writeFile(join(path, 'config.json'), text);
+    const config = JSON.parse(text) as Config;
+    const written = await configText({ directory: path, config: { ...config, g: 9 } }, { f: undefined, h: { i: 1 } });
+    expect(written.replace(/\n */g, '')).toBe('{"a": 30.0,"b": [1e-05,1E5,-0.0,7],"c": {"d": 2.50,"e": "3.0 \\" 4.0"},"g": 9,"h": {"i": 1}}');
+    expect(JSON.parse(written)).toEqual({ ...config, g: 9, h: { i: 1 }, f: undefined });
   });
 });
 
