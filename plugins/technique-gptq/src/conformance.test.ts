@@ -1,0 +1,22 @@
+import { referenceBackend } from '@pare/backend-reference';
+import { describeTechnique } from '@pare/conformance';
+import { runTechnique } from '@pare/testkit';
+import { gptq } from './index.js';
+
+const silent = (): void => undefined;
+const log = { debug: silent, info: silent, warn: silent, error: silent };
+
+describeTechnique(gptq, {
+  run: runTechnique,
+  makeBackend: () => referenceBackend.create({}, { log }),
+  variants: {
+    'three bits with zero points': { bits: 3, symmetric: false, groupSize: 32 },
+    'dynamic groups with an index': { staticGroups: false, groupSize: 16 },
+    'natural order, a group over two blocks': { actOrder: false, staticGroups: false, groupSize: 64, blockSize: 48 },
+    'eight bits an output': { bits: 8, groupSize: -1 },
+    'clip search': { groupSize: 32, clip: 'mse', scaleType: 'bfloat16' },
+    'little damping, few tokens': { groupSize: 64, damping: 0.0001, minimumTokens: 1 },
+  },
+  refusals: { 'an uneven group': { options: { groupSize: 48 }, shape: [4, 128], says: /does not divide.*64/ } },
+  invalid: { 'nine bits': { bits: 9 }, 'no damping at all': { damping: -1 } },
+});

@@ -1,0 +1,20 @@
+import { referenceBackend } from '@pare/backend-reference';
+import { describeTechnique } from '@pare/conformance';
+import { runTechnique } from '@pare/testkit';
+import { rtn } from './index.js';
+
+const silent = (): void => undefined;
+const log = { debug: silent, info: silent, warn: silent, error: silent };
+
+describeTechnique(rtn, {
+  run: runTechnique,
+  makeBackend: () => referenceBackend.create({}, { log }),
+  variants: {
+    'three bits with zero points': { bits: 3, symmetric: false, groupSize: 32 },
+    'eight bits an output': { bits: 8, granularity: 'channel' },
+    'one grid for the matrix, clip search': { granularity: 'tensor', clip: 'mse' },
+    'float16 scales, clip search': { groupSize: 16, clip: 'mse', scaleType: 'float16' },
+  },
+  refusals: { 'an uneven group': { options: { groupSize: 48 }, shape: [4, 128], says: /does not divide.*64/ } },
+  invalid: { 'nine bits': { bits: 9 }, 'group size 0': { groupSize: 0 } },
+});
