@@ -14,6 +14,8 @@ const commit = 'c'.repeat(40);
 /** The few routes of the hub's API that a download uses. */
 class TestHub {
   readonly files = new Map<string, Buffer>();
+  /** What `main` is answered with. */
+  commit = commit;
   readonly requests: string[] = [];
   readonly authorizations = new Set<string | undefined>();
   /** Drop the connection of this file after so many bytes of an answer, so many times. */
@@ -52,7 +54,7 @@ class TestHub {
         { id: 'tiny/llama', _id: '1', lastModified: 0 },
         { id: 'other/thing', _id: '2', lastModified: 0 },
       ]);
-    if (url.pathname === '/api/models/tiny/llama/revision/main') return json(200, { id: 'tiny/llama', _id: '1', sha: commit, lastModified: 0 });
+    if (url.pathname === '/api/models/tiny/llama/revision/main') return json(200, { id: 'tiny/llama', _id: '1', sha: this.commit, lastModified: 0 });
     if (url.pathname === `/api/models/tiny/llama/tree/${commit}`)
       return json(200, [{ type: 'directory', path: 'onnx', size: 0, oid: 'x' }, ...this.#listing()]);
     const prefix = `/tiny/llama/resolve/${commit}/`;
@@ -281,6 +283,16 @@ describe('resolveModel for hub names', () => {
     expect(await resolveModel('tiny/llama', { endpoint: hub.endpoint, cacheDirectory })).toBe(path);
     expect((await failure(resolveModel('tiny/llama', { endpoint: hub.endpoint, cacheDirectory, revision: 'v2' }))).message).toContain('HF_HUB_OFFLINE');
     expect(hub.requests).toEqual([]);
+  });
+
+  it('takes no hash or revision for a path', async () => {
+    const cacheDirectory = newCache();
+    const common = { endpoint: hub.endpoint, cacheDirectory };
+    expect((await failure(resolveModel('tiny/llama', { ...common, revision: '../x' }))).code).toBe('PARE_MODEL_NOT_FOUND');
+    hub.commit = '../../escape';
+    const error = await failure(resolveModel('tiny/llama', common));
+    expect(error.code).toBe('PARE_HUB_UNREACHABLE');
+    expect(error.message).toContain('"../../escape" for a hash');
   });
 
   it('stops when cancelled', async () => {

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ReadableStream } from 'node:stream/web';
 import { requireDiskSpace } from '../store/disk.js';
 import { unreadable } from '../store/read-file.js';
-import { indexFileName } from '../store/shard-index.js';
+import { indexFileName, isInsideFolder } from '../store/shard-index.js';
 import { chooseFiles, chooseShards } from './choose-files.js';
 import { downloadTo, type RemoteFile } from './download.js';
 import { HubCache, defaultCacheDirectory, sizeOf } from './hub-cache.js';
@@ -86,6 +86,7 @@ class Download {
     this.#name = name;
     this.#options = options;
     this.#revision = options.revision ?? 'main';
+    if (!isInsideFolder(this.#revision)) throw pareError('PARE_MODEL_NOT_FOUND', { model: name, reason: `"${this.#revision}" is no revision` });
     this.#cacheDirectory = options.cacheDirectory ?? defaultCacheDirectory();
     this.#cache = new HubCache(this.#cacheDirectory, name);
     this.#client = new HubClient(name, options);
@@ -131,12 +132,20 @@ class Download {
     const { modelInfo } = await import('@huggingface/hub');
     try {
       const { sha } = await modelInfo({ name: this.#name, revision: this.#revision, additionalFields: ['sha'], ...this.#client.parameters });
+      this.#requireHash(sha);
       return sha;
     } catch (cause) {
+      if (isPareError(cause)) throw cause;
       const error = this.#client.explain(cause);
       if (!isPareError(error) || error.code !== 'PARE_HUB_NOT_FOUND') throw error;
       throw pareError('PARE_HUB_NOT_FOUND', { model: this.#name, endpoint: this.#client.endpoint, nearest: await this.#nearest() }, cause);
     }
+  }
+
+  /** Hashes become names in the cache; what is none could lead out of it. */
+  #requireHash(hash: unknown): void {
+    if (typeof hash === 'string' && /^[0-9a-f]{40}([0-9a-f]{24})?$/.test(hash)) return;
+    throw pareError('PARE_HUB_UNREACHABLE', { endpoint: this.#client.endpoint, reason: `it answered with ${JSON.stringify(hash)} for a hash` });
   }
 
   /** A model of a similar name, when the hub's search finds one. */
@@ -157,6 +166,7 @@ class Download {
     const files = new Map<string, RemoteFile>();
     for await (const { type, path, size, oid, lfs } of listFiles({ repo: this.#name, revision: commit, recursive: true, ...this.#client.parameters })) {
       if (type !== 'file') continue;
+      this.#requireHash(lfs?.oid ?? oid);
       files.set(
         path,
         lfs === undefined ? { path, bytes: size, hash: oid ?? '', hashKind: 'git' } : { path, bytes: lfs.size, hash: lfs.oid, hashKind: 'sha256' },
