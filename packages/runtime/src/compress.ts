@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pluginFailure } from './cancellation.js';
 import { isDiskFull, requireFreeSpace } from './disk.js';
 import { mergeMetrics, runEvaluation, type PreparedEvaluation } from './evaluations.js';
-import type { CompressionRequest, CompressionResult, FormatResult, LoadedPlugin, Manifest, StageResult } from './host-types.js';
+import type { CompressionRequest, CompressionResult, EvaluationRecord, FormatResult, LoadedPlugin, Manifest, StageResult } from './host-types.js';
 import { hasUnfinishedRun, Journal, journalFolder, journalState } from './journal.js';
 import { describeModelFiles, hashWindows, sha256, type JournalInputs } from './journal-inputs.js';
 import { createManifest, writeManifest } from './manifest.js';
@@ -142,31 +142,43 @@ async function runWithJournal(run: CompressionRun, journal: Journal, calibration
   for (const stage of preparation.stages) outcomes.push(await runStage(stageRun, stage));
 
   const compressed = results.over(model, library);
-  const { formats, after, manifest } = await writeOutput(run, compressed, backend, calibration, outcomes, before);
+  const { formats, after, manifest } = await writeOutput(run, compressed, backend, calibration, outcomes, before.metrics);
   return {
     output: run.output,
     seconds: (performance.now() - started) / 1000,
+    evaluationSeconds: before.seconds + after.seconds,
     peakMemoryBytes: sampleMemory().peakResidentBytes,
     backend: run.backendId,
     stages: preparation.stages.map((stage, index) => stageResult(stage.technique.id, outcomes[index]!)),
     formats,
     restoredBlocks: outcomes.reduce((sum, outcome) => sum + outcome.restoredBlocks, 0),
-    metrics: after,
-    metricsBefore: before,
+    metrics: after.metrics,
+    metricsBefore: before.metrics,
     manifest,
   };
 }
 
+/** Metrics and how long they took. */
+interface Measurement {
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly seconds: number;
+}
+
+function secondsOf(records: readonly EvaluationRecord[]): number {
+  return records.reduce((sum, { seconds }) => sum + seconds, 0);
+}
+
 /** Metrics of the source. Kept in the journal, so that a continued run neither repeats nor changes them. */
-async function metricsBefore(run: CompressionRun, journal: Journal, backend: Backend): Promise<Readonly<Record<string, number>>> {
+async function metricsBefore(run: CompressionRun, journal: Journal, backend: Backend): Promise<Measurement> {
   const { evaluation, core, library, model, modelName, signal } = run;
-  if (evaluation === undefined) return {};
+  if (evaluation === undefined) return { metrics: {}, seconds: 0 };
   const key = sha256(JSON.stringify([evaluation.evaluators.map(({ plugin, options }) => [plugin.id, options]), evaluation.data?.name])).slice(0, 16);
   const noted = await journal.note<Record<string, number>>(`metrics-${key}`);
-  if (noted !== undefined) return noted;
-  const metrics = mergeMetrics(await runEvaluation(evaluation, { core, library, model, name: modelName, backend, seed: run.request.seed ?? 0, signal }));
+  if (noted !== undefined) return { metrics: noted, seconds: 0 };
+  const records = await runEvaluation(evaluation, { core, library, model, name: modelName, backend, seed: run.request.seed ?? 0, signal });
+  const metrics = mergeMetrics(records);
   await journal.writeNote(`metrics-${key}`, metrics);
-  return metrics;
+  return { metrics, seconds: secondsOf(records) };
 }
 
 async function writeOutput(
@@ -176,17 +188,18 @@ async function writeOutput(
   calibration: Calibration,
   outcomes: readonly StageOutcome[],
   before: Readonly<Record<string, number>>,
-): Promise<{ formats: readonly FormatResult[]; after: Readonly<Record<string, number>>; manifest: Manifest }> {
+): Promise<{ formats: readonly FormatResult[]; after: Measurement; manifest: Manifest }> {
   const { core, library, preparation, evaluation, output, signal } = run;
   const partial = await createPartialOutput(output);
   try {
     const formats = await writeFormats(run, compressed, backend, partial.directory);
-    let after: Readonly<Record<string, number>> = {};
+    let after: Measurement = { metrics: {}, seconds: 0 };
     if (evaluation !== undefined) {
       // What was written is what counts; formats that only other programs can open are represented by the model in memory.
       await using reopened = await run.reopen(partial.directory);
       const model = reopened ?? compressed;
-      after = mergeMetrics(await runEvaluation(evaluation, { core, library, model, name: output, backend, seed: run.request.seed ?? 0, signal }));
+      const records = await runEvaluation(evaluation, { core, library, model, name: output, backend, seed: run.request.seed ?? 0, signal });
+      after = { metrics: mergeMetrics(records), seconds: secondsOf(records) };
     }
     const manifest = await createManifest({
       preparation,
@@ -200,7 +213,7 @@ async function writeOutput(
       outcomes,
       formats,
       before,
-      after,
+      after: after.metrics,
       signal,
     });
     await writeManifest(partial.directory, manifest);

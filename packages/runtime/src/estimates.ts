@@ -67,8 +67,9 @@ export function stageEstimate(
   const calibration = streaming ? calibrationEstimate(stage, model, windows) : { hiddenBytes: 0, flops: 0, blockBytes: 0, statisticBytes: 0, activationBytes: 0 };
   // Codes are held one to a byte, and once more while they are packed for the journal.
   const resultBytes = 2 * Math.max(...batchesOf(stage.targets.map(({ info }) => info)).map((modules) => sum(modules.map(elements))));
-  const collecting = calibration.blockBytes + calibration.activationBytes + calibration.statisticBytes;
-  const solving = calibration.statisticBytes + workingBytes + resultBytes;
+  // Inference runtimes keep the memory of intermediate values for the next run: of the calibrating graph and of the forward graph.
+  const collecting = calibration.blockBytes + 2 * calibration.activationBytes + calibration.statisticBytes;
+  const solving = 2 * calibration.activationBytes + calibration.statisticBytes + workingBytes + resultBytes;
   return {
     rate,
     hiddenBytes: calibration.hiddenBytes,

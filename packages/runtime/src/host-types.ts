@@ -228,8 +228,13 @@ export interface FormatResult {
 }
 
 export interface CompressionResult {
+  /** Absolute path of the output folder. */
   readonly output: string;
+  /** Wall time, evaluations included. */
   readonly seconds: number;
+  /** Of `seconds`, what evaluations before and after took. */
+  readonly evaluationSeconds: number;
+  /** Largest resident memory of this process so far. */
   readonly peakMemoryBytes: number;
   readonly backend: string;
   readonly stages: readonly StageResult[];

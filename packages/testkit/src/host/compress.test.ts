@@ -164,7 +164,7 @@ describe('compress', () => {
       formats: ['dump'],
       backend: 'reference',
     });
-    const passes = host.recorded.flatMap(({ event, data }) => (event === 'progress' ? [data.detail] : []));
+    const passes = host.recorded.flatMap(({ event, data }) => (event === 'progress' && data.task === 'stage 1 (probe)' ? [data.detail] : []));
     expect(new Set(passes)).toEqual(new Set(['embedding', 'calibrating block 0']));
   });
 
