@@ -73,13 +73,16 @@ function findPacked(
 }
 
 function checkTensors(store: TensorStore, stored: StoredName, contents: ModelContents, packed: ReadonlyMap<string, PackedWeight>): TensorInfo[] {
+  const wanted = new Set(contents.tensors.map(({ name }) => stored(name)));
   return contents.tensors.map(({ name, shape, module }): TensorInfo => {
     const compressed = module === undefined ? undefined : packed.get(module);
     if (compressed !== undefined) return { name, dtype: compressed.scaleType, shape };
     const place = stored(name);
     const expected = `[${shape.join(', ')}]`;
     if (!store.has(place)) {
-      throw pareError('PARE_MODEL_TENSOR_MISSING', { file: store.directory, tensor: place, expected, nearest: nearest(place, store.names) });
+      // A slip in a name leaves a stored tensor that nothing asks for.
+      const spare = store.names.filter((candidate) => !wanted.has(candidate));
+      throw pareError('PARE_MODEL_TENSOR_MISSING', { file: store.directory, tensor: place, expected, nearest: nearest(place, spare) });
     }
     const info = store.info(place);
     if (info.shape.length !== shape.length || info.shape.some((size, axis) => size !== shape[axis])) {

@@ -274,6 +274,15 @@ describe('bad models', () => {
     expect(error.message).toMatch(message);
   });
 
+  it('suggests a stored tensor of a similar name, but none that has its place', async () => {
+    const path = await changed('llama', 'slip', (tensors) => {
+      tensors.set('model.layers.1.mlp.up_prj.weight', tensors.get('model.layers.1.mlp.up_proj.weight')!);
+      tensors.delete('model.layers.1.mlp.up_proj.weight');
+    });
+    expect((await failure(openModel(path, { architectures }))).help).toContain('"model.layers.1.mlp.up_prj.weight"');
+    expect((await failure(openModel(join(folder, 'layers'), { architectures }))).help).not.toContain('Did you mean');
+  });
+
   it('suggests the nearest model type', async () => {
     expect((await failure(openModel(join(folder, 'unknown'), { architectures }))).help).toContain('Did you mean "llama"?');
   });
