@@ -12,6 +12,8 @@ export interface ExportScopeOptions {
   readonly layouts: ReadonlyMap<string, PackedLayout>;
   readonly accuracyLevel: number;
   readonly signal: AbortSignal;
+  /** Called when a constant has been read. */
+  readonly onRead: () => void;
 }
 
 const contrib = { domain: 'com.microsoft' } as const;
@@ -120,13 +122,15 @@ export class ExportScope implements CachedDecoderScope {
   #constant(name: string, dtype: DType, shape: readonly number[], read: () => Promise<Uint8Array>): Value {
     const known = this.builder.value(name);
     if (known !== undefined) return known;
-    const { signal } = this.#options;
+    const { signal, onRead } = this.#options;
     const lazy: LazyTensor = {
       dtype,
       shape,
-      read() {
+      async read() {
         throwIfAborted(signal, 'writing the ONNX file');
-        return read();
+        const bytes = await read();
+        onRead();
+        return bytes;
       },
     };
     return this.builder.initializer(name, lazy);

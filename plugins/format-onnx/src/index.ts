@@ -25,11 +25,10 @@ export const onnxFormat: Format<OnnxOptions> = defineFormat<OnnxOptions>({
     );
     const written: WrittenVariant[] = [];
     const files = [];
-    for (const [index, variant] of variants.entries()) {
+    for (const variant of variants) {
       const parts = await writeVariant(context, variant, modules);
       files.push(...parts);
       written.push({ variant, fileName: basename(parts[0]!.path), dataFiles: parts.length - 1 });
-      context.progress.report({ completed: index + 1, total: variants.length, unit: 'files', detail: parts[0]!.path });
     }
     return [...files, ...(await writeCompanions(context, written))];
   },

@@ -31,7 +31,7 @@ export async function verify(context: FormatContext<OnnxOptions>, files: readonl
 }
 
 async function compareWeights(context: FormatContext<OnnxOptions>, variant: Variant): Promise<VerificationResult> {
-  const { model, directory, signal } = context;
+  const { model, directory, signal, progress } = context;
   const file = variantFile(variant);
   const graph = await readOnnxFile(join(directory, file));
   let tensors = 0;
@@ -39,7 +39,7 @@ async function compareWeights(context: FormatContext<OnnxOptions>, variant: Vari
   const compare = (tensor: string, found: Float32Array, expected: Float32Array): void => {
     throwIfAborted(signal, 'reading back');
     largestDifference = Math.max(largestDifference, differenceOf(file, variant, tensor, found, expected));
-    tensors++;
+    progress.report({ completed: ++tensors, total: model.tensors.length, unit: 'tensors', detail: `reading back ${file}` });
   };
   const owners = model.modules.filter(({ sharedWith }) => sharedWith === undefined);
   for (const { name } of owners) {

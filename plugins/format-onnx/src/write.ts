@@ -1,4 +1,4 @@
-import { tensorBytes, type FormatContext, type QuantizedWeight, type WrittenFile } from '@pare/core';
+import { isHostInitializer, tensorBytes, type FormatContext, type QuantizedWeight, type WrittenFile } from '@pare/core';
 import { writeOnnxFile } from '@pare/graph/node';
 import { addCachedDecoder } from '@pare/model';
 import { mkdir } from 'node:fs/promises';
@@ -27,13 +27,20 @@ export async function planQuantizedModules({ model }: FormatContext<OnnxOptions>
 
 /** Writes one variant; returns its files, the model first, relative to the output folder. */
 export async function writeVariant(context: FormatContext<OnnxOptions>, variant: Variant, modules: ReadonlyMap<string, QuantizedModule>): Promise<WrittenFile[]> {
-  const { model, options, directory, signal } = context;
+  const { model, options, directory, signal, progress } = context;
+  const detail = variantFile(variant);
+  let completed = 0;
+  let total = 0;
+  const onRead = (): void => {
+    progress.report({ completed: ++completed, total, unit: 'tensors', detail });
+  };
   const layouts = new Map(variant.packed ? [...modules].map(([name, { layout }]) => [name, layout] as const) : []);
-  const scope = new ExportScope({ model, variant, layouts, accuracyLevel: options.accuracyLevel, signal });
+  const scope = new ExportScope({ model, variant, layouts, accuracyLevel: options.accuracyLevel, signal, onRead });
   addCachedDecoder(scope, model.description, options.experts);
   const graph = scope.builder.build();
+  total = [...graph.initializers.values()].filter((tensor) => !isHostInitializer(tensor)).length;
 
-  const path = join(directory, variantFile(variant));
+  const path = join(directory, detail);
   await mkdir(dirname(path), { recursive: true });
   const bytes = [...graph.initializers.values()].reduce((sum, tensor) => sum + tensorBytes(tensor), 0);
   // Protobuf ends at 2 GiB, and browsers load each file into one buffer.
