@@ -123,7 +123,7 @@ export class Journal {
       tensors.map(({ name, tensor }) => this.#library.tensorEntry(name, tensor)),
       metadata,
     );
-    await flush(`${path}.partial`);
+    // The writer has flushed the content; now the name.
     await rename(`${path}.partial`, path);
     await flush(this.directory);
     this.#finished.add(fileName(key));

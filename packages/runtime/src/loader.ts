@@ -5,6 +5,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { HostPluginEntry, LoadedPlugin, PackagedPlugin } from './host-types.js';
 import { conflictProblems, pluginProblems } from './plugin-checks.js';
 import { describeValue, type PluginProblem } from './plugin-problem.js';
+import { TimeLimitError, withTimeLimit } from './time-limit.js';
 
 export interface LoadOptions {
   /** Folder that package names and relative paths are resolved from. */
@@ -151,22 +152,6 @@ async function importFile(url: string, cwd: string): Promise<Record<string, unkn
   if (!/\.[cm]?tsx?$/.test(url)) return (await import(/* @vite-ignore */ url)) as Record<string, unknown>;
   const { createJiti } = await import('jiti');
   return createJiti(join(cwd, 'noop.mjs'), { fsCache: false, interopDefault: false }).import(fileURLToPath(url));
-}
-
-class TimeLimitError extends Error {}
-
-async function withTimeLimit<T>(work: Promise<T>, seconds: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(new TimeLimitError());
-    }, seconds * 1000);
-  });
-  try {
-    return await Promise.race([work, limit]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** Name and version in the nearest package.json with both, from a file upwards. */

@@ -21,6 +21,7 @@ import type { ModelLibrary } from './model-library.js';
 import { applySetting, checkOptions, parseOptions, parseSetting, type Setting } from './options.js';
 import { resolveRecipe, stageLabel, techniqueOf } from './recipes.js';
 import { compileOverrides, selectTargets } from './targets.js';
+import { TimeLimitError, withTimeLimit } from './time-limit.js';
 
 type Options = Readonly<Record<string, unknown>>;
 
@@ -245,7 +246,7 @@ function assemblePlan({ recipe, stages, formats, calibration, finalPlans, model,
     stages: planned,
     outputBytes: output.outputBytes,
     bitsPerWeight: (output.outputBytes * 8) / model.parameters,
-    diskBytes: output.diskBytes,
+    diskBytes: output.diskBytes + (hiddenBytes > spillBytes ? hiddenBytes : 0),
     hiddenStates: { bytes: hiddenBytes, spilled: hiddenBytes > spillBytes },
     peakMemoryBytes: Math.max(writing, ...planned.map((stage) => stage.peakBytes)),
     smallestMemoryBytes: smallest,
@@ -308,11 +309,15 @@ export async function chooseBackend(
   return { plugin: best.plugin, options: parsed.options ?? (await parseOptions(`backend "${best.plugin.id}"`, best.plugin.options, {})), device: best.device, reason: best.reason };
 }
 
-/** A backend's score; a probe that throws scores 0 with the failure as reason. */
+/** A backend's score; a probe that throws or hangs scores 0 with that as reason. */
 export async function scoreBackend(plugin: BackendPlugin): Promise<Awaited<ReturnType<BackendPlugin['score']>>> {
   try {
-    return await plugin.score();
+    return await withTimeLimit(plugin.score(), probeSeconds);
   } catch (error) {
+    if (error instanceof TimeLimitError) return { score: 0, reason: `its probe did not answer within ${String(probeSeconds)} s` };
     return { score: 0, reason: `its probe failed: ${error instanceof Error ? error.message : String(error)}` };
   }
 }
+
+/** A driver that hangs must not hang the host. */
+const probeSeconds = 20;

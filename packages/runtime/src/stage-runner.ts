@@ -133,6 +133,8 @@ class StageExecution {
         backend,
         signal,
         spillBytes: this.#run.spillBytes,
+        // Temporary folders often lie in memory, which is what spilling is to save.
+        spillDirectory: this.#run.journal.directory,
         onProgress: ({ task, completed, total }) => {
           const detail = task === 'embed' ? 'embedding' : `${task === 'collect' ? 'calibrating' : 'running'} block ${String(at)}`;
           this.#run.core.emit('progress', { task: this.#stage.label, completed, total, unit: 'chunks', detail });

@@ -1,7 +1,7 @@
 import { defineTechnique, float32Tensor, type Recipe, type Technique } from '@pare/core';
 import { readdir, readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { fixtureNames, leakCheckedBackend, memoryText, probeTechnique, readDump, sampleText, startTestHost, tinyModel } from '../index.js';
+import { fixtureNames, folderHashes, leakCheckedBackend, memoryText, probeTechnique, readDump, sampleText, startTestHost, tinyModel } from '../index.js';
 
 const calibration = { data: memoryText(sampleText(4000)), samples: 4, sequenceLength: 16 };
 const recipe = (...stages: Recipe['stages']): Recipe => ({ version: 1, stages });
@@ -166,6 +166,19 @@ describe('compress', () => {
     });
     const passes = host.recorded.flatMap(({ event, data }) => (event === 'progress' && data.task === 'stage 1 (probe)' ? [data.detail] : []));
     expect(new Set(passes)).toEqual(new Set(['embedding', 'calibrating block 0']));
+  });
+
+  it('writes the same bytes when hidden states wait on disk', async () => {
+    await using folder = await tinyModel('llama');
+    await using host = await startTestHost({ plugins: [probeTechnique()] });
+    await using backend = await leakCheckedBackend();
+    const request = { model: folder.model, recipe: recipe({ technique: 'probe' }), calibration, formats: ['dump'], backend };
+    const { smallestMemoryBytes, hiddenStates } = await host.plan(request);
+    expect(hiddenStates.spilled).toBe(false);
+    expect((await host.plan({ ...request, memory: smallestMemoryBytes })).hiddenStates.spilled).toBe(true);
+    await host.compress({ ...request, output: folder.join('memory') });
+    await host.compress({ ...request, output: folder.join('disk'), memory: smallestMemoryBytes });
+    expect(await folderHashes(folder.join('disk'))).toEqual(await folderHashes(folder.join('memory')));
   });
 
   it('tells what it does, in order', async () => {
