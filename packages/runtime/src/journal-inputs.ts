@@ -18,7 +18,7 @@ export interface JournalInputs {
 export interface ModelFile {
   readonly path: string;
   readonly bytes: number;
-  /** Time of the last change, to the millisecond: copies that keep times keep no more. */
+  /** Time of the last change, to the second: many copies and archives keep no more. */
   readonly modified: string;
   /** SHA-256 of a safetensors header or of a small file. */
   readonly head: string;
@@ -49,7 +49,7 @@ export async function describeModelFiles(model: Model): Promise<ModelFile[]> {
     names.map(async (path) => {
       const file = join(model.directory, path);
       const { size, mtimeMs } = await stat(file);
-      return { path, bytes: size, modified: new Date(Math.floor(mtimeMs)).toISOString(), head: await hashHead(file, size) };
+      return { path, bytes: size, modified: new Date(1000 * Math.floor(mtimeMs / 1000)).toISOString(), head: await hashHead(file, size) };
     }),
   );
 }

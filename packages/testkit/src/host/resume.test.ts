@@ -39,6 +39,7 @@ async function runUntil(call: number, output: string, request: Partial<Compressi
 
 beforeAll(async () => {
   folder = await tinyModel('llama');
+  for (const name of ['config.json', 'model.safetensors']) await utimes(`${folder.model}/${name}`, 1e9, 1e9);
   const output = newOutput();
   await run(output);
   expected = await folderHashes(output);
@@ -148,7 +149,7 @@ describe('a resumed run', () => {
     const copy = folder.join('copy');
     await cp(folder.model, copy, { recursive: true, preserveTimestamps: true });
     await utimes(`${copy}/model.safetensors`, 1, 1);
-    expect(await differing({ model: copy })).toEqual(['PARE_RESUME_MISMATCH', [expect.stringMatching(/^model.1..modified was .*/) as string]]);
+    expect(await differing({ model: copy })).toEqual(['PARE_RESUME_MISMATCH', expect.arrayContaining([expect.stringMatching(/^model.1..modified was .*/)]) as string[]]);
     // The journal is as it was.
     await run(output, {}, { resume: true });
     expect(await folderHashes(output)).toEqual(expected);
