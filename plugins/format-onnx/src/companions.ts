@@ -13,8 +13,8 @@ export interface WrittenVariant {
 }
 
 /**
- * What transformers.js reads beside the graph: configuration, generation defaults, tokenizer. Files that another format wrote stay; to an existing configuration only
- * the key `transformers.js_config` is added.
+ * What transformers.js reads beside the graph: configuration, generation defaults, tokenizer. Files that another format wrote stay; of an existing configuration only the
+ * key `transformers.js_config` is set.
  */
 export async function writeCompanions(context: FormatContext<OnnxOptions>, variants: readonly WrittenVariant[]): Promise<WrittenFile[]> {
   const { model, directory } = context;
@@ -28,16 +28,15 @@ export async function writeCompanions(context: FormatContext<OnnxOptions>, varia
   }
   const path = join(directory, 'config.json');
   const config = (await exists(path)) ? (JSON.parse(await readFile(path, 'utf8')) as ModelConfig) : withoutQuantization(model.config);
-  await writeJson(path, { ...config, 'transformers.js_config': runtimeSettings(config['transformers.js_config'], variants) });
+  await writeJson(path, { ...config, 'transformers.js_config': runtimeSettings(variants) });
   written.push(await described(directory, 'config.json'));
   return written;
 }
 
-/** The variant to load when none is asked for, and the data files of those that have any. */
-function runtimeSettings(existing: unknown, variants: readonly WrittenVariant[]): Record<string, unknown> {
-  const kept = typeof existing === 'object' && existing !== null ? (existing as Record<string, unknown>) : {};
+/** The variant to load when none is asked for, and the data files of those that have any. What the source said about its own ONNX files is not kept. */
+function runtimeSettings(variants: readonly WrittenVariant[]): Record<string, unknown> {
   const external = Object.fromEntries(variants.filter(({ dataFiles }) => dataFiles > 0).map(({ fileName, dataFiles }) => [fileName, dataFiles]));
-  return { ...kept, dtype: variants[0]!.variant.dtype, ...(Object.keys(external).length === 0 ? {} : { use_external_data_format: external }) };
+  return { dtype: variants[0]!.variant.dtype, ...(Object.keys(external).length === 0 ? {} : { use_external_data_format: external }) };
 }
 
 /** These describe safetensors files, which are not here. */

@@ -336,12 +336,12 @@ describe('onnxFormat', () => {
       expect(await json('generation_config.json')).toEqual(JSON.parse(await readFile(`${folder('llama')}/generation_config.json`, 'utf8')));
     });
 
-    it("adds its key to another format's configuration and leaves other files alone", async () => {
+    it("sets its key in another format's configuration and leaves other files alone", async () => {
       await using model = await openFixture('llama');
-      await writeFile(join(directory, 'config.json'), JSON.stringify({ model_type: 'llama', quantization_config: { kept: true }, 'transformers.js_config': { device: 'cpu' } }));
+      await writeFile(join(directory, 'config.json'), JSON.stringify({ model_type: 'llama', quantization_config: { kept: true }, 'transformers.js_config': { use_external_data_format: { model: 2 } } }));
       await writeFile(join(directory, 'generation_config.json'), '{"temperature":0.5}');
       const files = await write(model);
-      expect(await json('config.json')).toEqual({ model_type: 'llama', quantization_config: { kept: true }, 'transformers.js_config': { device: 'cpu', dtype: 'fp32' } });
+      expect(await json('config.json')).toEqual({ model_type: 'llama', quantization_config: { kept: true }, 'transformers.js_config': { dtype: 'fp32' } });
       expect(await json('generation_config.json')).toEqual({ temperature: 0.5 });
       expect(files.map(({ path }) => path).sort()).toEqual(['config.json', 'onnx/model.onnx']);
     });
