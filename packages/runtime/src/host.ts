@@ -222,7 +222,8 @@ class PareHost implements Host {
     const library = context.library;
     await using lease = await this.#lease(request.model, signal);
     const preparation: Preparation = await prepare(request, lease.value, context);
-    const evaluation = request.evaluate === undefined ? undefined : await prepareEvaluation(request.evaluate, this.#evaluationCatalogue(library));
+    const { evaluate } = request;
+    const evaluation = evaluate === undefined || evaluate.evaluators.length === 0 ? undefined : await prepareEvaluation(evaluate, this.#evaluationCatalogue(library));
     return await compress({
       core: this.#core,
       library,
@@ -234,10 +235,22 @@ class PareHost implements Host {
       modelName: lease.portableName,
       backendId: context.backend.id,
       openBackend,
-      reopen: async (directory) => ((await looksLikeModel(directory)) ? await this.openModel(directory, { signal }) : undefined),
+      reopen: (directory) => this.#reopen(directory, signal),
       plugins: this.plugins,
       signal,
     });
+  }
+
+  /** A model that was just written; undefined when it is none, or one of a layout that only other programs read. */
+  async #reopen(directory: string, signal: AbortSignal): Promise<Model | undefined> {
+    if (!(await looksLikeModel(directory))) return undefined;
+    try {
+      return await this.openModel(directory, { signal });
+    } catch (error) {
+      if (!isPareError(error) || error.code === 'PARE_ABORTED') throw error;
+      this.#core.emit('warning', { code: error.code, message: `the model in memory is evaluated instead of what was written: ${error.message}` });
+      return undefined;
+    }
   }
 
   evaluate(request: EvaluationRequest): Promise<EvaluationReport> {
