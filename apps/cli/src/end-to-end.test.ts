@@ -144,6 +144,19 @@ describe('compress', () => {
     expect(plain.stdout).not.toContain('\u001b[');
   });
 
+  it('hands settings to techniques, formats, evaluators and the backend', async () => {
+    const output = join(folder, 'settings');
+    const words = [...rounding(output), '--set', 'rtn.groupSize=16', '--format', 'hf,onnx', '--set', 'onnx.dtype=q8,fp32', '--backend', 'cpu', '--set', 'cpu.threads=1', '--data', text, '--sequence-length', '16', '--set', 'perplexity.samples=2'];
+    const document = await pareJson<{ formats: { id: string; files: { path: string }[] }[] }>(words);
+    expect(document.formats.find(({ id }) => id === 'onnx')!.files.map(({ path }) => path)).toEqual(expect.arrayContaining(['onnx/model.onnx', 'onnx/model_quantized.onnx']));
+    const manifest = JSON.parse(readFileSync(join(output, 'pare.json'), 'utf8')) as { recipe: { stages: { options: object }[] } };
+    expect(manifest.recipe.stages[0]!.options).toMatchObject({ bits: 8, groupSize: 16 });
+    const stray = await pare([...rounding(join(folder, 'stray')), '--set', 'onnx.dtype=q8']);
+    expect(stray.stderr).toMatch(/^PARE_COMMAND_INVALID --set onnx\.dtype=q8 changes a format that is not asked for\n +Add --format onnx/m);
+    const wrong = await pare([...rounding(join(folder, 'stray')), '--format', 'onnx', '--set', 'onnx.dtpye=q8']);
+    expect(wrong.stderr).toMatch(/Did you mean "dtype"/);
+  });
+
   it('replaces its own output only with --overwrite', async () => {
     const output = join(folder, 'twice');
     await pareJson(rounding(output));

@@ -24,7 +24,7 @@ const list = (option: string) => (text: string) => parseList(text, option);
 /* Options that several commands share, so that they read the same everywhere. */
 const recipeOption = (): Option => new Option('-r, --recipe <preset|file>', 'what to do: a preset (see "pare plugins"), or a YAML or JSON recipe (required)');
 const setOption = (): Option =>
-  new Option('--set <technique.option=value>', 'change an option of the recipe; may be repeated').argParser(collectAssignment);
+  new Option('--set <id.option=value>', 'change an option of a technique, format, evaluator or backend; may be repeated').argParser(collectAssignment);
 const formatOption = (): Option => new Option('-f, --format <list>', 'formats to write, separated by commas').argParser(list('--format')).default(['hf'], 'hf');
 const backendOption = (): Option => new Option('-b, --backend <id>', 'where to compute (see "pare backends")').default('auto', 'auto');
 const memoryOption = (): Option =>
@@ -127,6 +127,7 @@ export function createProgram(version: string, makeContext: ContextMaker): Comma
         ['pare compress ./model -r gptq-w4 -c text.txt -o ./small', '4-bit GPTQ as a Hugging Face folder'],
         ['pare compress ./model -r gptq-w4 --set gptq.groupSize=64 -c text.txt -o ./small -f hf,onnx', 'smaller groups, and ONNX for the browser as well'],
         ['pare compress ./model -r rtn-w8 -o ./small', 'plain rounding needs no text'],
+        ['pare compress ./model -r gptq-w4 -c text.txt -o ./small -f onnx --set onnx.dtype=q4,q4f16', 'two ONNX files'],
         ['pare compress ./model -r recipe.yaml -c text.txt -o ./small --memory 4GiB --resume', 'your recipe, a limit, and go on where the last run stopped'],
       ),
     )
@@ -136,9 +137,9 @@ export function createProgram(version: string, makeContext: ContextMaker): Comma
   addGroup(evaluate, 'Measurement:', [
     new Option('-e, --evaluator <list>', 'evaluators to run (default: size, with --data also perplexity)').argParser(list('--evaluator')),
     new Option('--data <file>', 'text to measure on'),
-    new Option('--samples <n>', 'windows to measure (default: all of the text)').argParser(integer('--samples', 1)),
+    new Option('--samples <n>', 'windows to measure, 0 for all of the text (default: 64)').argParser(integer('--samples', 0)),
     new Option('--sequence-length <n>', 'tokens in a window (default: 512)').argParser(integer('--sequence-length', 2)),
-    new Option('--set <evaluator.option=value>', 'change an option of an evaluator; may be repeated').argParser(collectAssignment),
+    new Option('--set <id.option=value>', 'change an option of an evaluator or backend; may be repeated').argParser(collectAssignment),
     seedOption(),
   ]);
   addGroup(evaluate, 'Machine:', [backendOption()]);

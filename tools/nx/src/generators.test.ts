@@ -7,6 +7,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+// By name, as Nx does: the declarations of plain JavaScript lie in dist.
+// eslint-disable-next-line @nx/enforce-module-boundaries
 import * as generators from '@pare/nx';
 
 const root = resolve(fileURLToPath(new URL('../../..', import.meta.url)));

@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 
 /** Packages of this workspace that the template of a kind imports, besides core. @type {Record<PluginKind, { dependencies: string[], devDependencies: string[], zod: boolean }>} */
 const imports = {
-  technique: { dependencies: [], devDependencies: ['testkit'], zod: true },
+  technique: { dependencies: [], devDependencies: ['backend-reference', 'conformance', 'testkit'], zod: true },
   evaluator: { dependencies: [], devDependencies: ['testkit'], zod: true },
   backend: { dependencies: ['graph', 'operators'], devDependencies: ['conformance'], zod: false },
   format: { dependencies: [], devDependencies: ['testkit'], zod: true },
@@ -21,7 +21,7 @@ const imports = {
 };
 
 /** Folders of first-party packages, for project references. @type {Record<string, string>} */
-const folders = { core: 'packages/core', graph: 'packages/graph', operators: 'packages/operators', weights: 'packages/weights', conformance: 'packages/conformance', testkit: 'packages/testkit' };
+const folders = { core: 'packages/core', graph: 'packages/graph', operators: 'packages/operators', weights: 'packages/weights', conformance: 'packages/conformance', testkit: 'packages/testkit', 'backend-reference': 'plugins/backend-reference' };
 
 const templates = fileURLToPath(new URL('../templates/', import.meta.url));
 

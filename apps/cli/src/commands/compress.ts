@@ -3,6 +3,7 @@ import type { CompressionResult } from '@pare/runtime';
 import type { CommandContext } from '../context.js';
 import { openHost } from '../host.js';
 import type { CompressOptions } from '../program.js';
+import { routeSettings } from '../settings.js';
 import { showProgress } from '../terminal/progress-display.js';
 import { formatPairs, formatTable } from '../terminal/table.js';
 import { formatBytes } from '../values/bytes.js';
@@ -17,23 +18,26 @@ export async function compress(context: CommandContext, model: string, options: 
     throw pareError('PARE_COMMAND_INVALID', { problem: '--overwrite and --resume were both given', help: 'Use --resume to continue a run, or --overwrite to begin again.' });
   }
   await using host = await openHost(context);
+  const evaluators = options.evaluator ?? defaultEvaluators(options.data);
+  const settings = await routeSettings(host, options.set, { formats: options.format, backend: options.backend, evaluators });
   const display = await showProgress(host, terminal);
   let result: CompressionResult;
   try {
     result = await host.compress({
       model,
       recipe: options.recipe,
-      set: options.set,
+      set: settings.recipe,
       seed: options.seed,
       calibration: options.calibration === undefined ? undefined : { data: options.calibration, samples: options.samples, sequenceLength: options.sequenceLength },
-      formats: options.format,
+      formats: settings.formats,
       output: options.output,
       overwrite: options.overwrite,
       resume: options.resume,
-      backend: options.backend,
+      backend: settings.backend,
       memory: options.memory,
       evaluate: {
-        evaluators: options.evaluator ?? defaultEvaluators(options.data),
+        evaluators,
+        set: settings.evaluators,
         data: options.data,
         commonOptions: { sequenceLength: options.sequenceLength },
       },

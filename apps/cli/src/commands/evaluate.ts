@@ -2,6 +2,7 @@ import type { EvaluationReport } from '@pare/runtime';
 import type { CommandContext } from '../context.js';
 import { openHost } from '../host.js';
 import type { EvaluateOptions } from '../program.js';
+import { routeSettings } from '../settings.js';
 import { showProgress } from '../terminal/progress-display.js';
 import { formatPairs } from '../terminal/table.js';
 import { formatNamedMetric } from '../values/numbers.js';
@@ -11,20 +12,22 @@ import { defaultEvaluators } from './default-evaluators.js';
 export async function evaluate(context: CommandContext, model: string, options: EvaluateOptions): Promise<void> {
   const { terminal, signal } = context;
   await using host = await openHost(context);
+  const evaluators = options.evaluator ?? defaultEvaluators(options.data);
+  const settings = await routeSettings(host, options.set, { formats: [], backend: options.backend, evaluators });
   const display = await showProgress(host, terminal);
   let report: EvaluationReport;
   try {
     report = await host.evaluate({
       model,
-      evaluators: options.evaluator ?? defaultEvaluators(options.data),
+      evaluators,
       data: options.data,
       commonOptions: {
         ...(options.samples !== undefined && { samples: options.samples }),
         ...(options.sequenceLength !== undefined && { sequenceLength: options.sequenceLength }),
       },
-      set: options.set,
+      set: [...settings.evaluators, ...settings.recipe],
       seed: options.seed,
-      backend: options.backend,
+      backend: settings.backend,
       signal,
     });
   } finally {

@@ -2,6 +2,7 @@ import type { CompressionPlan } from '@pare/runtime';
 import type { CommandContext } from '../context.js';
 import { openHost } from '../host.js';
 import type { PlanOptions } from '../program.js';
+import { routeSettings } from '../settings.js';
 import type { Style } from '../terminal/style.js';
 import { formatPairs, formatTable } from '../terminal/table.js';
 import { formatBytes } from '../values/bytes.js';
@@ -11,14 +12,15 @@ import { formatCount, formatSeconds } from '../values/numbers.js';
 export async function plan(context: CommandContext, model: string, options: PlanOptions): Promise<void> {
   const { terminal, signal } = context;
   await using host = await openHost(context);
+  const settings = await routeSettings(host, options.set, { formats: options.format, backend: options.backend, evaluators: [] });
   const planned = await host.plan({
     model,
     recipe: options.recipe,
-    set: options.set,
+    set: settings.recipe,
     seed: options.seed,
-    formats: options.format,
+    formats: settings.formats,
     calibration: options.calibration === undefined ? undefined : { data: options.calibration, samples: options.samples, sequenceLength: options.sequenceLength },
-    backend: options.backend,
+    backend: settings.backend,
     memory: options.memory,
     signal,
   });

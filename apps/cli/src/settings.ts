@@ -1,0 +1,53 @@
+import { pareError, type OptionsSchema, type PluginKind } from '@pare/core';
+import type { Host, Selection } from '@pare/runtime';
+
+/** What `--set` changes, handed to where it belongs. */
+export interface RoutedSettings {
+  /** For the recipe's techniques, as typed. */
+  readonly recipe: readonly string[];
+  /** For evaluators, as typed. */
+  readonly evaluators: readonly string[];
+  readonly formats: readonly Selection[];
+  readonly backend: Selection | string;
+}
+
+/**
+ * Sorts `--set id.option=value` by what the id names: a chosen format, the chosen backend, an evaluator; everything else is the recipe's, which
+ * complains about ids that it does not have.
+ * @throws PARE_RECIPE_SET_INVALID for options that a format or backend lacks, PARE_COMMAND_INVALID for one that is not chosen
+ */
+export async function routeSettings(
+  host: Host,
+  settings: readonly string[] | undefined,
+  chosen: { readonly formats: readonly string[]; readonly backend: string; readonly evaluators: readonly string[] },
+): Promise<RoutedSettings> {
+  const { applySetting, parseSetting } = await import('@pare/runtime');
+  const recipe: string[] = [];
+  const evaluators: string[] = [];
+  const options = new Map<string, Readonly<Record<string, unknown>>>();
+  const kindOf = (id: string): PluginKind | undefined => host.plugins.find((plugin) => plugin.id === id && 'options' in plugin.plugin)?.kind;
+
+  for (const text of settings ?? []) {
+    const setting = parseSetting(text);
+    const kind = kindOf(setting.owner);
+    if (kind === 'evaluator' && chosen.evaluators.includes(setting.owner)) {
+      evaluators.push(text);
+    } else if (kind === 'format' || kind === 'backend') {
+      const wanted = kind === 'format' ? chosen.formats : [chosen.backend];
+      if (!wanted.includes(setting.owner)) {
+        throw pareError('PARE_COMMAND_INVALID', { problem: `--set ${text} changes a ${kind} that is not asked for`, help: `Add --${kind} ${setting.owner}, or leave the setting out.` });
+      }
+      const { plugin } = host.plugin(kind, setting.owner);
+      options.set(setting.owner, applySetting(setting, plugin.options as OptionsSchema<unknown>, options.get(setting.owner) ?? {}));
+    } else {
+      recipe.push(text);
+    }
+  }
+  const backendOptions = options.get(chosen.backend);
+  return {
+    recipe,
+    evaluators,
+    formats: chosen.formats.map((id) => ({ id, options: options.get(id) })),
+    backend: backendOptions === undefined ? chosen.backend : { id: chosen.backend, options: backendOptions },
+  };
+}
