@@ -49,7 +49,7 @@ describe('manifests', () => {
     type: 'module',
     engines: { node: '>=20.19' },
     exports: { './package.json': './package.json' },
-    files: ['dist'],
+    files: ['dist', '!dist/*.tsbuildinfo'],
     keywords: ['pare-plugin'],
     pare: { kind: 'technique', api: 1 },
     nx: { tags: ['layer:plugin', 'runtime:any', 'kind:technique'] },
@@ -60,7 +60,8 @@ describe('manifests', () => {
   it.each([
     [{ license: 'MIT' }, 'license'],
     [{ exports: {} }, './package.json'],
-    [{ files: [] }, 'files lack dist'],
+    [{ files: ['!dist/*.tsbuildinfo'] }, 'files lack dist'],
+    [{ files: ['dist'] }, 'tsbuildinfo'],
     [{ keywords: [] }, 'pare-plugin'],
     [{ nx: { tags: ['layer:nothing', 'runtime:any', 'kind:technique'] } }, 'layer:'],
     [{ nx: { tags: ['layer:plugin', 'runtime:any', 'kind:format'] } }, 'kind of the "pare" field'],
@@ -105,6 +106,7 @@ describe('snippets', () => {
       { document: 'a.md', line: 3, text: 'const a = 1;' },
       { document: 'a.md', line: 9, text: 'b' },
     ]);
+    expect(snippetsOf('a.md', '```ts\na\n```\nprose\n```ts continued\nb\nc\n```\n')).toEqual([{ document: 'a.md', line: 2, text: 'a\n\n\n\nb\nc' }]);
   });
   it('are compiled where their document lies', () => {
     folder = mkdtempSync(join(tmpdir(), 'pare-snippets-'));

@@ -29,6 +29,7 @@ export function manifestProblems(manifest: PackageManifest, path: string): strin
   require(manifest.engines?.['node'] === '>=20.19', 'engines.node is not ">=20.19"');
   require(manifest.exports?.['./package.json'] === './package.json', 'exports lack ./package.json');
   require(manifest.private === true || (manifest.files ?? []).includes('dist'), 'files lack dist');
+  require(manifest.private === true || (manifest.files ?? []).includes('!dist/*.tsbuildinfo'), 'files lack "!dist/*.tsbuildinfo", which keeps build information out of tarballs');
   const tags = manifest.nx?.tags ?? [];
   const layer = tags.filter((tag) => tag.startsWith('layer:'));
   require(layer.length === 1 && layers.includes(layer[0]!.slice('layer:'.length)), `nx.tags need one of ${layers.map((name) => `layer:${name}`).join(', ')}`);

@@ -10,20 +10,34 @@ export interface Snippet {
   readonly text: string;
 }
 
-/** The `ts` blocks of a markdown text. */
+/** The `ts` blocks of a markdown text. One that begins with ```` ```ts continued ```` goes on where the one before ended. */
 export function snippetsOf(document: string, markdown: string): Snippet[] {
   const snippets: Snippet[] = [];
   const lines = markdown.split('\n');
   let start: number | undefined;
+  let continued = false;
   for (const [index, line] of lines.entries()) {
-    if (start === undefined && /^```(ts|typescript)\s*$/.test(line)) start = index + 1;
-    else if (start !== undefined && /^```\s*$/.test(line)) {
-      snippets.push({ document, line: start + 1, text: lines.slice(start, index).join('\n') });
+    const opening = /^```(?:ts|typescript)( continued)?\s*$/.exec(line);
+    if (start === undefined && opening !== null) {
+      start = index + 1;
+      continued = opening[1] !== undefined;
+    } else if (start !== undefined && /^```\s*$/.test(line)) {
+      const text = lines.slice(start, index).join('\n');
+      const before = continued ? snippets.pop() : undefined;
+      // Empty lines stand for the prose between, so that line numbers stay those of the document.
+      snippets.push(
+        before === undefined
+          ? { document, line: start + 1, text }
+          : { document, line: before.line, text: `${before.text}${'\n'.repeat(start + 1 - before.line - before.text.split('\n').length + 1)}${text}` },
+      );
       start = undefined;
     }
   }
   return snippets;
 }
+
+/** TypeScript's code of "cannot find module". */
+const moduleNotFound = 2307;
 
 /** Compiles snippets as modules that lie where their documents lie, against built packages. Returns what the compiler says. */
 export function compileSnippets(snippets: readonly Snippet[], base: string = root): string[] {
@@ -49,8 +63,10 @@ export function compileSnippets(snippets: readonly Snippet[], base: string = roo
     return snippet === undefined ? getSourceFile(name, language, ...rest) : ts.createSourceFile(name, `${snippet.text}\nexport {};\n`, language);
   };
   const program = ts.createProgram([...virtual.keys()], options, host);
-  return ts.getPreEmitDiagnostics(program).map((diagnostic) => {
+  return ts.getPreEmitDiagnostics(program).flatMap((diagnostic) => {
     const message = ts.flattenDiagnosticMessageText(diagnostic.messageText, ' ');
+    // A reader's own file, `./my-backend.js`, is not ours to have.
+    if (diagnostic.code === moduleNotFound && message.includes(`'./`)) return [];
     const snippet = diagnostic.file === undefined ? undefined : virtual.get(diagnostic.file.fileName);
     if (snippet === undefined) return `${diagnostic.file?.fileName ?? ''}: ${message}`;
     const { line } = diagnostic.file!.getLineAndCharacterOfPosition(diagnostic.start ?? 0);
