@@ -32,7 +32,7 @@ export interface StageEstimate {
 const mebibyte = 2 ** 20;
 
 /** Resident memory of Node with the host, a tokenizer and an inference runtime loaded, before any weights. */
-const processBytes = 220 * mebibyte;
+const processBytes = 280 * mebibyte;
 
 /** Tokens that run through a block at once (the block runner's default). */
 const chunkTokens = 2048;

@@ -1,7 +1,8 @@
-import { defineTechnique, float32Tensor, type Recipe, type Technique } from '@pare/core';
-import { readdir, readFile } from 'node:fs/promises';
+import { defineEvaluator, defineTechnique, float32Tensor, noOptions, type Format, type Recipe, type Technique } from '@pare/core';
+import type { CompressionResult } from '@pare/runtime';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { fixtureNames, folderHashes, leakCheckedBackend, memoryText, probeTechnique, readDump, sampleText, startTestHost, tinyModel } from '../index.js';
+import { dumpFormat, fixtureNames, folderHashes, leakCheckedBackend, memoryText, probeTechnique, readDump, sampleText, startTestHost, tinyModel } from '../index.js';
 
 const calibration = { data: memoryText(sampleText(4000)), samples: 4, sequenceLength: 16 };
 const recipe = (...stages: Recipe['stages']): Recipe => ({ version: 1, stages });
@@ -200,6 +201,53 @@ describe('compress', () => {
     });
     await host.compress({ model: folder.model, recipe: recipe({ technique: 'probe' }), output: folder.join('out'), formats: ['dump'], backend: 'reference' });
     expect(host.log).toContain('error a listener of "block:done" threw: display crashed');
+  });
+});
+
+describe('evaluation before and after', () => {
+  const forms = defineEvaluator({
+    id: 'forms',
+    api: 1,
+    title: 'Forms',
+    summary: 'counts quantized modules',
+    options: noOptions,
+    data: 'none',
+    metrics: [{ name: 'quantized', unit: 'modules', direction: 'neutral', summary: 'quantized modules' }],
+    evaluate: ({ model }) => Promise.resolve({ metrics: { quantized: model.modules.filter(({ form }) => form === 'quantized').length } }),
+  });
+  const compress = async (formats: readonly Format[]): Promise<{ result: CompressionResult; warnings: readonly unknown[] }> => {
+    await using folder = await tinyModel('llama');
+    await using host = await startTestHost({ plugins: [probeTechnique({ scope: 'tensor' }), forms, formats] });
+    const result = await host.compress({
+      model: folder.model,
+      recipe: recipe({ technique: 'probe' }),
+      output: folder.join('out'),
+      formats: formats.map(({ id }) => id),
+      backend: 'null',
+      evaluate: { evaluators: ['forms'] },
+    });
+    return { result, warnings: host.recorded.flatMap(({ event, data }) => (event === 'warning' ? [data.message] : [])) };
+  };
+
+  it('looks at the model in memory where nothing that opens was written', async () => {
+    const { result, warnings } = await compress([{ ...dumpFormat, id: 'plain' }]);
+    expect(result).toMatchObject({ metricsBefore: { quantized: 0 }, metrics: { quantized: 14 }, manifest: { metrics: { before: { quantized: 0 }, after: { quantized: 14 } } } });
+    expect(result.evaluationSeconds).toBeLessThanOrEqual(result.seconds);
+    expect(warnings).toEqual([]);
+  });
+
+  it('says so where what was written is for other programs only', async () => {
+    const opaque: Format = {
+      ...dumpFormat,
+      id: 'opaque',
+      async write(context) {
+        await writeFile(`${context.directory}/config.json`, '{"model_type":"of-another-world"}');
+        return dumpFormat.write(context);
+      },
+    };
+    const { result, warnings } = await compress([opaque]);
+    expect(result.metrics).toEqual({ quantized: 14 });
+    expect(warnings).toEqual([expect.stringContaining('of-another-world')]);
   });
 });
 
