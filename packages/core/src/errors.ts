@@ -56,7 +56,10 @@ export const errorCatalogue = {
   PARE_CALIBRATION_TOO_SHORT: template(
     (d: { file: string; found: number; needed: number; samples: number; length: number }) =>
       `${d.file} has ${String(d.found)} tokens; ${String(d.samples)} windows of ${String(d.length)} need ${String(d.needed)}`,
-    (d) => `Ask for at most ${String(Math.floor(d.found / d.length))} windows (--samples) or shorter ones (--sequence-length), or give a longer text.`,
+    (d) =>
+      d.found < d.length
+        ? 'Ask for shorter windows (--sequence-length), or give a longer text.'
+        : `Ask for at most ${String(Math.floor(d.found / d.length))} windows (--samples) or shorter ones (--sequence-length), or give a longer text.`,
   ),
   PARE_COMMAND_INVALID: template(
     (d: { problem: string; help: string }) => d.problem,
@@ -356,7 +359,7 @@ export const errorCatalogue = {
     () => 'The checkpoint is damaged or diverged in training; take a clean copy.',
   ),
   PARE_WINDOW_TOO_LONG: template(
-    (d: { length: number; positions: number }) => `windows of ${String(d.length)} tokens do not fit a model with ${String(d.positions)} learned positions`,
+    (d: { length: number; positions: number }) => `windows of ${String(d.length)} tokens do not fit a model with ${String(d.positions)} positions`,
     (d) => `Use --sequence-length ${String(d.positions)} or less.`,
   ),
 } as const satisfies Record<`PARE_${string}`, ErrorTemplate<never>>;
