@@ -10,7 +10,7 @@ export interface MissingKernels {
 
 /**
  * What onnxruntime 1.30 lacks at opset 21, found by creating a session for every operator of the ONNX node cases with every element type
- * (`tools/bench/cpu-kernels.mjs` repeats the search). float16 is rarely missing: onnxruntime computes it in float32 between casts.
+ * (`tools/benchmarks/cpu-kernels.mjs` repeats the search). float16 is rarely missing: onnxruntime computes it in float32 between casts.
  */
 const missing: readonly MissingKernels[] = [
   { operators: ['Abs', 'BatchNormalization', 'Exp', 'Expand', 'Gelu', 'Log', 'LogSoftmax', 'Neg', 'Reciprocal', 'Sigmoid', 'Softmax', 'Sqrt', 'Tanh', 'Tile'], inputs: [0], dtypes: ['bfloat16'] },

@@ -1,5 +1,5 @@
 /*
- * node tools/bench/cpu-forms.mjs [name-part]: times forms of the same computation on the cpu backend, to choose how graphs are written.
+ * node tools/benchmarks/cpu-forms.mjs [name-part]: times forms of the same computation on the cpu backend, to choose how graphs are written.
  * Build first. Shapes are those of a 135M-parameter Llama block: hidden 576, MLP 1536, 9 query and 3 key-value heads of 64, windows of 512 tokens.
  */
 import { availableParallelism } from 'node:os';

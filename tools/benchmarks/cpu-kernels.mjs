@@ -1,5 +1,5 @@
 /*
- * node tools/bench/cpu-kernels.mjs: finds the element types for which onnxruntime's CPU provider has no kernel, by creating a session for
+ * node tools/benchmarks/cpu-kernels.mjs: finds the element types for which onnxruntime's CPU provider has no kernel, by creating a session for
  * every operator of the ONNX node cases with every type at every input. Build first. The table in plugins/backend-cpu/src/unsupported.ts
  * is made from what this prints; run it again when onnxruntime is updated.
  */

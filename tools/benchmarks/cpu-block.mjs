@@ -1,5 +1,5 @@
 /*
- * node tools/bench/cpu-block.mjs [windows a chunk …]: times a decoder block's forward pass and its calibration pass (Gram matrices of every linear
+ * node tools/benchmarks/cpu-block.mjs [windows a chunk …]: times a decoder block's forward pass and its calibration pass (Gram matrices of every linear
  * layer's input but the down projection's, or all of them) on the cpu backend, in the shapes of a 135M-parameter Llama. Build first.
  */
 import { availableParallelism } from 'node:os';
