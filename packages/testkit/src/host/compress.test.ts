@@ -237,7 +237,7 @@ describe('evaluation before and after', () => {
   });
 
   it('says so where what was written is for other programs only', async () => {
-    const opaque: Format = {
+    const opaque: typeof dumpFormat = {
       ...dumpFormat,
       id: 'opaque',
       async write(context) {
