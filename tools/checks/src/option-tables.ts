@@ -32,7 +32,8 @@ export async function checkOptionTables(write: boolean): Promise<string[]> {
       return table === undefined ? [] : [{ plugin, table }];
     });
     for (const { plugin, table } of tables) {
-      sections.push(`## ${plugin.id}\n\n${plugin.summary} Package [\`${name}\`](../${path}/README.md).\n\n${table}\n`);
+      // The reference is of the plugins that the command brings; others are documented by their READMEs.
+      if (bundledPlugins.some((bundled) => bundled.package === name)) sections.push(`## ${plugin.id}\n\n${plugin.summary} Package [\`${name}\`](../${path}/README.md).\n\n${table}\n`);
       for (const option of describeOptions(optionsSchemaOf(plugin) ?? {})) {
         if (option.description === '') problems.push(`${name}: option ${plugin.id}.${option.name} has no description`);
       }
@@ -46,7 +47,7 @@ export async function checkOptionTables(write: boolean): Promise<string[]> {
   const document = `<!-- Generated from the plugins' schemas by "npm run generate". -->
 # Options
 
-Options of every plugin in this repository. Set them in a recipe, or on the command line with \`--set id.option=value\`. \`pare plugins info <id>\` shows the
+Options of the plugins that come with the command. Set them in a recipe, or on the command line with \`--set id.option=value\`. \`pare plugins info <id>\` shows the
 same for any plugin that is loaded, yours included.
 
 ${sections.join('\n')}`;

@@ -33,7 +33,7 @@ describe('generators', () => {
     for (const file of ['tsconfig.base.json', 'vitest.shared.ts']) copyFileSync(join(root, file), join(folder, file));
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'), 'dir');
     const tree = workspace();
-    for (const kind of kinds) generators[kind](tree, { name: 'my-sample', skipInstall: true });
+    for (const kind of kinds) generators[kind](tree, { name: 'my-sample', title: "O'Neill's <sample>", summary: `${kind}: it's "quoted" & so on.`, skipInstall: true });
     for (const change of tree.listChanges()) {
       if (!change.path.startsWith('plugins/')) continue;
       const text = change.content!.toString('utf8');
@@ -50,8 +50,10 @@ describe('generators', () => {
   it('fill in every name', () => {
     for (const [path, text] of written) {
       expect(path).not.toContain('.template');
-      expect(text, path).not.toMatch(/<%|%>|undefined-/);
+      expect(text, path).not.toMatch(/<%|%>|undefined-|&#\d+;|&amp;/);
     }
+    expect(written.get('plugins/technique-my-sample/src/index.ts')).toContain(String.raw`title: 'O\'Neill\'s <sample>'`);
+    expect(written.get('plugins/format-my-sample/README.md')).toContain('| `folder` | string | `"my-sample"` |');
   });
 
   it.each(kinds)('write a complete manifest: %s', (kind) => {

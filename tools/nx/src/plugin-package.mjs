@@ -1,4 +1,5 @@
 import { generateFiles, installPackagesTask, readJson, updateJson } from '@nx/devkit';
+import { posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /**
@@ -23,6 +24,16 @@ const imports = {
 /** Folders of first-party packages, for project references. @type {Record<string, string>} */
 const folders = { core: 'packages/core', graph: 'packages/graph', operators: 'packages/operators', weights: 'packages/weights', conformance: 'packages/conformance', testkit: 'packages/testkit', 'backend-reference': 'plugins/backend-reference' };
 
+/**
+ * The template's option as the README shows it; `npm run generate` writes the same from the schema.
+ * @type {Partial<Record<PluginKind, (name: string) => string>>}
+ */
+const optionRows = {
+  technique: () => '| `sparsity` | number, 0 to 1 | `0.5` | Share of the weights of each matrix that become zero. |',
+  evaluator: () => '| `threshold` | number, at least 0 | `0` | Weights up to this magnitude count as zero. |',
+  format: (name) => `| \`folder\` | string | \`"${name}"\` | Folder inside the output that files are written to. |`,
+};
+
 const templates = fileURLToPath(new URL('../templates/', import.meta.url));
 
 /**
@@ -43,7 +54,7 @@ export function createPluginPackage(tree, kind, options) {
   const { dependencies, devDependencies, zod } = imports[kind];
   const core = readJson(tree, 'packages/core/package.json');
   const versions = (/** @type {string[]} */ names) => Object.fromEntries(names.map((dependency) => [`@pare/${dependency}`, core.version]));
-  const references = ['core', ...dependencies, ...devDependencies].map((dependency) => ({ path: `../../${folders[dependency]}/tsconfig.lib.json` }));
+  const references = ['core', ...dependencies, ...devDependencies].map((dependency) => ({ path: `${posix.relative(path, folders[dependency] ?? '')}/tsconfig.lib.json` }));
   const substitutions = {
     kind,
     name,
@@ -51,7 +62,7 @@ export function createPluginPackage(tree, kind, options) {
     summary: options.summary ?? defaultSummary(kind, title),
     variable: words.map((word, index) => (index === 0 ? word : capitalise(word))).join(''),
     type: words.map(capitalise).join(''),
-    hasOptions: zod,
+    optionRow: optionRows[kind]?.(name),
   };
 
   generateFiles(tree, `${templates}common`, path, substitutions);
