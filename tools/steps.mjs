@@ -6,8 +6,13 @@ import { fileURLToPath } from 'node:url';
 
 export const root = resolve(fileURLToPath(new URL('..', import.meta.url)));
 
-/** Settings for child processes: Nx without its daemon or network, no colours where nobody sees them. */
+/** Settings for child processes: Nx without its daemon, network or display. */
 const environment = { ...process.env, NX_DAEMON: 'false', NX_NO_CLOUD: 'true', NX_TUI: 'false' };
+// Nx sets FORCE_COLOR for what it runs, and Node warns about having both.
+if ((environment.NO_COLOR ?? '') !== '') {
+  delete environment.NO_COLOR;
+  environment.FORCE_COLOR = '0';
+}
 
 /** A program of node_modules/.bin as a Node script, without npx and its start-up time. */
 export function bin(packageName, name = packageName) {

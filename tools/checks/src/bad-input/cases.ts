@@ -297,7 +297,7 @@ export const badInputs: readonly BadInput[] = [
   {
     name: 'calibration text too short',
     code: 'PARE_CALIBRATION_TOO_SHORT',
-    says: [/short\.txt/, /--samples/],
+    says: [/short\.txt/, /--sequence-length/],
     prepare: (folder) => {
       model(folder);
       writeFileSync(join(folder, 'short.txt'), 'Once upon a time there was a very short text.\n');
