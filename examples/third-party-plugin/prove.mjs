@@ -80,7 +80,7 @@ try {
   execFileSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', project], { stdio: ['ignore', 'inherit', 'inherit'] });
 
   say('using it');
-  const pare = (...args) => execFileSync(process.execPath, [join(project, 'node_modules/@pare/cli/dist/main.js'), ...args], { cwd: project, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+  const pare = (...args) => execFileSync(process.execPath, [join(project, 'node_modules/@pare/cli/bin/pare.js'), ...args], { cwd: project, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
   const listed = JSON.parse(pare('plugins', '--json')).find(({ id }) => id === 'ternary');
   const scanned = JSON.parse(pare('plugins', 'scan', '--json')).find((found) => found.package === 'pare-technique-ternary');
   const info = pare('plugins', 'info', 'ternary');
