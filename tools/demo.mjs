@@ -67,4 +67,4 @@ console.log(
 
 console.log(`\ntransformers.js, dtype q4:\n  ${(await generate(join(root, output))).replaceAll('\n', '\n  ')}`);
 
-console.log(`\n${output} opens with\n  Hugging Face transformers, vLLM   model.safetensors (compressed-tensors, pack-quantized)\n  transformers.js, onnxruntime      onnx/*.onnx`);
+console.log(`\n${output} opens with\n  Hugging Face transformers      model.safetensors (compressed-tensors, pack-quantized)\n  transformers.js, onnxruntime   onnx/*.onnx`);
