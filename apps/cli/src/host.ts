@@ -9,7 +9,8 @@ export async function openHost(context: CommandContext): Promise<Host> {
   const { createHost, loadConfig } = await import('@pare/runtime');
   const [bundled, { file, config }] = await Promise.all([loadBundledPlugins(), loadConfig(context.cwd, context.config)]);
   return createHost({
-    plugins: [...bundled, ...(config.plugins ?? [])],
+    // The configuration's come first, so that a problem with plugins[0] is about its first entry.
+    plugins: [...(config.plugins ?? []), ...bundled],
     services: config.services,
     logger: terminalLogger(context),
     cwd: context.cwd,

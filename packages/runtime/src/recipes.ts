@@ -63,7 +63,8 @@ async function readRecipe(recipe: string | Recipe, catalogue: RecipeCatalogue): 
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
-    throw pareError('PARE_FILE_UNREADABLE', { file: recipe, reason: error instanceof Error ? error.message : String(error) }, error);
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw pareError('PARE_FILE_UNREADABLE', { file: recipe, reason: code === 'ENOENT' ? 'no such file' : message }, error);
   }
   return { recipe: await parseRecipe(text, recipe), name: recipe };
 }

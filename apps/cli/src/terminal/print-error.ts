@@ -56,7 +56,8 @@ export function printError(error: unknown, terminal: Terminal): ExitCode {
 
 function placeOf(error: PareError): string[] {
   const { plugin, stage, module } = error.place;
-  return [plugin !== undefined ? `plugin ${plugin}` : '', stage !== undefined ? `stage ${stage}` : '', module !== undefined ? `module ${module}` : ''].filter((part) => part !== '');
+  // The host names plugin and stage in full: `technique "gptq"`, `stage 1 (gptq)`.
+  return [plugin, stage, module === undefined ? undefined : `module ${module}`].filter((part) => part !== undefined);
 }
 
 function systemCode(error: unknown): string | undefined {

@@ -46,9 +46,9 @@ describe('printError', () => {
     const stderr = sink();
     const stdout = sink();
     const error = pareError('PARE_TENSOR_UNKNOWN', { tensor: 'a.b', model: './m' });
-    error.place = { plugin: 'gptq', module: 'layers.0' };
+    error.place = { plugin: 'technique "gptq"', stage: 'stage 1 (gptq)', module: 'layers.0' };
     expect(printError(error, createTerminal(stdout, stderr, {}, options))).toBe(2);
-    expect(stderr.text()).toBe('PARE_TENSOR_UNKNOWN ./m has no tensor "a.b"\n  in plugin gptq, module layers.0\n  "pare inspect <model>" lists tensors.\n');
+    expect(stderr.text()).toBe('PARE_TENSOR_UNKNOWN ./m has no tensor "a.b"\n  in technique "gptq", stage 1 (gptq), module layers.0\n  "pare inspect <model>" lists tensors.\n');
     expect(stdout.text()).toBe('');
   });
   it('shows the stacks of the error and its causes with --debug', () => {

@@ -138,6 +138,7 @@ export const badInputs: readonly BadInput[] = [
 
   // The model folder
   { name: 'no such model', code: 'PARE_MODEL_NOT_FOUND', says: [/modle/], prepare: (folder) => (model(folder), ['compress', './modle', '--recipe', 'rtn-w8', '--output', 'out']) },
+  { name: 'hub out of reach', code: 'PARE_HUB_UNREACHABLE', says: [/127\.0\.0\.1/, /HF_ENDPOINT/], prepare: () => ['evaluate', 'nobody/no-such-model'] },
   {
     name: 'folder without weights',
     code: 'PARE_WEIGHTS_MISSING',

@@ -37,7 +37,7 @@ export async function answerTo(input: BadInput): Promise<Answer> {
     const list = (): string[] => (readdirSync(folder, { recursive: true }) as string[]).sort();
     const before = list();
     const answer = await runCommand(folder, args);
-    return { ...answer, stderr: answer.stderr.replaceAll(`${folder}/`, ''), before, after: list() };
+    return { ...answer, stderr: answer.stderr.replaceAll(`${folder}/`, '').replaceAll(folder, '.'), before, after: list() };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
