@@ -118,6 +118,7 @@ export function createProgram(version: string, makeContext: ContextMaker): Comma
   addGroup(compress, 'Measurement:', [
     new Option('-e, --evaluator <list>', 'evaluators to run before and after (default: size, with --data also perplexity)').argParser(list('--evaluator')),
     new Option('--data <file>', 'text to measure on, not the calibration text'),
+    new Option('--items <file>', 'questions to measure on, JSON lines'),
   ]);
   addGroup(compress, 'Machine:', [backendOption(), memoryOption()]);
   addGlobalOptions(compress)
@@ -137,6 +138,8 @@ export function createProgram(version: string, makeContext: ContextMaker): Comma
   addGroup(evaluate, 'Measurement:', [
     new Option('-e, --evaluator <list>', 'evaluators to run (default: size, with --data also perplexity)').argParser(list('--evaluator')),
     new Option('--data <file>', 'text to measure on'),
+    new Option('--items <file>', 'questions to measure on, JSON lines'),
+    new Option('--original <model>', 'the model before compression, for evaluators that compare with it'),
     new Option('--samples <n>', 'windows to measure, 0 for all of the text (default: 64)').argParser(integer('--samples', 0)),
     new Option('--sequence-length <n>', 'tokens in a window (default: 512)').argParser(integer('--sequence-length', 2)),
     new Option('--set <id.option=value>', 'change an option of an evaluator or backend; may be repeated').argParser(collectAssignment),
@@ -227,6 +230,7 @@ export interface CompressOptions extends GlobalOptions {
   readonly resume?: boolean;
   readonly evaluator?: readonly string[];
   readonly data?: string;
+  readonly items?: string;
   readonly backend: string;
   readonly memory?: number;
 }
@@ -234,6 +238,8 @@ export interface CompressOptions extends GlobalOptions {
 export interface EvaluateOptions extends GlobalOptions {
   readonly evaluator?: readonly string[];
   readonly data?: string;
+  readonly items?: string;
+  readonly original?: string;
   readonly samples?: number;
   readonly sequenceLength?: number;
   readonly set?: readonly string[];

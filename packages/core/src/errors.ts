@@ -70,8 +70,8 @@ export const errorCatalogue = {
     (d) => `Allowed: ${d.allowed}.`,
   ),
   PARE_DATA_MISSING: template(
-    (d: { evaluator: string }) => `evaluator "${d.evaluator}" reads a text and none was given`,
-    () => 'Give a text file with --data.',
+    (d: { evaluator: string; reads?: 'text' | 'items' | undefined }) => `evaluator "${d.evaluator}" reads ${d.reads === 'items' ? 'items and none were' : 'a text and none was'} given`,
+    (d) => (d.reads === 'items' ? 'Give a file of items, JSON lines, with --items.' : 'Give a text file with --data.'),
   ),
   PARE_DISK_FULL: template(
     (d: { path: string; needed?: number | undefined; free?: number | undefined; kept?: string | undefined }) =>
@@ -178,6 +178,10 @@ export const errorCatalogue = {
   PARE_OPTIONS_INVALID: template(
     (d: { owner: string; problems: readonly string[] }) => `options of ${d.owner}: ${d.problems.join('; ')}`,
     (d: { owner: string; problems: readonly string[]; allowed?: string }) => d.allowed ?? `"pare plugins ${d.owner}" lists its options.`,
+  ),
+  PARE_ORIGINAL_MISSING: template(
+    (d: { evaluator: string }) => `evaluator "${d.evaluator}" compares with the model before compression and none was given`,
+    () => 'Give that model with --original.',
   ),
   PARE_OUTPUT_BUSY: template(
     (d: { output: string; process: number; lock: string }) => `process ${String(d.process)} is writing ${d.output}`,

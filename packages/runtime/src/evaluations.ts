@@ -11,6 +11,7 @@ import { createPluginContext, deriveSeed, type HostCore } from './plugin-context
 export interface PreparedEvaluation {
   readonly evaluators: readonly { readonly plugin: Evaluator; readonly options: Readonly<Record<string, unknown>> }[];
   readonly data: TextSource | undefined;
+  readonly items: TextSource | undefined;
 }
 
 export interface EvaluationCatalogue {
@@ -21,7 +22,7 @@ export interface EvaluationCatalogue {
 
 /**
  * Looks up evaluators and checks their options and data.
- * @throws PARE_PLUGIN_UNKNOWN, PARE_OPTIONS_INVALID, PARE_RECIPE_SET_INVALID, PARE_DATA_MISSING, PARE_FILE_UNREADABLE
+ * @throws PARE_PLUGIN_UNKNOWN, PARE_OPTIONS_INVALID, PARE_RECIPE_SET_INVALID, PARE_DATA_MISSING, PARE_ORIGINAL_MISSING, PARE_FILE_UNREADABLE
  */
 export async function prepareEvaluation(request: Omit<EvaluationRequest, 'model'>, catalogue: EvaluationCatalogue): Promise<PreparedEvaluation> {
   const known = [...catalogue.evaluators.keys()];
@@ -46,9 +47,14 @@ export async function prepareEvaluation(request: Omit<EvaluationRequest, 'model'
       allowed: `Asked for: ${chosen.join(', ')}.`,
     });
   }
-  const reader = evaluators.find(({ plugin }) => plugin.data === 'text');
-  if (reader !== undefined && request.data === undefined) throw pareError('PARE_DATA_MISSING', { evaluator: reader.plugin.id });
-  return { evaluators, data: request.data === undefined ? undefined : await openText(request.data, catalogue) };
+  const { data, items, original } = request;
+  for (const { plugin } of evaluators) {
+    const missing = (plugin.data === 'text' && data === undefined) || (plugin.data === 'items' && items === undefined);
+    if (missing) throw pareError('PARE_DATA_MISSING', { evaluator: plugin.id, reads: plugin.data === 'items' ? 'items' : 'text' });
+    if (plugin.original === 'required' && original === undefined) throw pareError('PARE_ORIGINAL_MISSING', { evaluator: plugin.id });
+  }
+  const open = async (source: string | TextSource | undefined): Promise<TextSource | undefined> => (source === undefined ? undefined : openText(source, catalogue));
+  return { evaluators, data: await open(data), items: await open(items) };
 }
 
 /** A text by file path, checked to be readable, or a text as given. */
@@ -71,6 +77,8 @@ export interface EvaluationRun {
   readonly core: HostCore;
   readonly library: ModelLibrary;
   readonly model: Model;
+  /** The model before compression. Evaluators that require one are left out without. */
+  readonly original: Model | undefined;
   /** The model as events and reports name it. */
   readonly name: string;
   readonly backend: Backend;
@@ -79,11 +87,12 @@ export interface EvaluationRun {
 }
 
 /** Runs evaluators on a model one after another. */
-export async function runEvaluation({ evaluators, data }: PreparedEvaluation, run: EvaluationRun): Promise<EvaluationRecord[]> {
-  const { core, library, model, name, backend, signal } = run;
+export async function runEvaluation({ evaluators, ...sources }: PreparedEvaluation, run: EvaluationRun): Promise<EvaluationRecord[]> {
+  const { core, library, model, original, name, backend, signal } = run;
   const records: EvaluationRecord[] = [];
   let tokenizer: Promise<Tokenizer> | undefined;
   for (const [index, { plugin, options }] of evaluators.entries()) {
+    if (plugin.original === 'required' && original === undefined) continue;
     const started = performance.now();
     core.emit('evaluation:start', { evaluator: plugin.id, model: name });
     const label = `evaluator "${plugin.id}"`;
@@ -94,7 +103,8 @@ export async function runEvaluation({ evaluators, data }: PreparedEvaluation, ru
         ...context,
         model,
         options,
-        data: plugin.data === 'text' ? data : undefined,
+        data: plugin.data === 'none' ? undefined : plugin.data === 'items' ? sources.items : sources.data,
+        original: plugin.original === undefined ? undefined : original,
         tokenizer: () => (tokenizer ??= library.openTokenizer(model.directory)),
       });
       checkMetrics(plugin, metrics);

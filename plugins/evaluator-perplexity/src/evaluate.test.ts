@@ -51,6 +51,7 @@ describe('perplexity', () => {
       options: { samples: 0, sequenceLength: length },
       // A rest that does not fill a window is left out.
       data: memoryText([...ids, 5, 6, 7].join(' '), 'golden'),
+      original: undefined,
       tokenizer: () => Promise.resolve(numbers),
     });
     expect(metrics['perplexity']! / expected.perplexity).toBeCloseTo(1, 5);

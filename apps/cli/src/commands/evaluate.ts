@@ -21,6 +21,8 @@ export async function evaluate(context: CommandContext, model: string, options: 
       model,
       evaluators,
       data: options.data,
+      items: options.items,
+      original: options.original,
       commonOptions: {
         ...(options.samples !== undefined && { samples: options.samples }),
         ...(options.sequenceLength !== undefined && { sequenceLength: options.sequenceLength }),

@@ -327,6 +327,7 @@ export const badInputs: readonly BadInput[] = [
   { name: 'unknown backend', code: 'PARE_PLUGIN_UNKNOWN', says: [/"cpuu"/, /Did you mean "cpu"/], prepare: (folder) => (model(folder), rounding('--backend', 'cpuu')) },
   { name: 'unknown evaluator', code: 'PARE_PLUGIN_UNKNOWN', says: [/"perplexty"/, /Did you mean "perplexity"/], prepare: (folder) => (model(folder), rounding('--evaluator', 'perplexty')) },
   { name: 'perplexity without a text', code: 'PARE_DATA_MISSING', says: [/perplexity/, /--data/], prepare: (folder) => (model(folder), rounding('--evaluator', 'perplexity')) },
+  { name: 'missing items file', code: 'PARE_FILE_UNREADABLE', says: [/quiz\.jsonl/], prepare: (folder) => (model(folder), rounding('--items', 'quiz.jsonl')) },
 
   // The machine
   { name: 'memory limit that cannot be met', code: 'PARE_MEMORY_LIMIT', says: [/--memory/], prepare: (folder) => (model(folder), gptq(...calibrated, '--memory', '1MiB')) },
