@@ -97,7 +97,7 @@ export function createBlockRunner(options: BlockRunnerOptions): BlockRunner {
 }
 
 /** Products of about 2000 rows run at full speed; more only take memory. */
-function defaultChunkTokens({ description }: Model): number {
+export function defaultChunkTokens({ description }: Model): number {
   const widest = Math.max(description.hiddenSize, ...description.blocks.map(({ mlp }) => innerSize(mlp)));
   return Math.max(1, Math.min(2048, Math.floor((64 * mebibyte) / (4 * widest))));
 }

@@ -138,7 +138,8 @@ function targetsOf(hidden: HiddenStates, chunk: number, windows: readonly Int32A
   return hostTensor('int64', [count, length, 1], targets);
 }
 
-async function loadNorm({ backend, model }: RunnerContext, source: Model, scope: TensorScope): Promise<Record<string, DeviceTensor>> {
+/** The final norm's parameters by their names in head graphs. */
+export async function loadNorm({ backend, model }: RunnerContext, source: Model, scope: TensorScope): Promise<Record<string, DeviceTensor>> {
   const { finalNorm } = model.description;
   const load = async (name: string): Promise<DeviceTensor> => scope.own(backend.write(await tensorFloat32(source, name)));
   return {
@@ -147,19 +148,20 @@ async function loadNorm({ backend, model }: RunnerContext, source: Model, scope:
   };
 }
 
-interface StoredHead {
+export interface StoredHead {
   /** [vocabulary, hidden]. */
   readonly matrix: HostTensor;
   readonly bias: Float32Array | undefined;
 }
 
-async function readHead(source: Model): Promise<StoredHead> {
+export async function readHead(source: Model): Promise<StoredHead> {
   const { head } = source.description;
   const matrix = await storedMatrix(source, headLayer(source.description).module);
   return { matrix, bias: head.bias ? (await tensorFloat32(source, `${head.module}.bias`)).data : undefined };
 }
 
-function loadSlice({ backend }: RunnerContext, { matrix, bias }: StoredHead, start: number, end: number, scope: TensorScope): Record<string, DeviceTensor> {
+/** Rows `start` … `end − 1` of the head by their names in head graphs. */
+export function loadSlice({ backend }: RunnerContext, { matrix, bias }: StoredHead, start: number, end: number, scope: TensorScope): Record<string, DeviceTensor> {
   const weight = float32Tensor([end - start, matrix.shape[1]!]);
   copyRows(matrix, start, end - start, weight.data);
   return {
