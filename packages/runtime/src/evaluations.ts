@@ -1,5 +1,5 @@
 import { nearest, optionsJsonSchema, pareError, type Backend, type Evaluator, type Model, type TextSource, type Tokenizer } from '@pare/core';
-import { access, constants } from 'node:fs/promises';
+import { access, constants, readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pluginFailure } from './cancellation.js';
 import type { EvaluationRecord, EvaluationRequest } from './host-types.js';
@@ -53,18 +53,32 @@ export async function prepareEvaluation(request: Omit<EvaluationRequest, 'model'
     if (missing) throw pareError('PARE_DATA_MISSING', { evaluator: plugin.id, reads: plugin.data === 'items' ? 'items' : 'text' });
     if (plugin.original === 'required' && original === undefined) throw pareError('PARE_ORIGINAL_MISSING', { evaluator: plugin.id });
   }
-  const open = async (source: string | TextSource | undefined): Promise<TextSource | undefined> => (source === undefined ? undefined : openText(source, catalogue));
-  return { evaluators, data: await open(data), items: await open(items) };
+  return {
+    evaluators,
+    data: data === undefined ? undefined : await openText(data, catalogue),
+    items: items === undefined ? undefined : await openItems(items, catalogue),
+  };
 }
 
 /** A text by file path, checked to be readable, or a text as given. */
 export async function openText(data: string | TextSource, context: { readonly cwd: string; readonly library: ModelLibrary }): Promise<TextSource> {
-  if (typeof data !== 'string') return data;
-  const file = resolve(context.cwd, data);
+  return typeof data === 'string' ? context.library.fileText(await readable(data, context.cwd)) : data;
+}
+
+/** A file of items as it stands: to the evaluator every line is an item, where a text would be joined from them. */
+async function openItems(items: string | TextSource, { cwd }: { readonly cwd: string }): Promise<TextSource> {
+  if (typeof items !== 'string') return items;
+  const file = await readable(items, cwd);
+  return { name: file, text: () => readFile(file, 'utf8') };
+}
+
+/** The path of a file, checked to be readable. @throws PARE_FILE_UNREADABLE */
+async function readable(path: string, cwd: string): Promise<string> {
+  const file = resolve(cwd, path);
   await access(file, constants.R_OK).catch((error: NodeJS.ErrnoException) => {
-    throw pareError('PARE_FILE_UNREADABLE', { file: data, reason: error.code === 'ENOENT' ? 'no such file' : error.message }, error);
+    throw pareError('PARE_FILE_UNREADABLE', { file: path, reason: error.code === 'ENOENT' ? 'no such file' : error.message }, error);
   });
-  return context.library.fileText(file);
+  return file;
 }
 
 /** Of options meant for every evaluator, those this one has. */
