@@ -49,6 +49,10 @@ export const errorCatalogue = {
     (d: { backend: string; reason: string }) => `backend "${d.backend}" cannot run here: ${d.reason}`,
     () => '"pare backends" shows what each backend found; --backend auto takes the best that runs.',
   ),
+  PARE_BLOCKS_MISMATCH: template(
+    (d: { original: string; expected: string; model: string; found: string }) => `${d.model} has ${d.found}, the original ${d.original} has ${d.expected}`,
+    () => 'Blocks are compared one with one: give the model that this one was made from, or measure divergence instead.',
+  ),
   PARE_CALIBRATION_MISSING: template(
     (d: { techniques: readonly string[] }) => `${list(d.techniques)} needs calibration text and none was given`,
     () => 'Give a text file with --calibration, or take a recipe without data such as rtn-w8.',
@@ -131,6 +135,10 @@ export const errorCatalogue = {
     (d: { endpoint: string; reason: string }) => `cannot reach ${d.endpoint}: ${d.reason}`,
     () => 'Check the network or HF_ENDPOINT, or pass a folder that holds the model. A download continues where it stopped.',
   ),
+  PARE_ITEM_INVALID: template(
+    (d: { file: string; line: number; problem: string }) => `${d.file}:${String(d.line)}: ${d.problem}`,
+    () => 'An item is a JSON object on one line with a question (question, query or ctx), and its answer; for multiple choice choices (choices or endings) and the right one (label, gold or answer).',
+  ),
   PARE_JOURNAL_EXISTS: template(
     (d: { output: string; journal: string }) => `an earlier run to ${d.output} stopped midway and left ${d.journal}`,
     () => 'Add --resume to continue it, or --overwrite to discard it and start again.',
@@ -139,9 +147,17 @@ export const errorCatalogue = {
     (d: { file: string; line: number; problem: string }) => `${d.file}:${String(d.line)}: ${d.problem}`,
     () => 'Every line is one JSON value; texts are objects with a "text" string.',
   ),
+  PARE_LOGITS_NOT_FINITE: template(
+    (d: { model: string; window: number; position: number }) => `${d.model} has logits that are NaN or infinite at position ${String(d.position)} of window ${String(d.window)}`,
+    () => 'Its weights are out of range; compare the blocks (layer-error) to see where it begins.',
+  ),
   PARE_LOSS_NOT_FINITE: template(
     (d: { technique: string; module: string; loss: number }) => `${d.technique} reached a loss of ${String(d.loss)} on ${d.module}`,
     () => 'Its statistics or weights are out of range; try a larger damping or other calibration text.',
+  ),
+  PARE_LIKELIHOOD_NOT_FINITE: template(
+    (d: { file: string; line: number; likelihood: number }) => `${d.file}:${String(d.line)}: the model gives this item a log-likelihood of ${String(d.likelihood)}`,
+    () => 'Its weights or statistics are out of range; evaluate the model it was made from to see where they break.',
   ),
   PARE_MATRIX_TOO_LARGE: template(
     (d: { bytes: number; limit: number }) => `the solver needs ${(d.bytes / 2 ** 30).toFixed(1)} GiB for one matrix; WebAssembly memory ends at ${(d.limit / 2 ** 30).toFixed(1)} GiB`,
@@ -228,6 +244,18 @@ export const errorCatalogue = {
     (d: { setting: string; problem: string; nearest?: string | undefined; allowed?: string | undefined }) =>
       `${suggestion(d.nearest)}${d.allowed ?? 'Write --set technique.option=value.'}`,
   ),
+  PARE_REPORT_EMPTY: template(
+    (d: { files: readonly string[] }) => `${list(d.files)}: nothing to compare, no metric was measured`,
+    () => 'Measure with "pare evaluate <folder> --data text.txt --json > result.json" and give that file too, or compress with --evaluator size.',
+  ),
+  PARE_REPORT_INPUT_INVALID: template(
+    (d: { file: string; problem: string }) => `${d.file} is no result: ${d.problem}`,
+    () => 'Give output folders of "pare compress", or what "pare evaluate --json" or "pare compress --json" printed.',
+  ),
+  PARE_REPORT_VERSION_UNKNOWN: template(
+    (d: { file: string; found: string; known: string }) => `${d.file} has version ${d.found}; this Pare reads version ${d.known}`,
+    () => 'It was written by another version of Pare. Update this one, or compress again.',
+  ),
   PARE_RESULT_INVALID: template(
     (d: { plugin: string; module: string; problem: string }) => `${d.plugin} handed in an impossible result for ${d.module}: ${d.problem}`,
     (d) => `This is a defect of ${d.plugin}; its author needs this message.`,
@@ -302,6 +330,11 @@ export const errorCatalogue = {
     (d: { file: string; shard: string; missing: readonly string[] }) => `${d.file} places ${list(d.missing)} in ${d.shard}, which does not hold it`,
     () => 'Index and weight files are of different versions; fetch the model again.',
   ),
+  PARE_STATES_NOT_FINITE: template(
+    (d: { model: string; block: number; window: number; position: number }) =>
+      `block ${String(d.block)} of ${d.model} gives NaN or infinite values at position ${String(d.position)} of window ${String(d.window)}`,
+    () => 'The weights of that block, or of one before it, are out of range; compress it with less loss or take a clean copy.',
+  ),
   PARE_STATISTIC_NOT_FINITE: template(
     (d: { statistic: string; row: number; column: number; value: string }) => `the ${d.statistic} holds ${d.value} at [${String(d.row)}, ${String(d.column)}]`,
     () => 'The activations of the calibration text overflow; check the weights of the blocks before, or run the calibration in float32.',
@@ -357,6 +390,10 @@ export const errorCatalogue = {
     (d: { directory: string; found: readonly string[] }) =>
       `${d.directory} has no model.safetensors and no model.safetensors.index.json (weight files there: ${list(d.found)})`,
     () => 'Pare reads safetensors. Convert other weights with transformers: save_pretrained(…, safe_serialization=True).',
+  ),
+  PARE_VOCABULARY_MISMATCH: template(
+    (d: { original: string; expected: number; model: string; found: number }) => `${d.model} predicts ${String(d.found)} tokens, the original ${d.original} ${String(d.expected)}`,
+    () => 'Their predictions cannot be compared; give the model that this one was made from with --original.',
   ),
   PARE_WEIGHT_NOT_FINITE: template(
     (d: { tensor: string; index: number; value: string }) => `tensor "${d.tensor}" holds ${d.value} at element ${String(d.index)}`,
