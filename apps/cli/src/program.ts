@@ -171,6 +171,29 @@ export function createProgram(version: string, makeContext: ContextMaker): Comma
     .addHelpText('after', examples(['pare inspect ./model --modules', 'names to use in targets and overrides of a recipe']))
     .action(act(async (context, model: string, options: InspectOptions) => (await import('./commands/inspect.js')).inspect(context, model, options)));
 
+  const results = 'Results:';
+  const resultHelp = 'output folders, or what "evaluate --json" or "compress --json" printed';
+  const report = command('report', 'Write a report of one or more results: cards, tables, charts, provenance.', results).argument('<result...>', resultHelp);
+  addGroup(report, 'Output:', [
+    new Option('-o, --output <file>', 'file to write; with several formats, each takes its own extension').default('report.html', 'report.html'),
+    new Option('-f, --format <list>', 'html, md, json, csv, separated by commas (default: by the extension of --output)').argParser(list('--format')),
+    new Option('--title <text>', 'heading of the report'),
+  ]);
+  addGlobalOptions(report)
+    .addHelpText(
+      'after',
+      examples(
+        ['pare report ./small', 'report.html, one page that opens anywhere'],
+        ['pare report ./w4 ./w3 measured.json -o results.html -f html,csv', 'several runs against each other, and a table for a spreadsheet'],
+      ),
+    )
+    .action(act(async (context, files: string[], options: ReportOptions) => (await import('./commands/report.js')).report(context, files, options)));
+
+  const compare = command('compare', 'Compare results in the terminal, the best values marked.', results).argument('<result...>', resultHelp);
+  addGlobalOptions(compare)
+    .addHelpText('after', examples(['pare compare ./w8 ./w4 ./w3', 'which one to take']))
+    .action(act(async (context, files: string[]) => (await import('./commands/compare.js')).compare(context, files)));
+
   const extensions = 'Plugins and machine:';
   const plugins = command('plugins', 'List plugins, show one, or find installed ones.', extensions).argument('[id]', 'show this plugin, as "plugins info" does');
   addGlobalOptions(plugins)
@@ -263,6 +286,12 @@ export interface PlanOptions extends GlobalOptions {
 export interface InspectOptions extends GlobalOptions {
   readonly modules?: boolean;
   readonly tensors?: boolean;
+}
+
+export interface ReportOptions extends GlobalOptions {
+  readonly output: string;
+  readonly format?: readonly string[];
+  readonly title?: string;
 }
 
 export interface InitOptions extends GlobalOptions {

@@ -186,6 +186,14 @@ export const errorCatalogue = {
     (d: { module: string; nearest?: string | undefined }) => `the model has no module "${d.module}"`,
     (d) => `${suggestion(d.nearest)}"pare inspect <model>" lists modules.`,
   ),
+  PARE_ONNX_MISSING: template(
+    (d: { directory: string; wanted: string; found: readonly string[] }) => `${d.directory} has no ${d.wanted}${d.found.length === 0 ? '' : `; it has ${list(d.found)}`}`,
+    () => 'Export one: pare compress <model> --recipe <recipe> --output <dir> --format hf,onnx (--set onnx.dtype=… picks the files), or name a folder that has one.',
+  ),
+  PARE_ONNX_UNUSABLE: template(
+    (d: { file: string; reason: string }) => `${d.file} cannot be run: ${d.reason}`,
+    () => 'A decoder with key-value cache as Pare, optimum and transformers.js lay it out runs with provider cpu; other providers need their drivers and an onnxruntime build that has them.',
+  ),
   PARE_OPERATOR_UNSUPPORTED: template(
     (d: { backend: string; graph: string; operators: readonly string[] }) =>
       `backend "${d.backend}" cannot run graph "${d.graph}": it lacks ${list(d.operators)}`,
