@@ -96,6 +96,11 @@ export function createBlockRunner(options: BlockRunnerOptions): BlockRunner {
   };
 }
 
+/** Chunk size that suits all of some models, for hidden states that are to be compared. */
+export function sharedChunkTokens(...models: readonly Model[]): number {
+  return Math.min(...models.map(defaultChunkTokens));
+}
+
 /** Products of about 2000 rows run at full speed; more only take memory. */
 export function defaultChunkTokens({ description }: Model): number {
   const widest = Math.max(description.hiddenSize, ...description.blocks.map(({ mlp }) => innerSize(mlp)));
