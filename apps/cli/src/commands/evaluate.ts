@@ -41,7 +41,7 @@ export async function evaluate(context: CommandContext, model: string, options: 
       model: report.model,
       metrics: report.metrics,
       backend: report.backend,
-      evaluations: report.evaluations.map(({ evaluator, options: used, metrics, seconds }) => ({ evaluator, options: used, metrics, seconds })),
+      evaluations: report.evaluations.map(({ evaluator, options: used, metrics, details, seconds }) => ({ evaluator, options: used, metrics, details, seconds })),
     });
     return;
   }
