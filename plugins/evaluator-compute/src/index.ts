@@ -45,10 +45,10 @@ async function evaluate({ model, options, signal, progress }: EvaluationContext<
   };
   const shares = effective ? await nonzeroShares(model, counted, { signal, onModule }) : undefined;
 
-  const blocks = counted.blocks.map(({ block, modules, attention }) => {
+  const blocks = counted.blocks.map(({ block: name, modules, attention }, block) => {
     const linear = sum(modules.map(({ macs }) => macs));
     const nonzero = shares && sum(modules.map((module) => effectiveMacs(module, shares)));
-    return { block, linear, attention, macs: linear + attention, ...(nonzero === undefined ? {} : { effectiveMacs: nonzero + attention }) };
+    return { block, name, linear, attention, macs: linear + attention, ...(nonzero === undefined ? {} : { effectiveMacs: nonzero + attention }) };
   });
   const linear = sum(blocks.map((block) => block.linear));
   const attention = sum(blocks.map((block) => block.attention));
