@@ -161,9 +161,11 @@ function cellsOf(metrics: Metrics, original: Metrics | undefined, runs: readonly
       const gain = change === undefined || direction === 'neutral' ? undefined : direction === 'higher' ? change : -change;
       const verdict = gain === undefined ? undefined : Math.abs(gain) < smallestChange ? 'same' : gain > 0 ? 'better' : 'worse';
       const values = (runs ?? []).flatMap(({ result }) => result.after[name] ?? []);
-      const best = direction === 'higher' ? Math.max(...values) : Math.min(...values);
-      const distinct = new Set(values).size > 1;
-      return [name, { value, text: formatValue(name, value), change, verdict, best: distinct && direction !== 'neutral' && value === best }];
+      const text = formatValue(name, value);
+      // Values that read the same share the star; where all do, nobody gets one.
+      const bestText = values.length === 0 ? '' : formatValue(name, direction === 'higher' ? Math.max(...values) : Math.min(...values));
+      const distinct = new Set(values.map((other) => formatValue(name, other))).size > 1;
+      return [name, { value, text, change, verdict, best: distinct && direction !== 'neutral' && text === bestText }];
     }),
   );
 }

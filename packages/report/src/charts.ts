@@ -12,7 +12,7 @@ export interface Chart {
   readonly narrow: string;
 }
 
-const widths = { wide: 720, narrow: 330 } as const;
+const widths = { wide: 860, narrow: 330 } as const;
 
 /** Colours are custom properties of the page, so charts follow its light or dark scheme. */
 const ink = 'var(--ink)';
@@ -62,8 +62,8 @@ function tradeOffSpec({ size, quality, points }: TradeOffPlot, outer: number): S
       { name: 'front', values: front },
     ],
     scales: [
-      { name: 'x', type: 'linear', domain: [...xDomain], range: 'width' },
-      { name: 'y', type: logarithmic ? 'log' : 'linear', domain: [...yDomain], range: 'height' },
+      { name: 'x', type: 'linear', domain: [...xDomain], range: 'width', zero: false },
+      { name: 'y', type: logarithmic ? 'log' : 'linear', domain: [...yDomain], range: 'height', zero: false },
     ],
     axes: [
       {
@@ -81,15 +81,15 @@ function tradeOffSpec({ size, quality, points }: TradeOffPlot, outer: number): S
       {
         type: 'line',
         from: { data: 'front' },
-        encode: { enter: { x: { field: 'px' }, y: { field: 'py' }, stroke: { value: 'var(--accent)' }, strokeWidth: { value: 2 }, strokeDash: { value: [6, 4] } } },
+        encode: { enter: { x: { scale: 'x', field: 'x' }, y: { scale: 'y', field: 'y' }, stroke: { value: 'var(--accent)' }, strokeWidth: { value: 2 }, strokeDash: { value: [6, 4] } } },
       },
       {
         type: 'symbol',
         from: { data: 'points' },
         encode: {
           enter: {
-            x: { field: 'px' },
-            y: { field: 'py' },
+            x: { scale: 'x', field: 'x' },
+            y: { scale: 'y', field: 'y' },
             size: { value: 110 },
             shape: { signal: "datum.original ? 'square' : datum.front ? 'circle' : 'diamond'" },
             fill: { signal: "datum.original ? 'var(--muted)' : datum.front ? 'var(--accent)' : 'var(--surface)'" },
@@ -103,8 +103,8 @@ function tradeOffSpec({ size, quality, points }: TradeOffPlot, outer: number): S
         from: { data: 'points' },
         encode: {
           enter: {
-            x: { field: 'labelX' },
-            y: { field: 'labelY' },
+            x: { scale: 'x', field: 'x', offset: { field: 'dx' } },
+            y: { scale: 'y', field: 'y', offset: { field: 'dy' } },
             align: { field: 'align' },
             baseline: { value: 'middle' },
             text: { field: 'label' },
@@ -149,6 +149,7 @@ interface PlacedPoint {
   readonly name: string;
   readonly px: number;
   readonly py: number;
+  readonly front: boolean;
 }
 
 interface Box {
@@ -162,33 +163,44 @@ const labelSize = 12;
 /** Width of an average letter of the label's size, measured generously. */
 const letterWidth = 6.6;
 
-/** Names beside their points: the first of eight places that hits neither the edges, nor a point, nor an earlier name; right of it when none is free. */
-function placeLabels<P extends PlacedPoint>(points: readonly P[], width: number, height: number): (P & { label: string; labelX: number; labelY: number; align: string })[] {
+/**
+ * Names beside their points: the first of twelve places that hits neither the edges, a point, an earlier name, nor the line of the front; beside the point when none is free.
+ */
+function placeLabels<P extends PlacedPoint>(points: readonly P[], width: number, height: number): (P & { label: string; dx: number; dy: number; align: string })[] {
   const longest = Math.floor((width * 0.6) / letterWidth);
-  const taken: Box[] = points.map(({ px, py }) => ({ left: px - 7, top: py - 7, right: px + 7, bottom: py + 7 }));
+  const square = (x: number, y: number, half: number): Box => ({ left: x - half, top: y - half, right: x + half, bottom: y + half });
+  const taken: Box[] = [...points.map(({ px, py }) => square(px, py, 7)), ...alongFront(points).map(([x, y]) => square(x, y, 2))];
   return points.map((point) => {
     const { px, py, name } = point;
     const label = name.length > longest ? `${name.slice(0, longest - 1)}…` : name;
     const wide = label.length * letterWidth;
-    const places = [
-      { labelX: px + 11, labelY: py, align: 'left' },
-      { labelX: px - 11, labelY: py, align: 'right' },
-      { labelX: px, labelY: py - 16, align: 'center' },
-      { labelX: px, labelY: py + 16, align: 'center' },
-      { labelX: px + 9, labelY: py - 14, align: 'left' },
-      { labelX: px + 9, labelY: py + 14, align: 'left' },
-      { labelX: px - 9, labelY: py - 14, align: 'right' },
-      { labelX: px - 9, labelY: py + 14, align: 'right' },
-    ];
-    const boxOf = ({ labelX, labelY, align }: (typeof places)[number]): Box => {
-      const left = align === 'left' ? labelX : align === 'right' ? labelX - wide : labelX - wide / 2;
-      return { left, right: left + wide, top: labelY - labelSize / 2, bottom: labelY + labelSize / 2 };
+    const places = [0, -14, 14, -26, 26].flatMap((dy) => {
+      const dx = dy === 0 ? 12 : 9;
+      const sides = [
+        { dx, dy, align: 'left' },
+        { dx: -dx, dy, align: 'right' },
+      ];
+      return dy === 0 ? sides : [...sides, { dx: 0, dy: dy + Math.sign(dy) * 2, align: 'center' }];
+    });
+    const boxOf = ({ dx, dy, align }: (typeof places)[number]): Box => {
+      const left = align === 'left' ? px + dx : align === 'right' ? px + dx - wide : px + dx - wide / 2;
+      return { left, right: left + wide, top: py + dy - labelSize / 2, bottom: py + dy + labelSize / 2 };
     };
     const free = (box: Box): boolean =>
       box.left >= 0 && box.right <= width && box.top >= 0 && box.bottom <= height && !taken.some((other) => box.left < other.right && other.left < box.right && box.top < other.bottom && other.top < box.bottom);
     const place = places.find((candidate) => free(boxOf(candidate))) ?? places[px > width / 2 ? 1 : 0]!;
     taken.push(boxOf(place));
     return { ...point, ...place, label };
+  });
+}
+
+/** Places on the line of the front, a few pixels apart. */
+function alongFront(points: readonly PlacedPoint[]): [x: number, y: number][] {
+  const front = points.filter((point) => point.front).sort((a, b) => a.px - b.px);
+  return front.slice(1).flatMap((to, index) => {
+    const from = front[index]!;
+    const steps = Math.ceil(Math.hypot(to.px - from.px, to.py - from.py) / 5);
+    return Array.from({ length: steps }, (_, step): [number, number] => [from.px + ((to.px - from.px) * step) / steps, from.py + ((to.py - from.py) * step) / steps]);
   });
 }
 

@@ -23,6 +23,9 @@ export function splitModule(module: string): { readonly layer: string; readonly 
   return match === null ? undefined : { layer: match[1]!, column: match[2]!.replace(/\.weight$/, '') };
 }
 
+/** Bits that get the darkest shade, so that runs can be compared. */
+const darkestBits = 16;
+
 interface Entry {
   readonly layer: string;
   readonly column: string;
@@ -34,7 +37,6 @@ export function layerGrids(stages: readonly StageOutcome[], evaluations: readonl
   const grids: (LayerGrid | undefined)[] = [];
   const finalBits = new Map<string, number>();
   for (const { modules } of stages) for (const { module, bits } of modules) if (bits !== undefined) finalBits.set(module, bits);
-  grids.push(grid('Bits', 'Bits a code; darker is more.', entriesOf([...finalBits].map(([module, value]) => ({ module, value }))), 'grid'));
   for (const { technique, modules } of stages) {
     const losses = modules.flatMap(({ module, loss }) => (loss === undefined ? [] : [{ module, value: loss }]));
     grids.push(
@@ -45,6 +47,7 @@ export function layerGrids(stages: readonly StageOutcome[], evaluations: readonl
     const entries = detailEntries(details);
     if (entries.length > 0) grids.push(grid(`Layers by ${evaluator}`, `As ${evaluator} measured them. Shades compare the layers within a column: darkest is the column's largest.`, entries, 'column'));
   }
+  grids.push(grid('Bits', 'Bits a code; the more, the darker.', entriesOf([...finalBits].map(([module, value]) => ({ module, value }))), darkestBits));
   return grids.filter((found) => found !== undefined);
 }
 
@@ -68,21 +71,20 @@ function detailEntries(details: Readonly<Record<string, unknown>> | undefined): 
   });
 }
 
-function grid(title: string, note: string, entries: readonly Entry[], scaledBy: 'grid' | 'column'): LayerGrid | undefined {
+/** @param scale the value with the darkest shade, or `column` for each column's largest */
+function grid(title: string, note: string, entries: readonly Entry[], scale: number | 'column'): LayerGrid | undefined {
   if (entries.length === 0) return undefined;
   const layers = [...new Set(entries.map(({ layer }) => layer))].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
   const columns = [...new Set(entries.map(({ column }) => column))];
   const values = new Map(entries.map(({ layer, column, value }) => [`${layer}\n${column}`, value]));
   const largest = new Map<string, number>();
-  for (const { column, value } of entries) {
-    for (const key of scaledBy === 'grid' ? columns : [column]) largest.set(key, Math.max(largest.get(key) ?? 0, Math.abs(value)));
-  }
+  for (const { column, value } of entries) largest.set(column, Math.max(largest.get(column) ?? 0, Math.abs(value)));
   const cells = layers.map((layer) =>
     columns.map((column) => {
       const value = values.get(`${layer}\n${column}`);
       if (value === undefined) return undefined;
-      const scale = largest.get(column)!;
-      return { value, shade: scale === 0 ? 0 : Math.abs(value) / scale };
+      const darkest = scale === 'column' ? largest.get(column)! : scale;
+      return { value, shade: darkest === 0 ? 0 : Math.min(1, Math.abs(value) / darkest) };
     }),
   );
   return { title, note, layers, columns, cells };

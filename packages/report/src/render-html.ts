@@ -103,6 +103,11 @@ ${figure(chart, 'Tensors of the safetensors files, headers not counted. Bars sha
 <details${sized.length === 1 && new Html(' open')}><summary>Bytes by kind of module</summary>${scrollable('Bytes by kind of module', table)}</details></section>`;
 }
 
+/** A dotted name that may be broken after its dots. */
+function breakable(name: string): Html {
+  return html`${name.split('.').map((part, index) => (index === 0 ? part : html`.<wbr>${part}`))}`;
+}
+
 function layerSection(rows: readonly Row[]): Html {
   return html`<section id="layers" class="long" aria-labelledby="layers-title"><h2 id="layers-title">Layer by layer</h2>
 <p>Where bits went and where error arose. Shades repeat the numbers.</p>
@@ -110,7 +115,7 @@ ${rows.map(
   ({ name, summary, layers }, index) => html`<details${index === 0 && new Html(' open')}><summary>${name} · ${summary}</summary>
 ${layers.map(({ title, note, layers: names, columns, cells }) => scrollable(
     `${name}: ${title}`,
-    html`<table class="heat"><caption><strong>${title}.</strong> ${note}</caption><thead><tr><th scope="col">Layer</th>${columns.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>
+    html`<table class="heat"><caption><strong>${title}.</strong> ${note}</caption><thead><tr><th scope="col">Layer</th>${columns.map((column) => html`<th scope="col">${breakable(column)}</th>`)}</tr></thead>
 <tbody>${names.map(
       (layer, at) => html`<tr><th scope="row">${layer}</th>${cells[at]!.map((cell) =>
         cell === undefined ? html`<td>–</td>` : html`<td style="--shade:${cell.shade.toFixed(3)}">${formatNumber(cell.value)}</td>`,

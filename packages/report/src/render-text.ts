@@ -1,6 +1,6 @@
 import type { Cell, Report, Row } from './document.js';
 import { formatBytes, formatChange, formatNumber } from './metrics.js';
-import { sizePartLabels } from './sizes.js';
+import { sizePartLabels, sizeParts } from './sizes.js';
 
 /** Sign of a change, for those who see no colours: better or worse than the original. */
 export function verdictMark(verdict: Cell['verdict']): string {
@@ -49,7 +49,7 @@ export function renderMarkdown(report: Report): string {
   }
   const sized = rows.filter(({ size }) => size !== undefined);
   if (sized.length > 0) {
-    const used = [...new Set(sized.flatMap(({ size }) => size!.parts.map(({ part }) => part)))];
+    const used = sizeParts.filter((part) => sized.some(({ size }) => size!.parts.some((entry) => entry.part === part)));
     parts.push(
       '## Where the bytes are',
       table(

@@ -22,12 +22,12 @@ export const style = `
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%}
 body{margin:0;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
-.wrap{max-width:66rem;margin:0 auto;padding:0 1.25rem}
+.wrap{max-width:66rem;margin:0 auto;padding-inline:1.25rem}
 .skip{position:absolute;left:-999rem}
 .skip:focus{left:1rem;top:1rem;background:var(--surface);color:var(--accent);padding:.5rem 1rem;z-index:1}
 a{color:var(--accent)}
 :focus-visible{outline:3px solid var(--accent);outline-offset:2px;border-radius:.25rem}
-header{padding:2.25rem 0 1rem}
+header{padding-block:2.25rem 1.25rem}
 h1{font-size:clamp(1.5rem,1.1rem + 2vw,2.1rem);line-height:1.2;margin:0;overflow-wrap:anywhere}
 h2{font-size:1.25rem;margin:0 0 .75rem}
 h3{font-size:1.02rem;margin:1.5rem 0 .5rem;overflow-wrap:anywhere}
@@ -54,6 +54,8 @@ small.better{color:var(--good)}
 small.worse{color:var(--bad)}
 .best{font-weight:700}
 .heat{width:auto;font-size:.84rem}
+.scroll+.scroll{margin-top:1.25rem}
+.heat thead th{white-space:normal}
 .heat th,.heat td{padding:.3rem .55rem}
 .heat tbody th{min-width:0}
 .heat td[style]{background:color-mix(in srgb,var(--heat) calc(var(--shade)*62%),var(--surface))}
@@ -69,8 +71,8 @@ dl.facts{display:grid;grid-template-columns:minmax(7rem,max-content) 1fr;gap:.25
 dl.facts dt{color:var(--muted)}
 dl.facts dd{margin:0;overflow-wrap:anywhere;min-width:0}
 code{font:.9em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
-footer{color:var(--muted);font-size:.88rem;padding:.25rem 0 2.5rem}
-@media (max-width:46rem){.wrap{padding:0 .8rem}section{padding:1rem .85rem}.wide{display:none}.narrow{display:block}.cards{grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.7rem}.cards>div{padding:.8rem .9rem}.cards .value{font-size:1.4rem}dl.facts{grid-template-columns:1fr;gap:0}dl.facts dd{margin-bottom:.5rem}}
+footer{color:var(--muted);font-size:.88rem;padding-block:.25rem 2.5rem}
+@media (max-width:46rem){.wrap{padding-inline:.8rem}section{padding:1rem .85rem}.wide{display:none}.narrow{display:block}.cards{grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.7rem}.cards>div{padding:.8rem .9rem}.cards .value{font-size:1.4rem}dl.facts{grid-template-columns:1fr;gap:0}dl.facts dd{margin-bottom:.5rem}}
 @media (prefers-contrast:more){:root{--line:currentColor;--muted:var(--ink)}}
 @media print{:root{color-scheme:light;--page:#fff;--surface:#fff;--ink:#000;--muted:#444;--line:#bbb;--accent:#1b449f;--good:#17692f;--bad:#a8231b;--heat:#e0702f;--mark:#f0f0f0;${parts(0)}}body{font-size:10.5pt}.skip,nav{display:none}.narrow{display:none}.wide{display:block}section,.cards>div{break-inside:avoid;border-color:#bbb}section.long{break-inside:auto}h2,h3{break-after:avoid}.scroll{overflow:visible}.heat td,tr.original>*,.key i{print-color-adjust:exact;-webkit-print-color-adjust:exact}details::details-content{content-visibility:visible;block-size:auto}th,td{padding:.25rem .4rem}}
 `;
