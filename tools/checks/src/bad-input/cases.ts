@@ -33,6 +33,25 @@ function withHeader(change: (header: Record<string, HeaderEntry>) => void): (fol
   };
 }
 
+/** `pare evaluate model …` with an evaluator that compares. */
+const comparing = (...more: readonly string[]): string[] => ['evaluate', 'model', '--evaluator', 'divergence', '--samples', '1', '--sequence-length', '16', ...more];
+
+/** An original with more tokens than the model. */
+function largerVocabulary(folder: string): string[] {
+  model(folder);
+  const original = writeTinyModel(join(folder, 'original'), { config: { vocab_size: 4160 } });
+  const shapes = { ...tinyShapes(), 'model.embed_tokens.weight': [4160, 64] };
+  writeFileSync(join(original, 'model.safetensors'), safetensors(layOut(shapes).header, new Uint8Array(tinyData(shapes).buffer)));
+  return comparing('--data', text, '--original', 'original');
+}
+
+/** A model whose final norm, which comes after the embedding, is finite and far too large. */
+function overflowingLogits(folder: string): string[] {
+  writeTinyModel(join(folder, 'model'), { change: (_, data) => data.fill(3e38, 4096 * 64, 4097 * 64) });
+  writeTinyModel(join(folder, 'original'));
+  return comparing('--data', text, '--original', 'original');
+}
+
 function withConfig(config: object): (folder: string) => string[] {
   return (folder) => {
     writeTinyModel(join(folder, 'model'), { config });
@@ -327,6 +346,9 @@ export const badInputs: readonly BadInput[] = [
   { name: 'unknown backend', code: 'PARE_PLUGIN_UNKNOWN', says: [/"cpuu"/, /Did you mean "cpu"/], prepare: (folder) => (model(folder), rounding('--backend', 'cpuu')) },
   { name: 'unknown evaluator', code: 'PARE_PLUGIN_UNKNOWN', says: [/"perplexty"/, /Did you mean "perplexity"/], prepare: (folder) => (model(folder), rounding('--evaluator', 'perplexty')) },
   { name: 'perplexity without a text', code: 'PARE_DATA_MISSING', says: [/perplexity/, /--data/], prepare: (folder) => (model(folder), rounding('--evaluator', 'perplexity')) },
+  { name: 'divergence without the original', code: 'PARE_ORIGINAL_MISSING', says: [/divergence/, /--original/], prepare: (folder) => (model(folder), comparing('--data', text)) },
+  { name: 'divergence of two vocabularies', code: 'PARE_VOCABULARY_MISMATCH', says: [/4096/, /4160/, /--original/], prepare: largerVocabulary },
+  { name: 'weights that make logits overflow', code: 'PARE_LOGITS_NOT_FINITE', says: [/window 0/], prepare: overflowingLogits },
   { name: 'missing items file', code: 'PARE_FILE_UNREADABLE', says: [/quiz\.jsonl/], prepare: (folder) => (model(folder), rounding('--items', 'quiz.jsonl')) },
 
   // The machine
