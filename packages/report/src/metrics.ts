@@ -94,14 +94,15 @@ export function formatNumber(value: number): string {
 
 /** Binary units with three digits. */
 export function formatBytes(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-  let value = bytes;
+  if (Math.abs(bytes) < 1024) return `${String(Math.round(bytes))} B`;
+  const units = ['KiB', 'MiB', 'GiB', 'TiB'];
+  let value = bytes / 1024;
   let unit = 0;
   while (Math.abs(value) >= 1000 && unit < units.length - 1) {
     value /= 1024;
     unit++;
   }
-  return unit === 0 ? `${String(Math.round(value))} B` : `${value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)} ${units[unit]!}`;
+  return `${value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)} ${units[unit]!}`;
 }
 
 /** A relative change: `−62.9 %`, `+3.1 %`. */

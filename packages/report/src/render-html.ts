@@ -74,7 +74,7 @@ function cellHtml(cell: Cell | undefined): Html {
 function comparisonSection({ metrics, rows, notes }: Report): Html {
   const hints = { lower: 'lower is better', higher: 'higher is better', neutral: '' } as const;
   const marked = rows.some(({ cells }) => Object.values(cells).some(({ best }) => best));
-  const table = html`<table><caption>Changes are against the original.${marked && ' A star marks the best of the runs.'}</caption>
+  const table = html`<table><caption><span>Changes are against the original.${marked && ' A star marks the best of the runs.'}</span></caption>
 <thead><tr><th scope="col">Run</th>${metrics.map(({ label, direction }) => html`<th scope="col">${label}${hints[direction] !== '' && html`<small>${hints[direction]}</small>`}</th>`)}</tr></thead>
 <tbody>${rows.map((row) => html`<tr${row.role === 'original' && new Html(' class="original"')}><th scope="row">${row.name}<small>${row.summary}</small></th>${metrics.map(({ name }) => cellHtml(row.cells[name]))}</tr>
 `)}</tbody></table>`;
@@ -90,7 +90,7 @@ function sizeSection({ rows }: Report, chart: Chart): Html {
     const bytes = parts.find((entry) => entry.part === part)?.bytes;
     return bytes === undefined ? '–' : formatBytes(bytes);
   };
-  const table = html`<table><caption>Bytes of the written weights by kind of module</caption>
+  const table = html`<table><caption><span>Bytes of the written weights by kind of module</span></caption>
 <thead><tr><th scope="col">Run and module</th>${used.map((part) => html`<th scope="col">${sizePartLabels[part]}</th>`)}<th scope="col">Total</th></tr></thead>
 ${sized.map(
   ({ name, size }) => html`<tbody><tr class="original"><th scope="rowgroup">${name}</th>${used.map((part) => html`<td>${bytesOf(size.parts, part)}</td>`)}<td>${formatBytes(size.total)}</td></tr>
@@ -115,7 +115,7 @@ ${rows.map(
   ({ name, summary, layers }, index) => html`<details${index === 0 && new Html(' open')}><summary>${name} · ${summary}</summary>
 ${layers.map(({ title, note, layers: names, columns, cells }) => scrollable(
     `${name}: ${title}`,
-    html`<table class="heat"><caption><strong>${title}.</strong> ${note}</caption><thead><tr><th scope="col">Layer</th>${columns.map((column) => html`<th scope="col">${breakable(column)}</th>`)}</tr></thead>
+    html`<table class="heat"><caption><span><strong>${title}.</strong> ${note}</span></caption><thead><tr><th scope="col">Layer</th>${columns.map((column) => html`<th scope="col">${breakable(column)}</th>`)}</tr></thead>
 <tbody>${names.map(
       (layer, at) => html`<tr><th scope="row">${layer}</th>${cells[at]!.map((cell) =>
         cell === undefined ? html`<td>–</td>` : html`<td style="--shade:${cell.shade.toFixed(3)}">${formatNumber(cell.value)}</td>`,
@@ -152,7 +152,7 @@ function provenanceOf({ recipe, stages, provenance }: Row): Html {
   if (backend !== undefined) facts.push(fact('Backend', backend));
   if (seed !== undefined) facts.push(fact('Seed', String(seed)));
   facts.push(fact('Plugins', plugins.map(({ kind, id, version }) => `${kind} ${id}${version === undefined ? '' : ` ${version}`}`).join(', ')));
-  const fileTable = html`<table><caption>Files that were read, and what was written</caption><thead><tr><th scope="col">File</th><th scope="col" class="text">Role</th><th scope="col">Size</th><th scope="col" class="text">SHA-256</th></tr></thead><tbody>${source.files.map(
+  const fileTable = html`<table><caption><span>Files that were read, and what was written</span></caption><thead><tr><th scope="col">File</th><th scope="col" class="text">Role</th><th scope="col">Size</th><th scope="col" class="text">SHA-256</th></tr></thead><tbody>${source.files.map(
     ({ path, bytes, sha256 }) => html`<tr><th scope="row">${path}</th><td class="text">source</td><td>${formatBytes(bytes)}</td><td class="text"><code>${sha256}</code></td></tr>
 `,
   )}${files.map(({ format, path, bytes }) => html`<tr><th scope="row">${path}</th><td class="text">written, ${format}</td><td>${formatBytes(bytes)}</td><td class="text">–</td></tr>

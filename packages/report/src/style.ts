@@ -43,12 +43,14 @@ section{background:var(--surface);border:1px solid var(--line);border-radius:.75
 .scroll{overflow-x:auto;margin:0 -.25rem;padding:0 .25rem}
 table{border-collapse:collapse;width:100%;font-size:.94rem}
 caption{text-align:left;color:var(--muted);padding:0 0 .6rem;font-size:.9rem}
+caption span{display:block;position:sticky;left:0;width:max-content;max-width:min(75ch,calc(100vw - 3.6rem))}
 th,td{padding:.5rem .7rem;border-bottom:1px solid var(--line);text-align:right;vertical-align:top;font-variant-numeric:tabular-nums;white-space:nowrap}
 thead th{color:var(--muted);font-weight:600;font-size:.88rem;vertical-align:bottom}
 th:first-child,td.text,th.text{text-align:left}
-tbody th{font-weight:600;white-space:normal;min-width:9rem;overflow-wrap:anywhere}
+tbody th{font-weight:600;white-space:normal;min-width:8rem;overflow-wrap:anywhere}
 tbody tr:last-child>*{border-bottom:0}
-tr.original>*{background:var(--mark)}
+.scroll th:first-child{position:sticky;left:0;background:var(--surface)}
+.scroll tr.original>*{background:var(--mark)}
 small{display:block;font-size:.82rem;font-weight:400;color:var(--muted)}
 small.better{color:var(--good)}
 small.worse{color:var(--bad)}
@@ -62,7 +64,7 @@ small.worse{color:var(--bad)}
 .key{list-style:none;display:flex;flex-wrap:wrap;gap:.3rem 1.1rem;padding:0;margin:.5rem 0 1rem;font-size:.88rem}
 .key i{display:inline-block;width:.85rem;height:.85rem;border-radius:.2rem;margin-right:.4rem;vertical-align:-.08rem}
 figure{margin:0 0 1.25rem}
-figure svg{display:block;max-width:100%;height:auto}
+figure svg{display:block;width:100%;height:auto}
 figcaption{color:var(--muted);font-size:.9rem;max-width:70ch}
 .narrow{display:none}
 details{border-top:1px solid var(--line);padding:.25rem 0}
@@ -74,5 +76,5 @@ code{font:.9em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wra
 footer{color:var(--muted);font-size:.88rem;padding-block:.25rem 2.5rem}
 @media (max-width:46rem){.wrap{padding-inline:.8rem}section{padding:1rem .85rem}.wide{display:none}.narrow{display:block}.cards{grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.7rem}.cards>div{padding:.8rem .9rem}.cards .value{font-size:1.4rem}dl.facts{grid-template-columns:1fr;gap:0}dl.facts dd{margin-bottom:.5rem}}
 @media (prefers-contrast:more){:root{--line:currentColor;--muted:var(--ink)}}
-@media print{:root{color-scheme:light;--page:#fff;--surface:#fff;--ink:#000;--muted:#444;--line:#bbb;--accent:#1b449f;--good:#17692f;--bad:#a8231b;--heat:#e0702f;--mark:#f0f0f0;${parts(0)}}body{font-size:10.5pt}.skip,nav{display:none}.narrow{display:none}.wide{display:block}section,.cards>div{break-inside:avoid;border-color:#bbb}section.long{break-inside:auto}h2,h3{break-after:avoid}.scroll{overflow:visible}.heat td,tr.original>*,.key i{print-color-adjust:exact;-webkit-print-color-adjust:exact}details::details-content{content-visibility:visible;block-size:auto}th,td{padding:.25rem .4rem}}
+@media print{:root{color-scheme:light;--page:#fff;--surface:#fff;--ink:#000;--muted:#444;--line:#bbb;--accent:#1b449f;--good:#17692f;--bad:#a8231b;--heat:#e0702f;--mark:#f0f0f0;${parts(0)}}body{font-size:10.5pt}.skip,nav{display:none}.narrow{display:none}.wide{display:block}section,.cards>div{break-inside:avoid;border-color:#bbb}section.long{break-inside:auto}h2,h3{break-after:avoid}.scroll{overflow:visible}.heat td,.scroll tr.original>*,.key i{print-color-adjust:exact;-webkit-print-color-adjust:exact}details::details-content{content-visibility:visible;block-size:auto}th,td{padding:.25rem .4rem}}
 `;
