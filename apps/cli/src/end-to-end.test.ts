@@ -216,6 +216,8 @@ describe('evaluate, plan, inspect', () => {
     expect((await pareJson<Document>(['evaluate', output, '--original', model, ...measured, '--samples', '4'])).metrics).toEqual(metrics);
     const { stderr } = await pare(['evaluate', output, ...measured]);
     expect(stderr).toMatch(/^PARE_ORIGINAL_MISSING /m);
+    const { metrics: byDefault } = await pareJson<Document>(['evaluate', output, '--original', model, '--data', text, '--samples', '4', '--sequence-length', '16']);
+    expect(byDefault).toMatchObject({ klDivergence: metrics['klDivergence'], perplexity: expect.any(Number) as number, bytes: expect.any(Number) as number });
   });
 
   it('plan tells bytes, memory and time, and writes nothing', async () => {

@@ -136,7 +136,7 @@ export function createProgram(version: string, makeContext: ContextMaker): Comma
 
   const evaluate = command('evaluate', 'Measure a model: perplexity, size and whatever evaluators are loaded.', models).argument('<model>', 'model folder, compressed or not, or a hub name');
   addGroup(evaluate, 'Measurement:', [
-    new Option('-e, --evaluator <list>', 'evaluators to run (default: size, with --data also perplexity)').argParser(list('--evaluator')),
+    new Option('-e, --evaluator <list>', 'evaluators to run (default: size, with --data also perplexity, with --original too divergence)').argParser(list('--evaluator')),
     new Option('--data <file>', 'text to measure on'),
     new Option('--items <file>', 'questions to measure on, JSON lines'),
     new Option('--original <model>', 'the model before compression, for evaluators that compare with it'),

@@ -12,7 +12,7 @@ import { defaultEvaluators } from './default-evaluators.js';
 export async function evaluate(context: CommandContext, model: string, options: EvaluateOptions): Promise<void> {
   const { terminal, signal } = context;
   await using host = await openHost(context);
-  const evaluators = options.evaluator ?? defaultEvaluators(options.data);
+  const evaluators = options.evaluator ?? defaultEvaluators(options.data, options.original);
   const settings = await routeSettings(host, options.set, { formats: [], backend: options.backend, evaluators });
   const display = await showProgress(host, terminal);
   let report: EvaluationReport;

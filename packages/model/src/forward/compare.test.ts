@@ -1,4 +1,4 @@
-import { isPareError, type Backend, type HostTensor, type Model } from '@pare/core';
+import { isPareError, type Backend, type Graph, type HostTensor, type Model } from '@pare/core';
 import { gpt2Architecture } from '@pare/architecture-gpt2';
 import { llamaArchitecture } from '@pare/architecture-llama';
 import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
@@ -130,6 +130,29 @@ describe.each([
           });
         }
       }
+    }
+  });
+
+  it('are compared within the memory that logits may take', async () => {
+    await using original = await open('llama');
+    const compiled: Graph[] = [];
+    const watched: Backend = new Proxy(backend, {
+      get: (target, key: keyof Backend) => {
+        if (key === 'compile') return (graph: Graph) => (compiled.push(graph), target.compile(graph));
+        const value: unknown = target[key];
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+    await using runner = createBlockRunner({ model: original, backend, chunkTokens: 16 });
+    await using hidden = await runner.embed(windows);
+    const logitsBytes = 6 * 4 * 16 * 40;
+    await compareHeads({ original: { model: original, hidden }, model: { model: original, hidden }, windows, backend: watched, logitsBytes });
+    expect(compiled.length).toBeGreaterThan(0);
+    for (const graph of compiled) {
+      // Six values of [tokens, rows] at once; what leaves the graph is one value a token.
+      const rows = graph.inputs.find(({ name }) => name === 'model.head.weight')!.shape![0] as number;
+      expect(6 * 4 * 16 * rows).toBeLessThanOrEqual(logitsBytes);
+      for (const { shape } of graph.outputs) expect(shape?.at(-1)).toBe(1);
     }
   });
 
