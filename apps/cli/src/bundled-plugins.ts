@@ -24,6 +24,7 @@ export const bundledPlugins: readonly BundledPlugin[] = [
   { kind: 'evaluator', package: '@pare/evaluator-latency', ids: ['latency'], load: () => import('@pare/evaluator-latency') },
   { kind: 'evaluator', package: '@pare/evaluator-layer-error', ids: ['layer-error'], load: () => import('@pare/evaluator-layer-error') },
   { kind: 'evaluator', package: '@pare/evaluator-memory', ids: ['memory'], load: () => import('@pare/evaluator-memory') },
+  { kind: 'evaluator', package: '@pare/evaluator-generation', ids: ['generation'], load: () => import('@pare/evaluator-generation') },
   { kind: 'evaluator', package: '@pare/evaluator-multiple-choice', ids: ['multiple-choice'], load: () => import('@pare/evaluator-multiple-choice') },
   { kind: 'evaluator', package: '@pare/evaluator-perplexity', ids: ['perplexity'], load: () => import('@pare/evaluator-perplexity') },
   { kind: 'evaluator', package: '@pare/evaluator-size', ids: ['size'], load: () => import('@pare/evaluator-size') },

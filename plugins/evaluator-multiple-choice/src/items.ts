@@ -1,4 +1,5 @@
-import { pareError, type TextSource } from '@pare/core';
+import type { TextSource } from '@pare/core';
+import type { PromptItem } from '@pare/model';
 
 /** A question and the texts to choose from. */
 export interface MultipleChoiceItem {
@@ -11,51 +12,22 @@ export interface MultipleChoiceItem {
   readonly label: number;
 }
 
-type Fields = Readonly<Record<string, unknown>>;
+type Fields = PromptItem['fields'];
+type Refuse = PromptItem['refuse'];
 
 /**
- * Reads items from JSON lines; empty lines are skipped. Fields go by the names that tasks of lm-evaluation-harness use: the prompt is made from the template's fields, or
- * is `query` or `ctx`; choices are `choices` (a list, or `{ text, label }` as in ARC) or `endings`; the right one is `label`, `gold`, `answerKey` or `answer`.
+ * Reads items from JSON lines. Fields go by the names that tasks of lm-evaluation-harness use: prompts as `readPromptItems` makes them; choices are `choices` (a list, or
+ * `{ text, label }` as in ARC) or `endings`; the right one is `label`, `gold`, `answerKey` or `answer`.
  *
  * @param count items to read; 0 for all
  * @throws PARE_ITEM_INVALID with file and line
  */
 export async function readItems(source: TextSource, promptTemplate: string, count: number): Promise<MultipleChoiceItem[]> {
-  const items: MultipleChoiceItem[] = [];
-  // JSON strings may hold every line end but a line feed.
-  for (const [index, text] of (await source.text()).split('\n').entries()) {
-    if (text.trim() === '') continue;
-    if (count > 0 && items.length === count) break;
-    const line = index + 1;
-    const refuse = (problem: string): never => {
-      throw pareError('PARE_ITEM_INVALID', { file: source.name, line, problem });
-    };
-    const fields = parseObject(text, refuse);
+  const { readPromptItems } = await import('@pare/model');
+  return (await readPromptItems(source, promptTemplate, count)).map(({ line, fields, prompt, refuse }) => {
     const { choices, names } = choicesOf(fields, refuse);
-    items.push({ line, prompt: promptOf(fields, promptTemplate, refuse), choices, label: labelOf(fields, choices, names, refuse) });
-  }
-  if (items.length === 0) throw pareError('PARE_ITEM_INVALID', { file: source.name, line: 1, problem: 'the file has no items' });
-  return items;
-}
-
-type Refuse = (problem: string) => never;
-
-function parseObject(text: string, refuse: Refuse): Fields {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    return refuse(`not JSON (${(cause as Error).message})`);
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return refuse('it is no JSON object');
-  return value as Fields;
-}
-
-function promptOf(fields: Fields, template: string, refuse: Refuse): string {
-  const missing = [...template.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!).find((name) => typeof fields[name] !== 'string');
-  if (missing === undefined) return template.replaceAll(/\{(\w+)\}/g, (_, name: string) => fields[name] as string);
-  const whole = [fields['query'], fields['ctx']].find((value) => typeof value === 'string');
-  return whole ?? refuse(`it has no "${missing}" text for the prompt, and no "query" or "ctx"`);
+    return { line, prompt, choices, label: labelOf(fields, choices, names, refuse) };
+  });
 }
 
 function choicesOf(fields: Fields, refuse: Refuse): { readonly choices: readonly string[]; readonly names: readonly unknown[] } {

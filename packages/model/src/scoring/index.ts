@@ -3,3 +3,4 @@ export { scoreContinuations, type ScoringOptions } from './score-continuations.j
 export type { Continuation } from './tree-rows.js';
 export { generateTokens, type GenerateOptions } from './generate-tokens.js';
 export { pickToken, type SamplingOptions } from './pick-token.js';
+export { readPromptItems, type PromptItem } from './prompt-items.js';
