@@ -147,6 +147,10 @@ export const errorCatalogue = {
     (d: { file: string; line: number; problem: string }) => `${d.file}:${String(d.line)}: ${d.problem}`,
     () => 'Every line is one JSON value; texts are objects with a "text" string.',
   ),
+  PARE_LIKELIHOOD_NOT_FINITE: template(
+    (d: { file: string; line: number; likelihood: number }) => `${d.file}:${String(d.line)}: the model gives this item a log-likelihood of ${String(d.likelihood)}`,
+    () => 'Its weights or statistics are out of range; evaluate the model it was made from to see where they break.',
+  ),
   PARE_LOGITS_NOT_FINITE: template(
     (d: { model: string; window: number; position: number }) => `${d.model} has logits that are NaN or infinite at position ${String(d.position)} of window ${String(d.window)}`,
     () => 'Its weights are out of range; compare the blocks (layer-error) to see where it begins.',
@@ -154,10 +158,6 @@ export const errorCatalogue = {
   PARE_LOSS_NOT_FINITE: template(
     (d: { technique: string; module: string; loss: number }) => `${d.technique} reached a loss of ${String(d.loss)} on ${d.module}`,
     () => 'Its statistics or weights are out of range; try a larger damping or other calibration text.',
-  ),
-  PARE_LIKELIHOOD_NOT_FINITE: template(
-    (d: { file: string; line: number; likelihood: number }) => `${d.file}:${String(d.line)}: the model gives this item a log-likelihood of ${String(d.likelihood)}`,
-    () => 'Its weights or statistics are out of range; evaluate the model it was made from to see where they break.',
   ),
   PARE_MATRIX_TOO_LARGE: template(
     (d: { bytes: number; limit: number }) => `the solver needs ${(d.bytes / 2 ** 30).toFixed(1)} GiB for one matrix; WebAssembly memory ends at ${(d.limit / 2 ** 30).toFixed(1)} GiB`,
@@ -394,22 +394,22 @@ export const errorCatalogue = {
     (d: { file: string; tensor: string; problem: string }) => `reading back ${d.file}: "${d.tensor}" ${d.problem}`,
     () => 'What was written is not what the model holds. Check the disk and try again; if it happens twice, report it with the recipe.',
   ),
+  PARE_VOCABULARY_MISMATCH: template(
+    (d: { original: string; expected: number; model: string; found: number }) => `${d.model} predicts ${String(d.found)} tokens, the original ${d.original} ${String(d.expected)}`,
+    () => 'Their predictions cannot be compared; give the model that this one was made from with --original.',
+  ),
   PARE_WEIGHTS_MISSING: template(
     (d: { directory: string; found: readonly string[] }) =>
       `${d.directory} has no model.safetensors and no model.safetensors.index.json (weight files there: ${list(d.found)})`,
     () => 'Pare reads safetensors. Convert other weights with transformers: save_pretrained(…, safe_serialization=True).',
-  ),
-  PARE_VOCABULARY_MISMATCH: template(
-    (d: { original: string; expected: number; model: string; found: number }) => `${d.model} predicts ${String(d.found)} tokens, the original ${d.original} ${String(d.expected)}`,
-    () => 'Their predictions cannot be compared; give the model that this one was made from with --original.',
   ),
   PARE_WEIGHT_NOT_FINITE: template(
     (d: { tensor: string; index: number; value: string }) => `tensor "${d.tensor}" holds ${d.value} at element ${String(d.index)}`,
     () => 'The checkpoint is damaged or diverged in training; take a clean copy.',
   ),
   PARE_WINDOW_TOO_LONG: template(
-    (d: { length: number; positions: number }) => `windows of ${String(d.length)} tokens do not fit a model with ${String(d.positions)} positions`,
-    (d) => `Use --sequence-length ${String(d.positions)} or less.`,
+    (d: { length: number; positions: number; fix?: string }) => `windows of ${String(d.length)} tokens do not fit a model with ${String(d.positions)} positions`,
+    (d) => d.fix ?? `Use --sequence-length ${String(d.positions)} or less.`,
   ),
 } as const satisfies Record<`PARE_${string}`, ErrorTemplate<never>>;
 

@@ -37,7 +37,10 @@ export async function countCompute(description: DecoderDescription, request: Com
 async function evaluate({ model, options, signal, progress }: EvaluationContext<ComputeOptions>): Promise<EvaluationResult> {
   const { sequenceLength, pastLength, effective } = options;
   const { maxPositions } = model.description;
-  if (sequenceLength + pastLength > maxPositions) throw pareError('PARE_WINDOW_TOO_LONG', { length: sequenceLength + pastLength, positions: maxPositions });
+  if (sequenceLength + pastLength > maxPositions) {
+    const fix = `Lower --set compute.sequenceLength=… or compute.pastLength=…: together at most ${String(maxPositions)}.`;
+    throw pareError('PARE_WINDOW_TOO_LONG', { length: sequenceLength + pastLength, positions: maxPositions, fix });
+  }
 
   const counted = await countCompute(model.description, { sequenceLength, pastLength });
   const onModule = (completed: number, total: number): void => {

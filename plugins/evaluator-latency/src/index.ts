@@ -30,9 +30,12 @@ export default latency;
 async function evaluate({ model, options, signal, progress }: EvaluationContext<LatencyOptions>): Promise<EvaluationResult> {
   const { provider, threads, batch, newTokens, warmups, promptLengths } = options;
   const { maxPositions, vocabularySize } = model.description;
-  const context = Math.max(...promptLengths) + newTokens;
-  if (context > maxPositions) throw pareError('PARE_WINDOW_TOO_LONG', { length: context, positions: maxPositions });
   const { path, dtype } = await findFile(options.folder === '' ? model.directory : resolve(options.folder), options.dtype);
+  const context = Math.max(...promptLengths) + newTokens;
+  if (context > maxPositions) {
+    const fix = `Lower --set latency.promptLengths=… or latency.newTokens=…: together at most ${String(maxPositions)}.`;
+    throw pareError('PARE_WINDOW_TOO_LONG', { length: context, positions: maxPositions, fix });
+  }
 
   const measured = await measure({ path, provider, threads, vocabularySize, schedule: options }, { signal, progress });
   const prompts = measured.samples.map((samples) => summarize(samples, batch));

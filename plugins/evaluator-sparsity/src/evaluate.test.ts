@@ -1,5 +1,5 @@
 import { SafetensorsFile, tensorEntry, writeSafetensors } from '@pare/model';
-import { memoryText, probeTechnique, sampleText, startTestHost, tinyModel, type FixtureName } from '@pare/testkit';
+import { memoryText, probeTechnique, readDump, sampleText, startTestHost, tinyModel, type FixtureName } from '@pare/testkit';
 import { rename } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { sparsity, type TensorSparsity } from './index.js';
@@ -27,6 +27,19 @@ async function measure(name: FixtureName, tensor: string, change: (index: number
   const { metrics, evaluations } = await host.evaluate({ model: tiny.model, evaluators: ['sparsity'], backend: 'reference' });
   const { tensors } = evaluations[0]!.details as { tensors: TensorSparsity[] };
   return { metrics, tensor: tensors.find((entry) => entry.tensor === tensor)! };
+}
+
+/** Codes that stand for zero among those that a dump holds: the zero point of a symmetric grid is 2^(bits − 1). */
+async function codesOfZero(directory: string): Promise<{ zeros: number; elements: number }> {
+  let zeros = 0;
+  let elements = 0;
+  for (const form of (await readDump(directory)).values()) {
+    if (form.form !== 'quantized') continue;
+    expect(form.zeros).toBeUndefined();
+    for (const code of form.codes) if (code === 2 ** (form.scheme.bits - 1)) zeros++;
+    elements += form.codes.length;
+  }
+  return { zeros, elements };
 }
 
 describe('sparsity', () => {
@@ -64,7 +77,9 @@ describe('sparsity', () => {
       evaluate: { evaluators: ['sparsity'] },
     });
     expect(metricsBefore['sparsity']).toBe(0);
-    expect(metrics['sparsity']).toBeGreaterThan(0.1);
+    const { zeros, elements } = await codesOfZero(tiny.join('out'));
+    expect(zeros).toBeGreaterThan(elements / 10);
+    expect(metrics['sparsity']).toBe(zeros / elements);
   });
 
   it('stops between tensors', async () => {

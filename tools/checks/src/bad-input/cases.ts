@@ -350,6 +350,8 @@ export const badInputs: readonly BadInput[] = [
   { name: 'divergence of two vocabularies', code: 'PARE_VOCABULARY_MISMATCH', says: [/4096/, /4160/, /--original/], prepare: largerVocabulary },
   { name: 'weights that make logits overflow', code: 'PARE_LOGITS_NOT_FINITE', says: [/window 0/], prepare: overflowingLogits },
   { name: 'missing items file', code: 'PARE_FILE_UNREADABLE', says: [/quiz\.jsonl/], prepare: (folder) => (model(folder), rounding('--items', 'quiz.jsonl')) },
+  { name: 'latency of a folder without ONNX files', code: 'PARE_ONNX_MISSING', says: [/onnx\/model\*\.onnx/, /--format hf,onnx/], prepare: (folder) => (model(folder), ['evaluate', 'model', '--evaluator', 'latency']) },
+  { name: 'sparsity pattern that keeps more than there is', code: 'PARE_OPTIONS_INVALID', says: [/patterns/, /N:M/], prepare: (folder) => (model(folder), ['evaluate', 'model', '--evaluator', 'sparsity', '--set', 'sparsity.patterns=4:2']) },
 
   // The machine
   { name: 'memory limit that cannot be met', code: 'PARE_MEMORY_LIMIT', says: [/--memory/], prepare: (folder) => (model(folder), gptq(...calibrated, '--memory', '1MiB')) },
