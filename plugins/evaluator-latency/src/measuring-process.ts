@@ -40,5 +40,7 @@ process.once('message', (request: MeasureRequest) => {
     },
   );
 });
+// Ctrl-C reaches every process of the terminal; the one that asked decides and ends this one.
+process.on('SIGINT', () => undefined);
 // Nobody waits for the result any more.
 process.once('disconnect', () => process.exit(1));
