@@ -1,12 +1,14 @@
 // npm run example-report: compresses a small model by several recipes, measures each, and writes docs/example-report.html.
 // Works in a fresh clone with Node and npm alone.
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { build, install, requireNode, root, run, step } from './steps.mjs';
+import { build, capture, install, requireNode, root, run, step } from './steps.mjs';
 
 // Relative to the root of the repository, where the commands run.
 const model = 'examples/models/tales-7m';
 const calibration = ['--calibration', 'examples/data/tales-calibration.txt', '--samples', '64', '--sequence-length', '512'];
-const measurement = ['--evaluator', 'perplexity,size', '--data', 'examples/data/tales-evaluation.txt'];
+const data = ['--data', 'examples/data/tales-evaluation.txt'];
+const measurement = ['--evaluator', 'perplexity,size', ...data];
 /** Some readers do not know codes of three bits; this folder is only measured here. */
 const oddBits = ['--set', 'hf.oddBits=true'];
 const report = 'docs/example-report.html';
@@ -28,4 +30,15 @@ if ((await install()) !== 0 || (await step('build', build)) !== 0) process.exit(
 for (const recipe of recipes) {
   if ((await pare('compress', model, ...recipe.words, ...measurement, '--output', folder(recipe), '--overwrite')) !== 0) process.exit(1);
 }
-process.exitCode = await pare('report', ...recipes.map(folder), '--output', report, '--title', `tales-7m by ${recipes.length} recipes`);
+
+// What needs both models at once: divergence, and the error of every layer.
+const measured = (recipe) => `${folder(recipe)}.json`;
+for (const recipe of recipes) {
+  const words = ['evaluate', folder(recipe), '--original', model, '--evaluator', 'divergence,layer-error', '--samples', '16', ...data, '--json'];
+  const code = await step(`pare ${words.join(' ')}`, async () => {
+    writeFileSync(join(root, measured(recipe)), await capture(process.execPath, [command, ...words]));
+    return 0;
+  });
+  if (code !== 0) process.exit(1);
+}
+process.exitCode = await pare('report', ...recipes.flatMap((recipe) => [folder(recipe), measured(recipe)]), '--output', report, '--title', `tales-7m by ${recipes.length} recipes`);

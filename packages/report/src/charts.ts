@@ -35,7 +35,7 @@ export async function tradeOffChart(plot: TradeOffPlot, id: string): Promise<Cha
 }
 
 function tradeOffSpec({ size, quality, points }: TradeOffPlot, outer: number): Spec {
-  const margin = { left: 66, right: 26, top: 14, bottom: 48 };
+  const margin = { left: 74, right: 26, top: 14, bottom: 48 };
   const width = outer - margin.left - margin.right;
   const height = outer < 500 ? 250 : 330;
   const bytes = meaningOf(size.name).unit === 'bytes';

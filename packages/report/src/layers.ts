@@ -17,6 +17,12 @@ export interface LayerCell {
   readonly shade: number;
 }
 
+/** The value that all cells of a grid have, when they have one: a sentence says more then. */
+export function uniformValue({ cells }: LayerGrid): number | undefined {
+  const values = new Set(cells.flat().map((cell) => cell?.value));
+  return values.size === 1 ? [...values][0] : undefined;
+}
+
 /** `model.layers.3.self_attn.q_proj` as layer `3` and column `self_attn.q_proj`; undefined outside of layers. */
 export function splitModule(module: string): { readonly layer: string; readonly column: string } | undefined {
   const match = /(?:^|\.)(?:layers|h|blocks|layer)\.(\d+)\.(.+)$/.exec(module);

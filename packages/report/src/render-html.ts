@@ -1,8 +1,9 @@
 import { sizeChart, tradeOffChart, type Chart } from './charts.js';
 import type { Cell, Report, Row } from './document.js';
 import { html, Html } from './html.js';
+import { uniformValue, type LayerGrid } from './layers.js';
 import { formatBytes, formatChange, formatNumber } from './metrics.js';
-import { verdictMark } from './render-text.js';
+import { uniformText, verdictMark } from './render-text.js';
 import { sizePartLabels, sizeParts } from './sizes.js';
 import { style } from './style.js';
 
@@ -113,17 +114,24 @@ function layerSection(rows: readonly Row[]): Html {
 <p>Where bits went and where error arose. Shades repeat the numbers.</p>
 ${rows.map(
   ({ name, summary, layers }, index) => html`<details${index === 0 && new Html(' open')}><summary>${name} · ${summary}</summary>
-${layers.map(({ title, note, layers: names, columns, cells }) => scrollable(
-    `${name}: ${title}`,
+${layers.map((grid) => layerTable(name, grid))}</details>`,
+)}</section>`;
+}
+
+function layerTable(run: string, grid: LayerGrid): Html {
+  const { title, note, layers, columns, cells } = grid;
+  const uniform = uniformValue(grid);
+  if (uniform !== undefined) return html`<p><strong>${title}.</strong> ${uniformText(uniform)}</p>`;
+  return scrollable(
+    `${run}: ${title}`,
     html`<table class="heat"><caption><span><strong>${title}.</strong> ${note}</span></caption><thead><tr><th scope="col">Layer</th>${columns.map((column) => html`<th scope="col">${breakable(column)}</th>`)}</tr></thead>
-<tbody>${names.map(
-      (layer, at) => html`<tr><th scope="row">${layer}</th>${cells[at]!.map((cell) =>
+<tbody>${layers.map(
+      (layer, index) => html`<tr><th scope="row">${layer}</th>${cells[index]!.map((cell) =>
         cell === undefined ? html`<td>–</td>` : html`<td style="--shade:${cell.shade.toFixed(3)}">${formatNumber(cell.value)}</td>`,
       )}</tr>
 `,
     )}</tbody></table>`,
-  ))}</details>`,
-)}</section>`;
+  );
 }
 
 function provenanceSection(rows: readonly Row[]): Html {
@@ -153,7 +161,7 @@ function provenanceOf({ recipe, stages, provenance }: Row): Html {
   if (seed !== undefined) facts.push(fact('Seed', String(seed)));
   facts.push(fact('Plugins', plugins.map(({ kind, id, version }) => `${kind} ${id}${version === undefined ? '' : ` ${version}`}`).join(', ')));
   const fileTable = html`<table><caption><span>Files that were read, and what was written</span></caption><thead><tr><th scope="col">File</th><th scope="col" class="text">Role</th><th scope="col">Size</th><th scope="col" class="text">SHA-256</th></tr></thead><tbody>${source.files.map(
-    ({ path, bytes, sha256 }) => html`<tr><th scope="row">${path}</th><td class="text">source</td><td>${formatBytes(bytes)}</td><td class="text"><code>${sha256}</code></td></tr>
+    ({ path, bytes, sha256 }) => html`<tr><th scope="row">${path}</th><td class="text">source</td><td>${formatBytes(bytes)}</td><td class="text hash"><code>${sha256}</code></td></tr>
 `,
   )}${files.map(({ format, path, bytes }) => html`<tr><th scope="row">${path}</th><td class="text">written, ${format}</td><td>${formatBytes(bytes)}</td><td class="text">–</td></tr>
 `)}</tbody></table>`;

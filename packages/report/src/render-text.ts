@@ -1,4 +1,5 @@
 import type { Cell, Report, Row } from './document.js';
+import { uniformValue, type LayerGrid } from './layers.js';
 import { formatBytes, formatChange, formatNumber } from './metrics.js';
 import { sizePartLabels, sizeParts } from './sizes.js';
 
@@ -64,13 +65,21 @@ export function renderMarkdown(report: Report): string {
 
 function layerTables({ name, layers }: Row): string[] {
   return layers.flatMap((grid) => [
-    `## ${plain(name)}: ${plain(grid.title.toLowerCase())} by layer`,
-    grid.note,
-    table(
-      ['layer', ...grid.columns.map(plain)],
-      grid.layers.map((layer, index) => [layer, ...grid.cells[index]!.map((cell) => (cell === undefined ? '' : formatNumber(cell.value)))]),
-    ),
+    `## ${plain(name)}: ${plain(grid.title.toLowerCase())}, layer by layer`,
+    uniformValue(grid) !== undefined ? uniformText(uniformValue(grid)!) : `${plain(grid.note)}\n\n${gridTable(grid)}`,
   ]);
+}
+
+/** What is said of a grid with one value everywhere. */
+export function uniformText(value: number): string {
+  return `${formatNumber(value)} in every layer and matrix.`;
+}
+
+function gridTable(grid: LayerGrid): string {
+  return table(
+    ['layer', ...grid.columns.map(plain)],
+    grid.layers.map((layer, index) => [layer, ...grid.cells[index]!.map((cell) => (cell === undefined ? '' : formatNumber(cell.value)))]),
+  );
 }
 
 /**

@@ -146,6 +146,14 @@ describe('buildReport', () => {
   });
 });
 
+it('says in a sentence what is the same everywhere', async () => {
+  const report = buildReport([folder('a')]);
+  expect(renderMarkdown(report)).toContain('4 in every layer and matrix.');
+  expect(renderMarkdown(report)).toContain('| 1 | 4 |');
+  const { document } = new JSDOM(await renderHtml(report)).window;
+  expect([...document.querySelectorAll('#layers td')].map((cell) => cell.textContent)).toEqual(['1', '4']);
+});
+
 function folderLayers(): Report['rows'][number]['layers'] {
   return buildReport([folder('a')]).rows[1]!.layers;
 }

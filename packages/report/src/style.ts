@@ -47,7 +47,8 @@ caption span{display:block;position:sticky;left:0;width:max-content;max-width:mi
 th,td{padding:.5rem .7rem;border-bottom:1px solid var(--line);text-align:right;vertical-align:top;font-variant-numeric:tabular-nums;white-space:nowrap}
 thead th{color:var(--muted);font-weight:600;font-size:.88rem;vertical-align:bottom}
 th:first-child,td.text,th.text{text-align:left}
-tbody th{font-weight:600;white-space:normal;min-width:8rem;overflow-wrap:anywhere}
+tbody th{font-weight:600;white-space:normal;min-width:8rem;max-width:18rem;overflow-wrap:break-word}
+td.hash{white-space:normal;overflow-wrap:anywhere;min-width:12rem}
 tbody tr:last-child>*{border-bottom:0}
 .scroll th:first-child{position:sticky;left:0;background:var(--surface)}
 .scroll tr.original>*{background:var(--mark)}
