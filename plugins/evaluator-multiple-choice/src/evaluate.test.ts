@@ -1,5 +1,5 @@
-import { type Tokenizer } from '@pare/core';
-import { createBlockRunner } from '@pare/model';
+import type { Model, Tokenizer } from '@pare/core';
+import { createBlockRunner, overlayModel } from '@pare/model';
 import { leakCheckedBackend, memoryText, openFixture, startTestHost, tinyModel, type FixtureName } from '@pare/testkit';
 import { describe, expect, it } from 'vitest';
 import { multipleChoice } from './index.js';
@@ -16,8 +16,9 @@ const numbers: Tokenizer = {
 
 const lines = (items: readonly object[]): string => items.map((item) => JSON.stringify(item)).join('\n');
 
-async function evaluate(name: FixtureName, items: readonly object[], options: object = {}, warnings: string[] = []) {
-  await using model = await openFixture(name);
+async function evaluate(name: FixtureName, items: readonly object[], options: object = {}, warnings: string[] = [], change = (model: Model): Model => model) {
+  await using fixture = await openFixture(name);
+  const model = change(fixture);
   await using backend = await leakCheckedBackend();
   return await multipleChoice.evaluate({
     log: { debug: () => undefined, info: () => undefined, warn: (message) => void warnings.push(String(message)), error: () => undefined },
@@ -101,6 +102,19 @@ describe('multiple-choice', () => {
     const good = { query: '1 2', choices: ['3', '4'], gold: 0 };
     expect(await problem([good, { ...good, choices: ['3', wide] }])).toEqual({ file: 'items', line: 2, problem: "choice 1 has 129 tokens, more than the model's 128 positions" });
     expect(await problem([good, { ...good, choices: [' ', '4'] }])).toEqual({ file: 'items', line: 2, problem: 'choice 0 adds no tokens to the prompt' });
+  });
+
+  it('names the item for which a model has no finite score', async () => {
+    const name = 'model.layers.1.mlp.down_proj';
+    const broken = (model: Model): Model => {
+      const overflowing = async () => {
+        const tensor = await model.denseWeight(name);
+        return { form: 'dense' as const, shape: tensor.shape, tensor: { ...tensor, data: tensor.data.map(() => 3e38) } };
+      };
+      return overlayModel(model, new Map([[name, overflowing]]));
+    };
+    const item = { query: '1 2', choices: ['3', '4'], gold: 0 };
+    await expect(evaluate('llama', [item], {}, [], broken)).rejects.toMatchObject({ code: 'PARE_LIKELIHOOD_NOT_FINITE', data: { file: 'items', line: 1 } });
   });
 
   it('runs in a host, on the items of a text', async () => {
