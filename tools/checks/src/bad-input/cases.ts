@@ -59,6 +59,14 @@ function withConfig(config: object): (folder: string) => string[] {
   };
 }
 
+/** `pare report` on a JSON document. */
+function withResult(document: object): (folder: string) => string[] {
+  return (folder) => {
+    writeFileSync(join(folder, 'result.json'), JSON.stringify(document));
+    return ['report', 'result.json', '--output', 'out'];
+  };
+}
+
 /** Writes the model in two shards; `change` edits the index. */
 function writeShards(folder: string, change: (index: { weight_map: Record<string, string> }) => void = () => undefined): void {
   model(folder);
@@ -357,6 +365,12 @@ export const badInputs: readonly BadInput[] = [
   { name: 'memory limit that cannot be met', code: 'PARE_MEMORY_LIMIT', says: [/--memory/], prepare: (folder) => (model(folder), gptq(...calibrated, '--memory', '1MiB')) },
   { name: 'disk too small', code: 'PARE_DISK_FULL', says: [/free/], prepare: hugeModel },
   { name: 'output folder that is not ours', code: 'PARE_OUTPUT_FOREIGN', says: [/thesis\.tex/], prepare: foreignOutput },
+
+  // Results
+  { name: 'report on a folder that Pare did not write', code: 'PARE_REPORT_INPUT_INVALID', says: [/pare\.json/, /evaluate --json/], prepare: (folder) => (model(folder), ['report', 'model', '--output', 'out']) },
+  { name: 'report on a result of a later version', code: 'PARE_REPORT_VERSION_UNKNOWN', says: [/version 2/, /version 1/], prepare: withResult({ pare: 2 }) },
+  { name: 'report on a result with a broken field', code: 'PARE_REPORT_INPUT_INVALID', says: [/metrics\.perplexity/, /finite number/], prepare: withResult({ model: 'm', metrics: { perplexity: 'low' } }) },
+  { name: 'report on results without a metric', code: 'PARE_REPORT_EMPTY', says: [/result\.json/, /pare evaluate/], prepare: withResult({ model: 'm', metrics: {} }) },
 
   // Plugins
   { name: 'duplicate plugin id', code: 'PARE_PLUGINS_INVALID', says: [/rtn/, /@pare\/technique-rtn/], prepare: withPlugins(technique('rtn', 1)) },
