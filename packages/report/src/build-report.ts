@@ -133,7 +133,9 @@ function pair(results: readonly ResultInput[], notes: string[]): { readonly runs
 
   const runs: Run[] = [];
   for (const result of results) {
-    const own = result.kind === 'measured' ? originals.filter(({ name }) => name === result.name) : [];
+    // Another model may have the same name; its numbers give it away.
+    const agrees = ({ name, metrics }: Original): boolean => name === result.name && Object.keys(metrics).every((metric) => !differ(metrics[metric], result.after[metric]));
+    const own = result.kind === 'measured' ? originals.filter(agrees) : [];
     if (own.length === 0) {
       runs.push({ result, original: known.get(result) ?? (originals.length === 1 ? originals[0] : undefined) });
       continue;

@@ -115,6 +115,11 @@ describe('buildReport', () => {
     expect(rows[1]!.layers.find(({ title }) => title === 'Layers by perplexity')).toMatchObject({ layers: ['0', '1'], columns: ['error'], cells: [[{ value: 0.5, shade: 1 }], [{ value: 0.25, shade: 0.5 }]] });
   });
 
+  it('takes a model with the name of the original but other numbers for a run', () => {
+    const { rows } = buildReport([folder('w4'), evaluated('elsewhere/tiny', { perplexity: 17 })]);
+    expect(rows.map(({ name, role }) => `${role} ${name}`)).toEqual(['original tiny', 'compressed w4', 'measured tiny (2)']);
+  });
+
   it('keeps originals apart that differ, and says so', () => {
     const different = buildReport([folder('a'), folder('b', { sourceHash: 'other' })]);
     expect(different.rows.map(({ name }) => name)).toEqual(['tiny', 'tiny (2)', 'a', 'b']);
