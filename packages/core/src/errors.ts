@@ -137,7 +137,7 @@ export const errorCatalogue = {
   ),
   PARE_ITEM_INVALID: template(
     (d: { file: string; line: number; problem: string }) => `${d.file}:${String(d.line)}: ${d.problem}`,
-    () => 'An item is a JSON object on one line with a question (question, query or ctx), and its answer; for multiple choice choices (choices or endings) and the right one (label, gold or answer).',
+    () => 'An item is a JSON object on one line: a question (question, query or ctx) and its answer; to choose from, also choices (choices or endings) and the right one (label, gold or answer).',
   ),
   PARE_JOURNAL_EXISTS: template(
     (d: { output: string; journal: string }) => `an earlier run to ${d.output} stopped midway and left ${d.journal}`,
