@@ -38,7 +38,8 @@ export function buildReport(inputs: readonly ResultInput[], options: ReportOptio
   const { runs, originals } = pair(mergeByLocation(inputs, notes), notes);
   const names = sortMetrics([...originals.map(({ metrics }) => metrics), ...runs.map(({ result }) => result.after)].flatMap(Object.keys));
   if (names.length === 0) throw pareError('PARE_REPORT_EMPTY', { files: inputs.map(({ file }) => file) });
-  const metrics = names.map((name): MetricColumn => ({ name, label: meaningOf(name).label, direction: meaningOf(name).direction }));
+  const metrics = names.map((name): MetricColumn => ({ name, label: meaningOf(name).label, direction: meaningOf(name).direction, primary: meaningOf(name).primary }));
+  metrics.sort((a, b) => Number(b.primary) - Number(a.primary));
 
   const taken = new Map<string, number>();
   const unique = (name: string): string => {
@@ -244,7 +245,9 @@ function cardsOf(metrics: readonly MetricColumn[], rows: readonly Row[], plots: 
   }
   for (const { name, label, direction } of metrics) {
     const best = runs.find(({ cells }) => cells[name]?.best === true);
-    if (best === undefined || (name !== 'bytes' && !meaningOf(name).quality) || cards.length === 3) continue;
+    // Two of quality, then size.
+    const wanted = name === 'bytes' || (meaningOf(name).quality && cards.length < 2);
+    if (best === undefined || !wanted) continue;
     const cell = best.cells[name]!;
     const title = name === 'bytes' ? 'Smallest' : `${direction === 'lower' ? 'Lowest' : 'Highest'} ${label.toLowerCase().replace('kl ', 'KL ')}`;
     const detail = comparison(cell);

@@ -75,7 +75,7 @@ function tradeOffSpec({ size, quality, points }: TradeOffPlot, outer: number): S
         title: bytes ? 'Size of the weights' : size.label,
         ...(bytes && { values: byteTicks(xDomain, tickCount), encode: { labels: { update: { text: { signal: byteLabel(xDomain[1]) } } } } }),
       },
-      { ...axisStyle, orient: 'left', scale: 'y', grid: true, tickCount: 6, title: `${quality.label} (${quality.direction} is better)` },
+      { ...axisStyle, orient: 'left', scale: 'y', grid: true, tickCount: 6, titleX: 14 - margin.left, ...(logarithmic && { values: logTicks(yDomain), format: '~g' }), title: `${quality.label} (${quality.direction} is better)` },
     ],
     marks: [
       {
@@ -124,6 +124,14 @@ function padded(values: readonly number[], logarithmic: boolean): readonly [numb
   if (logarithmic) return [low / 1.3, high * 1.3];
   const space = high > low ? (high - low) * 0.12 : Math.abs(high) * 0.1 || 1;
   return [low >= 0 ? Math.max(0, low - space) : low - space, high + space];
+}
+
+/** Powers of ten, with their doubles and fivefolds where there are few. */
+function logTicks([low, high]: readonly [number, number]): number[] {
+  const decades = Math.log10(high / low);
+  const first = Math.floor(Math.log10(low));
+  const powers = Array.from({ length: Math.ceil(Math.log10(high)) - first + 1 }, (_, index) => 10 ** (first + index));
+  return powers.flatMap((power) => (decades > 2.5 ? [power] : [power, 2 * power, 5 * power])).filter((tick) => tick >= low && tick <= high);
 }
 
 const byteUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];

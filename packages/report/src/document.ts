@@ -27,6 +27,8 @@ export interface MetricColumn {
   readonly name: string;
   readonly label: string;
   readonly direction: Direction;
+  /** False for what refines another metric. Those come last. */
+  readonly primary: boolean;
 }
 
 export interface Row {

@@ -7,37 +7,26 @@ export interface MetricMeaning {
   readonly unit: 'bytes' | 'ratio' | 'fraction' | 'bits' | 'count' | 'number';
   /** True for what compression tries to keep: a candidate for the vertical axis of the plot. */
   readonly quality: boolean;
+  /** False for what refines another metric: medians, standard errors, per-token figures. */
+  readonly primary: boolean;
 }
 
-const meaning = (label: string, direction: Direction, unit: MetricMeaning['unit'] = 'number', quality = false): MetricMeaning => ({ label, direction, unit, quality });
+const meaning = (label: string, direction: Direction, unit: MetricMeaning['unit'] = 'number', quality = false): MetricMeaning => ({ label, direction, unit, quality, primary: true });
+const refining = (label: string, direction: Direction, unit: MetricMeaning['unit'] = 'number'): MetricMeaning => ({ label, direction, unit, quality: false, primary: false });
 
 /** Metrics by plain name. Those of other evaluators are shown under their own names, without a verdict. */
 const known: Readonly<Record<string, MetricMeaning>> = {
   perplexity: meaning('Perplexity', 'lower', 'number', true),
   accuracy: meaning('Accuracy', 'higher', 'fraction', true),
-  accuracyStandardError: meaning('Accuracy, standard error', 'neutral', 'fraction'),
   accuracyNormalized: meaning('Accuracy, normalised', 'higher', 'fraction', true),
-  accuracyNormalizedStandardError: meaning('Accuracy, normalised, standard error', 'neutral', 'fraction'),
   exactMatch: meaning('Exact match', 'higher', 'fraction', true),
-  exactMatchStandardError: meaning('Exact match, standard error', 'neutral', 'fraction'),
   rougeL: meaning('ROUGE-L', 'higher', 'fraction', true),
   klDivergence: meaning('KL divergence', 'lower', 'number', true),
-  klDivergenceMedian: meaning('KL divergence, median', 'lower'),
-  klDivergence99: meaning('KL divergence, 99th percentile', 'lower'),
-  klDivergenceMax: meaning('KL divergence, largest', 'lower'),
   topOneAgreement: meaning('Top-1 agreement', 'higher', 'fraction', true),
-  perplexityRatio: meaning('Perplexity ratio', 'lower'),
-  logPerplexityRatio: meaning('Log perplexity ratio', 'lower'),
-  probabilityChange: meaning('Probability change', 'higher'),
-  probabilityChangeRms: meaning('Probability change, RMS', 'lower'),
   layerErrorMean: meaning('Layer error', 'lower', 'number', true),
-  layerErrorWorst: meaning('Layer error, worst', 'lower'),
-  localLayerErrorMean: meaning('Local layer error', 'lower'),
-  localLayerErrorWorst: meaning('Local layer error, worst', 'lower'),
   bytes: meaning('Weights', 'lower', 'bytes'),
   bitsPerWeight: meaning('Bits per weight', 'lower', 'bits'),
   compressionRatio: meaning('Compression ratio', 'higher', 'ratio'),
-  parameters: meaning('Parameters', 'neutral', 'count'),
   prefillTokensPerSecond: meaning('Prefill tokens/s', 'higher'),
   decodeTokensPerSecond: meaning('Decode tokens/s', 'higher'),
   timeToFirstTokenMilliseconds: meaning('Time to first token, ms', 'lower'),
@@ -45,14 +34,28 @@ const known: Readonly<Record<string, MetricMeaning>> = {
   weightBytes: meaning('Weights in memory', 'lower', 'bytes'),
   keyValueBytesPerToken: meaning('KV cache per token', 'lower', 'bytes'),
   macs: meaning('MACs', 'lower', 'count'),
-  macsPerToken: meaning('MACs per token', 'lower', 'count'),
-  effectiveMacs: meaning('Effective MACs', 'lower', 'count'),
-  flops: meaning('FLOPs', 'lower', 'count'),
-  flopsPerToken: meaning('FLOPs per token', 'lower', 'count'),
-  effectiveFlops: meaning('Effective FLOPs', 'lower', 'count'),
   sparsity: meaning('Sparsity', 'neutral', 'fraction'),
-  totalSparsity: meaning('Sparsity, all parameters', 'neutral', 'fraction'),
-  nonzeroParameters: meaning('Nonzero parameters', 'lower', 'count'),
+  accuracyStandardError: refining('Accuracy, standard error', 'neutral', 'fraction'),
+  accuracyNormalizedStandardError: refining('Accuracy, normalised, standard error', 'neutral', 'fraction'),
+  exactMatchStandardError: refining('Exact match, standard error', 'neutral', 'fraction'),
+  klDivergenceMedian: refining('KL divergence, median', 'lower'),
+  klDivergence99: refining('KL divergence, 99th percentile', 'lower'),
+  klDivergenceMax: refining('KL divergence, largest', 'lower'),
+  perplexityRatio: refining('Perplexity ratio', 'lower'),
+  logPerplexityRatio: refining('Log perplexity ratio', 'lower'),
+  probabilityChange: refining('Probability change', 'higher'),
+  probabilityChangeRms: refining('Probability change, RMS', 'lower'),
+  layerErrorWorst: refining('Layer error, worst', 'lower'),
+  localLayerErrorMean: refining('Local layer error', 'lower'),
+  localLayerErrorWorst: refining('Local layer error, worst', 'lower'),
+  parameters: refining('Parameters', 'neutral', 'count'),
+  macsPerToken: refining('MACs per token', 'lower', 'count'),
+  effectiveMacs: refining('Effective MACs', 'lower', 'count'),
+  flops: refining('FLOPs', 'lower', 'count'),
+  flopsPerToken: refining('FLOPs per token', 'lower', 'count'),
+  effectiveFlops: refining('Effective FLOPs', 'lower', 'count'),
+  totalSparsity: refining('Sparsity, all parameters', 'neutral', 'fraction'),
+  nonzeroParameters: refining('Nonzero parameters', 'lower', 'count'),
 };
 
 /** Meaning of a metric by its plain name; `evaluator.name` means what `name` means. */

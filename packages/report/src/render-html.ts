@@ -38,7 +38,7 @@ export async function renderHtml(report: Report): Promise<string> {
 <main id="main" class="wrap" tabindex="-1">
 ${report.cards.length > 0 && html`<dl class="cards">${report.cards.map(({ label, value, detail }) => html`<div><dt>${label}</dt><dd class="value">${value}</dd>${detail !== '' && html`<dd class="detail">${detail}</dd>`}</div>`)}</dl>`}
 ${comparisonSection(report)}
-${plots.length > 0 && html`<section id="trade-off" aria-labelledby="trade-off-title"><h2 id="trade-off-title">Quality against size</h2>${plots.map((chart) => figure(chart, 'Circles on the dashed line are the Pareto front: no other run is both smaller and better. Diamonds are beaten by another run; the square is the original.'))}</section>`}
+${plots.length > 0 && html`<section id="trade-off" aria-labelledby="trade-off-title"><h2 id="trade-off-title">Quality against size</h2><p>Circles on the dashed line are the Pareto front: no other run is both smaller and better. Diamonds are beaten by another run; a square is the original.</p>${plots.map((chart) => figure(chart, `${chart.title}.`))}</section>`}
 ${sizes !== undefined && sizeSection(report, sizes)}
 ${layered.length > 0 && layerSection(layered)}
 ${recorded.length > 0 && provenanceSection(recorded)}
@@ -73,15 +73,23 @@ function cellHtml(cell: Cell | undefined): Html {
 }
 
 function comparisonSection({ metrics, rows, notes }: Report): Html {
-  const hints = { lower: 'lower is better', higher: 'higher is better', neutral: '' } as const;
   const marked = rows.some(({ cells }) => Object.values(cells).some(({ best }) => best));
-  const table = html`<table><caption><span>Changes are against the original.${marked && ' A star marks the best of the runs.'}</span></caption>
+  const main = metrics.filter(({ primary }) => primary);
+  const further = metrics.filter(({ primary }) => !primary);
+  const caption = `Changes are against the original.${marked ? ' A star marks the best of the runs.' : ''}`;
+  return html`<section id="comparison" aria-labelledby="comparison-title"><h2 id="comparison-title">Comparison</h2>${
+    main.length > 0 && scrollable('Comparison of the runs', comparisonTable(main, rows, caption))
+  }${further.length > 0 && html`<details${main.length === 0 && new Html(' open')}><summary>Further metrics</summary>${scrollable('Further metrics of the runs', comparisonTable(further, rows, caption))}</details>`}${
+    notes.length > 0 && html`<h3>Notes</h3><ul>${notes.map((note) => html`<li>${note}</li>`)}</ul>`
+  }</section>`;
+}
+
+function comparisonTable(metrics: Report['metrics'], rows: readonly Row[], caption: string): Html {
+  const hints = { lower: 'lower is better', higher: 'higher is better', neutral: '' } as const;
+  return html`<table><caption><span>${caption}</span></caption>
 <thead><tr><th scope="col">Run</th>${metrics.map(({ label, direction }) => html`<th scope="col">${label}${hints[direction] !== '' && html`<small>${hints[direction]}</small>`}</th>`)}</tr></thead>
 <tbody>${rows.map((row) => html`<tr${row.role === 'original' && new Html(' class="original"')}><th scope="row">${row.name}<small>${row.summary}</small></th>${metrics.map(({ name }) => cellHtml(row.cells[name]))}</tr>
 `)}</tbody></table>`;
-  return html`<section id="comparison" aria-labelledby="comparison-title"><h2 id="comparison-title">Comparison</h2>${scrollable('Comparison of the runs', table)}${
-    notes.length > 0 && html`<h3>Notes</h3><ul>${notes.map((note) => html`<li>${note}</li>`)}</ul>`
-  }</section>`;
 }
 
 function sizeSection({ rows }: Report, chart: Chart): Html {

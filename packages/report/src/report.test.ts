@@ -255,7 +255,7 @@ describe('renderHtml', () => {
     const document = await page(three());
     expect(document.querySelector('h1')!.textContent).toBe('3 runs of tiny compared');
     const cells = [...document.querySelectorAll('#comparison tbody tr')].map((row) => [...row.children].map((cell) => cell.textContent!.replace(/\s+/g, ' ').trim()));
-    expect(cells[2]).toEqual(['w4gptq, 4 bits, group 64', '11▼ +10.0 % worse', '★ 300 B▲ −70.0 % better', '500']);
+    expect(cells[2]).toEqual(['w4gptq, 4 bits, group 64', '11▼ +10.0 % worse', '★ 300 B▲ −70.0 % better']);
     expect(document.querySelectorAll('#trade-off svg')).toHaveLength(2);
     expect(document.querySelector('#sizes svg desc')!.textContent).toContain('w4, 374 B: codes 200 B');
     expect(document.querySelectorAll('#layers details')).toHaveLength(3);

@@ -45,7 +45,7 @@ table{border-collapse:collapse;width:100%;font-size:.94rem}
 caption{text-align:left;color:var(--muted);padding:0 0 .6rem;font-size:.9rem}
 caption span{display:block;position:sticky;left:0;width:max-content;max-width:min(75ch,calc(100vw - 3.6rem))}
 th,td{padding:.5rem .7rem;border-bottom:1px solid var(--line);text-align:right;vertical-align:top;font-variant-numeric:tabular-nums;white-space:nowrap}
-thead th{color:var(--muted);font-weight:600;font-size:.88rem;vertical-align:bottom}
+thead th{color:var(--muted);font-weight:600;font-size:.88rem;vertical-align:bottom;white-space:normal}
 th:first-child,td.text,th.text{text-align:left}
 tbody th{font-weight:600;white-space:normal;min-width:8rem;max-width:18rem;overflow-wrap:break-word}
 td.hash{white-space:normal;overflow-wrap:anywhere;min-width:12rem}
@@ -77,5 +77,5 @@ code{font:.9em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wra
 footer{color:var(--muted);font-size:.88rem;padding-block:.25rem 2.5rem}
 @media (max-width:46rem){.wrap{padding-inline:.8rem}section{padding:1rem .85rem}.wide{display:none}.narrow{display:block}.cards{grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.7rem}.cards>div{padding:.8rem .9rem}.cards .value{font-size:1.4rem}dl.facts{grid-template-columns:1fr;gap:0}dl.facts dd{margin-bottom:.5rem}}
 @media (prefers-contrast:more){:root{--line:currentColor;--muted:var(--ink)}}
-@media print{:root{color-scheme:light;--page:#fff;--surface:#fff;--ink:#000;--muted:#444;--line:#bbb;--accent:#1b449f;--good:#17692f;--bad:#a8231b;--heat:#e0702f;--mark:#f0f0f0;${parts(0)}}body{font-size:10.5pt}.skip,nav{display:none}.narrow{display:none}.wide{display:block}section,.cards>div{break-inside:avoid;border-color:#bbb}section.long{break-inside:auto}h2,h3{break-after:avoid}.scroll{overflow:visible}.heat td,.scroll tr.original>*,.key i{print-color-adjust:exact;-webkit-print-color-adjust:exact}details::details-content{content-visibility:visible;block-size:auto}th,td{padding:.25rem .4rem}}
+@media print{:root{color-scheme:light;--page:#fff;--surface:#fff;--ink:#000;--muted:#444;--line:#bbb;--accent:#1b449f;--good:#17692f;--bad:#a8231b;--heat:#e0702f;--mark:#f0f0f0;${parts(0)}}body{font-size:10.5pt}.skip,nav{display:none}.narrow{display:none}.wide{display:block}section,.cards>div{break-inside:avoid;border-color:#bbb}section.long{break-inside:auto}h2,h3{break-after:avoid}.scroll{overflow:visible}.heat td,.scroll tr.original>*,.key i{print-color-adjust:exact;-webkit-print-color-adjust:exact}details::details-content{content-visibility:visible;block-size:auto}th,td{padding:.2rem .3rem}table{font-size:8pt}thead th,small{font-size:7.5pt}#comparison td{white-space:normal}tbody th{min-width:5rem}}
 `;

@@ -17,8 +17,10 @@ export async function compare(context: CommandContext, files: readonly string[])
   for (const note of document.notes) terminal.note(`${terminal.noteStyle.yellow('note')} ${note}`);
 }
 
-/** Rows are runs. A star marks the best value, a second line says how each differs from the original. */
-function comparisonText({ metrics, rows }: Report, style: Style, formatChange: (change: number) => string): string {
+/** Rows are runs. A star marks the best value, a second line says how each differs from the original. Metrics that refine others are left to `--json` and reports. */
+function comparisonText({ metrics: all, rows }: Report, style: Style, formatChange: (change: number) => string): string {
+  const main = all.filter(({ primary }) => primary);
+  const metrics = main.length > 0 ? main : all;
   const change = ({ change: amount, verdict }: Cell): string => {
     if (amount === undefined || amount === 0) return '';
     if (verdict === 'same') return style.dim('same');
