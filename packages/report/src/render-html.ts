@@ -68,7 +68,7 @@ function cellHtml(cell: Cell | undefined): Html {
   return html`<td${best && new Html(' class="best"')}>${best && html`<span aria-label="best">★</span> `}${text}${
     verdict === 'same'
       ? html`<small>same</small>`
-      : shown && html`<small${verdict !== undefined && html` class="${verdict}"`}>${verdict !== undefined && html`<span aria-hidden="true">${verdictMark(verdict)}</span> `}${formatChange(change)}${verdict !== undefined && ` ${verdictWords[verdict]}`}</small>`
+      : shown && html`<small${verdict !== undefined && html` class="${verdict}"`}>${verdict !== undefined && html`<span aria-hidden="true">${verdictMark(verdict)}</span> `}${formatChange(change)}${verdict !== undefined && html`<span class="hidden"> ${verdictWords[verdict]}</span>`}</small>`
   }</td>`;
 }
 
@@ -76,7 +76,7 @@ function comparisonSection({ metrics, rows, notes }: Report): Html {
   const marked = rows.some(({ cells }) => Object.values(cells).some(({ best }) => best));
   const main = metrics.filter(({ primary }) => primary);
   const further = metrics.filter(({ primary }) => !primary);
-  const caption = `Changes are against the original.${marked ? ' A star marks the best of the runs.' : ''}`;
+  const caption = `▲ better, ▼ worse than the original.${marked ? ' A star marks the best of the runs.' : ''}`;
   return html`<section id="comparison" aria-labelledby="comparison-title"><h2 id="comparison-title">Comparison</h2>${
     main.length > 0 && scrollable('Comparison of the runs', comparisonTable(main, rows, caption))
   }${further.length > 0 && html`<details${main.length === 0 && new Html(' open')}><summary>Further metrics</summary>${scrollable('Further metrics of the runs', comparisonTable(further, rows, caption))}</details>`}${
@@ -106,7 +106,7 @@ ${sized.map(
 ${size.kinds.map(({ kind, bytes, parts }) => html`<tr><th scope="row"><small>${kind}</small></th>${used.map((part) => html`<td>${bytesOf(parts, part)}</td>`)}<td>${formatBytes(bytes)}</td></tr>`)}</tbody>
 `,
 )}</table>`;
-  return html`<section id="sizes" class="long" aria-labelledby="sizes-title"><h2 id="sizes-title">Where the bytes are</h2>
+  return html`<section id="sizes" aria-labelledby="sizes-title"><h2 id="sizes-title">Where the bytes are</h2>
 <ul class="key">${used.map((part) => html`<li><i style="background:var(--part-${part})"></i>${sizePartLabels[part]}</li>`)}</ul>
 ${figure(chart, 'Tensors of the safetensors files, headers not counted. Bars share one scale.')}
 <details${sized.length === 1 && new Html(' open')}><summary>Bytes by kind of module</summary>${scrollable('Bytes by kind of module', table)}</details></section>`;
@@ -118,7 +118,7 @@ function breakable(name: string): Html {
 }
 
 function layerSection(rows: readonly Row[]): Html {
-  return html`<section id="layers" class="long" aria-labelledby="layers-title"><h2 id="layers-title">Layer by layer</h2>
+  return html`<section id="layers" aria-labelledby="layers-title"><h2 id="layers-title">Layer by layer</h2>
 <p>Where bits went and where error arose. Shades repeat the numbers.</p>
 ${rows.map(
   ({ name, summary, layers }, index) => html`<details${index === 0 && new Html(' open')}><summary>${name} · ${summary}</summary>
@@ -143,7 +143,7 @@ function layerTable(run: string, grid: LayerGrid): Html {
 }
 
 function provenanceSection(rows: readonly Row[]): Html {
-  return html`<section id="provenance" class="long" aria-labelledby="provenance-title"><h2 id="provenance-title">Recipes and provenance</h2>
+  return html`<section id="provenance" aria-labelledby="provenance-title"><h2 id="provenance-title">Recipes and provenance</h2>
 ${rows.map((row) => html`<details${rows.length === 1 && new Html(' open')}><summary>${row.name} · ${row.summary}</summary>${provenanceOf(row)}</details>`)}</section>`;
 }
 

@@ -40,7 +40,7 @@ section{background:var(--surface);border:1px solid var(--line);border-radius:.75
 .cards dd{margin:0}
 .cards .value{font-size:1.7rem;font-weight:650;line-height:1.3;font-variant-numeric:tabular-nums}
 .cards .detail{font-size:.9rem;color:var(--muted);overflow-wrap:anywhere}
-.scroll{overflow-x:auto;margin:0 -.25rem;padding:0 .25rem}
+.scroll{position:relative;overflow-x:auto;margin:0 -.25rem;padding:0 .25rem}
 table{border-collapse:collapse;width:100%;font-size:.94rem}
 caption{text-align:left;color:var(--muted);padding:0 0 .6rem;font-size:.9rem}
 caption span{display:block;position:sticky;left:0;width:max-content;max-width:min(75ch,calc(100vw - 3.6rem))}
@@ -53,6 +53,7 @@ tbody tr:last-child>*{border-bottom:0}
 .scroll th:first-child{position:sticky;left:0;background:var(--surface)}
 .scroll tr.original>*{background:var(--mark)}
 small{display:block;font-size:.82rem;font-weight:400;color:var(--muted)}
+.hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 small.better{color:var(--good)}
 small.worse{color:var(--bad)}
 .best{font-weight:700}
@@ -77,5 +78,5 @@ code{font:.9em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wra
 footer{color:var(--muted);font-size:.88rem;padding-block:.25rem 2.5rem}
 @media (max-width:46rem){.wrap{padding-inline:.8rem}section{padding:1rem .85rem}.wide{display:none}.narrow{display:block}.cards{grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.7rem}.cards>div{padding:.8rem .9rem}.cards .value{font-size:1.4rem}dl.facts{grid-template-columns:1fr;gap:0}dl.facts dd{margin-bottom:.5rem}}
 @media (prefers-contrast:more){:root{--line:currentColor;--muted:var(--ink)}}
-@media print{:root{color-scheme:light;--page:#fff;--surface:#fff;--ink:#000;--muted:#444;--line:#bbb;--accent:#1b449f;--good:#17692f;--bad:#a8231b;--heat:#e0702f;--mark:#f0f0f0;${parts(0)}}body{font-size:10.5pt}.skip,nav{display:none}.narrow{display:none}.wide{display:block}section,.cards>div{break-inside:avoid;border-color:#bbb}section.long{break-inside:auto}h2,h3{break-after:avoid}.scroll{overflow:visible}.heat td,.scroll tr.original>*,.key i{print-color-adjust:exact;-webkit-print-color-adjust:exact}details::details-content{content-visibility:visible;block-size:auto}th,td{padding:.2rem .3rem}table{font-size:8pt}thead th,small{font-size:7.5pt}#comparison td{white-space:normal}tbody th{min-width:5rem}}
+@media print{:root{color-scheme:light;--page:#fff;--surface:#fff;--ink:#000;--muted:#444;--line:#bbb;--accent:#1b449f;--good:#17692f;--bad:#a8231b;--heat:#e0702f;--mark:#f0f0f0;${parts(0)}}body{font-size:10.5pt}.skip,nav{display:none}.narrow{display:none}.wide{display:block}figure,tr,.cards>div{break-inside:avoid}section,.cards>div{border-color:#bbb}h2,h3{break-after:avoid}.scroll{overflow:visible}.heat td,.scroll tr.original>*,.key i{print-color-adjust:exact;-webkit-print-color-adjust:exact}details::details-content{content-visibility:visible;block-size:auto}th,td{padding:.2rem .3rem}table{font-size:8pt}thead th,small{font-size:7.5pt}#comparison td{white-space:normal}tbody th{min-width:5rem}}
 `;
