@@ -201,6 +201,25 @@ describe('evaluate, plan, inspect', () => {
     expect(stdout).toMatch(/^parameters +[\d,]+$/m);
   });
 
+  it('evaluate compares with the original', async () => {
+    const output = join(folder, 'compared');
+    const measured = ['--data', text, '--sequence-length', '16', '--evaluator', 'divergence,layer-error'];
+    interface Document {
+      readonly metrics: Record<string, number>;
+      readonly metricsBefore: object;
+    }
+    const samples = ['divergence', 'layer-error'].flatMap((id) => ['--set', `${id}.samples=4`]);
+    const { metrics, metricsBefore } = await pareJson<Document>([...rounding(output), ...measured, ...samples]);
+    expect(metricsBefore).toEqual({});
+    expect(metrics['klDivergence']).toBeGreaterThan(0);
+    expect(metrics['layerErrorMean']).toBeGreaterThan(0);
+    expect((await pareJson<Document>(['evaluate', output, '--original', model, ...measured, '--samples', '4'])).metrics).toEqual(metrics);
+    const { stderr } = await pare(['evaluate', output, ...measured]);
+    expect(stderr).toMatch(/^PARE_ORIGINAL_MISSING /m);
+    const { metrics: byDefault } = await pareJson<Document>(['evaluate', output, '--original', model, '--data', text, '--samples', '4', '--sequence-length', '16']);
+    expect(byDefault).toMatchObject({ klDivergence: metrics['klDivergence'], perplexity: expect.any(Number) as number, bytes: expect.any(Number) as number });
+  });
+
   it('plan tells bytes, memory and time, and writes nothing', async () => {
     const output = join(folder, 'planned');
     mkdirSync(output);

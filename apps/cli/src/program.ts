@@ -118,6 +118,7 @@ export function createProgram(version: string, makeContext: ContextMaker): Comma
   addGroup(compress, 'Measurement:', [
     new Option('-e, --evaluator <list>', 'evaluators to run before and after (default: size, with --data also perplexity)').argParser(list('--evaluator')),
     new Option('--data <file>', 'text to measure on, not the calibration text'),
+    new Option('--items <file>', 'questions to measure on, JSON lines'),
   ]);
   addGroup(compress, 'Machine:', [backendOption(), memoryOption()]);
   addGlobalOptions(compress)
@@ -135,8 +136,10 @@ export function createProgram(version: string, makeContext: ContextMaker): Comma
 
   const evaluate = command('evaluate', 'Measure a model: perplexity, size and whatever evaluators are loaded.', models).argument('<model>', 'model folder, compressed or not, or a hub name');
   addGroup(evaluate, 'Measurement:', [
-    new Option('-e, --evaluator <list>', 'evaluators to run (default: size, with --data also perplexity)').argParser(list('--evaluator')),
+    new Option('-e, --evaluator <list>', 'evaluators to run (default: size, with --data also perplexity, with --original too divergence)').argParser(list('--evaluator')),
     new Option('--data <file>', 'text to measure on'),
+    new Option('--items <file>', 'questions to measure on, JSON lines'),
+    new Option('--original <model>', 'the model before compression, for evaluators that compare with it'),
     new Option('--samples <n>', 'windows to measure, 0 for all of the text (default: 64)').argParser(integer('--samples', 0)),
     new Option('--sequence-length <n>', 'tokens in a window (default: 512)').argParser(integer('--sequence-length', 2)),
     new Option('--set <id.option=value>', 'change an option of an evaluator or backend; may be repeated').argParser(collectAssignment),
@@ -167,6 +170,29 @@ export function createProgram(version: string, makeContext: ContextMaker): Comma
   addGlobalOptions(inspect)
     .addHelpText('after', examples(['pare inspect ./model --modules', 'names to use in targets and overrides of a recipe']))
     .action(act(async (context, model: string, options: InspectOptions) => (await import('./commands/inspect.js')).inspect(context, model, options)));
+
+  const results = 'Results:';
+  const resultHelp = 'output folders, or what "evaluate --json" or "compress --json" printed';
+  const report = command('report', 'Write a report of one or more results: cards, tables, charts, provenance.', results).argument('<result...>', resultHelp);
+  addGroup(report, 'Output:', [
+    new Option('-o, --output <file>', 'file to write; with several formats, each takes its own extension').default('report.html', 'report.html'),
+    new Option('-f, --format <list>', 'html, md, json, csv, separated by commas (default: by the extension of --output)').argParser(list('--format')),
+    new Option('--title <text>', 'heading of the report'),
+  ]);
+  addGlobalOptions(report)
+    .addHelpText(
+      'after',
+      examples(
+        ['pare report ./small', 'report.html, one page that opens anywhere'],
+        ['pare report ./w4 ./w3 measured.json -o results.html -f html,csv', 'several runs against each other, and a table for a spreadsheet'],
+      ),
+    )
+    .action(act(async (context, files: string[], options: ReportOptions) => (await import('./commands/report.js')).report(context, files, options)));
+
+  const compare = command('compare', 'Compare results in the terminal, the best values marked.', results).argument('<result...>', resultHelp);
+  addGlobalOptions(compare)
+    .addHelpText('after', examples(['pare compare ./w8 ./w4 ./w3', 'which one to take']))
+    .action(act(async (context, files: string[]) => (await import('./commands/compare.js')).compare(context, files)));
 
   const extensions = 'Plugins and machine:';
   const plugins = command('plugins', 'List plugins, show one, or find installed ones.', extensions).argument('[id]', 'show this plugin, as "plugins info" does');
@@ -227,6 +253,7 @@ export interface CompressOptions extends GlobalOptions {
   readonly resume?: boolean;
   readonly evaluator?: readonly string[];
   readonly data?: string;
+  readonly items?: string;
   readonly backend: string;
   readonly memory?: number;
 }
@@ -234,6 +261,8 @@ export interface CompressOptions extends GlobalOptions {
 export interface EvaluateOptions extends GlobalOptions {
   readonly evaluator?: readonly string[];
   readonly data?: string;
+  readonly items?: string;
+  readonly original?: string;
   readonly samples?: number;
   readonly sequenceLength?: number;
   readonly set?: readonly string[];
@@ -257,6 +286,12 @@ export interface PlanOptions extends GlobalOptions {
 export interface InspectOptions extends GlobalOptions {
   readonly modules?: boolean;
   readonly tensors?: boolean;
+}
+
+export interface ReportOptions extends GlobalOptions {
+  readonly output: string;
+  readonly format?: readonly string[];
+  readonly title?: string;
 }
 
 export interface InitOptions extends GlobalOptions {

@@ -49,6 +49,10 @@ export const errorCatalogue = {
     (d: { backend: string; reason: string }) => `backend "${d.backend}" cannot run here: ${d.reason}`,
     () => '"pare backends" shows what each backend found; --backend auto takes the best that runs.',
   ),
+  PARE_BLOCKS_MISMATCH: template(
+    (d: { original: string; expected: string; model: string; found: string }) => `${d.model} has ${d.found}, the original ${d.original} has ${d.expected}`,
+    () => 'Blocks are compared one with one: give the model that this one was made from, or measure divergence instead.',
+  ),
   PARE_CALIBRATION_MISSING: template(
     (d: { techniques: readonly string[] }) => `${list(d.techniques)} needs calibration text and none was given`,
     () => 'Give a text file with --calibration, or take a recipe without data such as rtn-w8.',
@@ -70,8 +74,8 @@ export const errorCatalogue = {
     (d) => `Allowed: ${d.allowed}.`,
   ),
   PARE_DATA_MISSING: template(
-    (d: { evaluator: string }) => `evaluator "${d.evaluator}" reads a text and none was given`,
-    () => 'Give a text file with --data.',
+    (d: { evaluator: string; reads?: 'text' | 'items' | undefined }) => `evaluator "${d.evaluator}" reads ${d.reads === 'items' ? 'items and none were' : 'a text and none was'} given`,
+    (d) => (d.reads === 'items' ? 'Give a file of items, JSON lines, with --items.' : 'Give a text file with --data.'),
   ),
   PARE_DISK_FULL: template(
     (d: { path: string; needed?: number | undefined; free?: number | undefined; kept?: string | undefined }) =>
@@ -131,6 +135,10 @@ export const errorCatalogue = {
     (d: { endpoint: string; reason: string }) => `cannot reach ${d.endpoint}: ${d.reason}`,
     () => 'Check the network or HF_ENDPOINT, or pass a folder that holds the model. A download continues where it stopped.',
   ),
+  PARE_ITEM_INVALID: template(
+    (d: { file: string; line: number; problem: string }) => `${d.file}:${String(d.line)}: ${d.problem}`,
+    () => 'An item is a JSON object on one line: a question (question, query or ctx) and its answer; to choose from, also choices (choices or endings) and the right one (label, gold or answer).',
+  ),
   PARE_JOURNAL_EXISTS: template(
     (d: { output: string; journal: string }) => `an earlier run to ${d.output} stopped midway and left ${d.journal}`,
     () => 'Add --resume to continue it, or --overwrite to discard it and start again.',
@@ -138,6 +146,14 @@ export const errorCatalogue = {
   PARE_JSON_LINE_INVALID: template(
     (d: { file: string; line: number; problem: string }) => `${d.file}:${String(d.line)}: ${d.problem}`,
     () => 'Every line is one JSON value; texts are objects with a "text" string.',
+  ),
+  PARE_LIKELIHOOD_NOT_FINITE: template(
+    (d: { file: string; line: number; likelihood: number }) => `${d.file}:${String(d.line)}: the model gives this item a log-likelihood of ${String(d.likelihood)}`,
+    () => 'Its weights or statistics are out of range; evaluate the model it was made from to see where they break.',
+  ),
+  PARE_LOGITS_NOT_FINITE: template(
+    (d: { model: string; window: number; position: number }) => `${d.model} has logits that are NaN or infinite at position ${String(d.position)} of window ${String(d.window)}`,
+    () => 'Its weights are out of range; compare the blocks (layer-error) to see where it begins.',
   ),
   PARE_LOSS_NOT_FINITE: template(
     (d: { technique: string; module: string; loss: number }) => `${d.technique} reached a loss of ${String(d.loss)} on ${d.module}`,
@@ -170,6 +186,14 @@ export const errorCatalogue = {
     (d: { module: string; nearest?: string | undefined }) => `the model has no module "${d.module}"`,
     (d) => `${suggestion(d.nearest)}"pare inspect <model>" lists modules.`,
   ),
+  PARE_ONNX_MISSING: template(
+    (d: { directory: string; wanted: string; found: readonly string[] }) => `${d.directory} has no ${d.wanted}${d.found.length === 0 ? '' : `; it has ${list(d.found)}`}`,
+    () => 'Export one: pare compress <model> --recipe <recipe> --output <dir> --format hf,onnx (--set onnx.dtype=… picks the files), or name a folder that has one.',
+  ),
+  PARE_ONNX_UNUSABLE: template(
+    (d: { file: string; reason: string }) => `${d.file} cannot be run: ${d.reason}`,
+    () => 'A decoder with key-value cache as Pare, optimum and transformers.js lay it out runs with provider cpu; other providers need their drivers and an onnxruntime build that has them.',
+  ),
   PARE_OPERATOR_UNSUPPORTED: template(
     (d: { backend: string; graph: string; operators: readonly string[] }) =>
       `backend "${d.backend}" cannot run graph "${d.graph}": it lacks ${list(d.operators)}`,
@@ -178,6 +202,10 @@ export const errorCatalogue = {
   PARE_OPTIONS_INVALID: template(
     (d: { owner: string; problems: readonly string[] }) => `options of ${d.owner}: ${d.problems.join('; ')}`,
     (d: { owner: string; problems: readonly string[]; allowed?: string }) => d.allowed ?? `"pare plugins ${d.owner}" lists its options.`,
+  ),
+  PARE_ORIGINAL_MISSING: template(
+    (d: { evaluator: string }) => `evaluator "${d.evaluator}" compares with the model before compression and none was given`,
+    () => 'Give that model with --original.',
   ),
   PARE_OUTPUT_BUSY: template(
     (d: { output: string; process: number; lock: string }) => `process ${String(d.process)} is writing ${d.output}`,
@@ -223,6 +251,18 @@ export const errorCatalogue = {
     (d: { setting: string; problem: string; nearest?: string | undefined }) => `--set ${d.setting}: ${d.problem}`,
     (d: { setting: string; problem: string; nearest?: string | undefined; allowed?: string | undefined }) =>
       `${suggestion(d.nearest)}${d.allowed ?? 'Write --set technique.option=value.'}`,
+  ),
+  PARE_REPORT_EMPTY: template(
+    (d: { files: readonly string[] }) => `${list(d.files)}: nothing to compare, no metric was measured`,
+    () => 'Measure with "pare evaluate <folder> --data text.txt --json > result.json" and give that file too, or compress with --evaluator size.',
+  ),
+  PARE_REPORT_INPUT_INVALID: template(
+    (d: { file: string; problem: string }) => `${d.file} is no result: ${d.problem}`,
+    () => 'Give output folders of "pare compress", or what "pare evaluate --json" or "pare compress --json" printed.',
+  ),
+  PARE_REPORT_VERSION_UNKNOWN: template(
+    (d: { file: string; found: string; known: string }) => `${d.file} has version ${d.found}; this Pare reads version ${d.known}`,
+    () => 'It was written by another version of Pare. Update this one, or compress again.',
   ),
   PARE_RESULT_INVALID: template(
     (d: { plugin: string; module: string; problem: string }) => `${d.plugin} handed in an impossible result for ${d.module}: ${d.problem}`,
@@ -298,6 +338,11 @@ export const errorCatalogue = {
     (d: { file: string; shard: string; missing: readonly string[] }) => `${d.file} places ${list(d.missing)} in ${d.shard}, which does not hold it`,
     () => 'Index and weight files are of different versions; fetch the model again.',
   ),
+  PARE_STATES_NOT_FINITE: template(
+    (d: { model: string; block: number; window: number; position: number }) =>
+      `block ${String(d.block)} of ${d.model} gives NaN or infinite values at position ${String(d.position)} of window ${String(d.window)}`,
+    () => 'The weights of that block, or of one before it, are out of range; compress it with less loss or take a clean copy.',
+  ),
   PARE_STATISTIC_NOT_FINITE: template(
     (d: { statistic: string; row: number; column: number; value: string }) => `the ${d.statistic} holds ${d.value} at [${String(d.row)}, ${String(d.column)}]`,
     () => 'The activations of the calibration text overflow; check the weights of the blocks before, or run the calibration in float32.',
@@ -349,6 +394,10 @@ export const errorCatalogue = {
     (d: { file: string; tensor: string; problem: string }) => `reading back ${d.file}: "${d.tensor}" ${d.problem}`,
     () => 'What was written is not what the model holds. Check the disk and try again; if it happens twice, report it with the recipe.',
   ),
+  PARE_VOCABULARY_MISMATCH: template(
+    (d: { original: string; expected: number; model: string; found: number }) => `${d.model} predicts ${String(d.found)} tokens, the original ${d.original} ${String(d.expected)}`,
+    () => 'Their predictions cannot be compared; give the model that this one was made from with --original.',
+  ),
   PARE_WEIGHTS_MISSING: template(
     (d: { directory: string; found: readonly string[] }) =>
       `${d.directory} has no model.safetensors and no model.safetensors.index.json (weight files there: ${list(d.found)})`,
@@ -359,8 +408,8 @@ export const errorCatalogue = {
     () => 'The checkpoint is damaged or diverged in training; take a clean copy.',
   ),
   PARE_WINDOW_TOO_LONG: template(
-    (d: { length: number; positions: number }) => `windows of ${String(d.length)} tokens do not fit a model with ${String(d.positions)} positions`,
-    (d) => `Use --sequence-length ${String(d.positions)} or less.`,
+    (d: { length: number; positions: number; fix?: string }) => `windows of ${String(d.length)} tokens do not fit a model with ${String(d.positions)} positions`,
+    (d) => d.fix ?? `Use --sequence-length ${String(d.positions)} or less.`,
   ),
 } as const satisfies Record<`PARE_${string}`, ErrorTemplate<never>>;
 

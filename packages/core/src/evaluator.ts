@@ -31,7 +31,10 @@ export interface MetricDeclaration {
 export interface EvaluationContext<O, D extends ServiceDependencies = ServiceDependencies> extends PluginContext<D> {
   readonly model: Model;
   readonly options: O;
+  /** The text, or the file of items (JSON lines), by what the evaluator reads. */
   readonly data: TextSource | undefined;
+  /** The model before compression, for evaluators that compare. Its vocabulary and depth may differ from the model's: check what you rely on. */
+  readonly original: Model | undefined;
   /** @throws PARE_TOKENIZER_MISSING */
   tokenizer(): Promise<Tokenizer>;
 }
@@ -46,8 +49,10 @@ export interface EvaluationResult {
 export interface EvaluatorDefinition<O, D extends ServiceDependencies = ServiceDependencies> extends PluginIdentity {
   readonly options: OptionsSchema<O>;
   readonly deps?: D | undefined;
-  /** What it reads: a text, or nothing but the model. */
-  readonly data: 'text' | 'none';
+  /** What it reads: a text, items (questions as JSON lines), or nothing but the model. */
+  readonly data: 'text' | 'items' | 'none';
+  /** Whether it compares with the model before compression. One that does not say gets none; one that requires it never runs without. */
+  readonly original?: 'required' | 'optional' | undefined;
   readonly metrics: readonly MetricDeclaration[];
   evaluate(context: EvaluationContext<O, D>): Promise<EvaluationResult>;
 }

@@ -3,5 +3,6 @@ export * from './open/index.js';
 export * from './decoder/index.js';
 export * from './statistics/index.js';
 export * from './forward/index.js';
+export * from './scoring/index.js';
 export * from './text/index.js';
 export * from './hub/index.js';

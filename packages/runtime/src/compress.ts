@@ -172,10 +172,10 @@ function secondsOf(records: readonly EvaluationRecord[]): number {
 async function metricsBefore(run: CompressionRun, journal: Journal, backend: Backend): Promise<Measurement> {
   const { evaluation, core, library, model, modelName, signal } = run;
   if (evaluation === undefined) return { metrics: {}, seconds: 0 };
-  const key = sha256(JSON.stringify([evaluation.evaluators.map(({ plugin, options }) => [plugin.id, options]), evaluation.data?.name])).slice(0, 16);
+  const key = sha256(JSON.stringify([evaluation.evaluators.map(({ plugin, options }) => [plugin.id, options]), evaluation.data?.name, evaluation.items?.name])).slice(0, 16);
   const noted = await journal.note<Record<string, number>>(`metrics-${key}`);
   if (noted !== undefined) return { metrics: noted, seconds: 0 };
-  const records = await runEvaluation(evaluation, { core, library, model, name: modelName, backend, seed: run.request.seed ?? 0, signal });
+  const records = await runEvaluation(evaluation, { core, library, model, original: undefined, name: modelName, backend, seed: run.request.seed ?? 0, signal });
   const metrics = mergeMetrics(records);
   await journal.writeNote(`metrics-${key}`, metrics);
   return { metrics, seconds: secondsOf(records) };
@@ -198,7 +198,7 @@ async function writeOutput(
       // What was written is what counts; formats that only other programs can open are represented by the model in memory.
       await using reopened = await run.reopen(partial.directory);
       const model = reopened ?? compressed;
-      const records = await runEvaluation(evaluation, { core, library, model, name: output, backend, seed: run.request.seed ?? 0, signal });
+      const records = await runEvaluation(evaluation, { core, library, model, original: run.model, name: output, backend, seed: run.request.seed ?? 0, signal });
       after = { metrics: mergeMetrics(records), seconds: secondsOf(records) };
     }
     const manifest = await createManifest({

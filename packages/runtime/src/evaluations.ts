@@ -1,5 +1,5 @@
 import { nearest, optionsJsonSchema, pareError, type Backend, type Evaluator, type Model, type TextSource, type Tokenizer } from '@pare/core';
-import { access, constants } from 'node:fs/promises';
+import { access, constants, readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pluginFailure } from './cancellation.js';
 import type { EvaluationRecord, EvaluationRequest } from './host-types.js';
@@ -11,6 +11,7 @@ import { createPluginContext, deriveSeed, type HostCore } from './plugin-context
 export interface PreparedEvaluation {
   readonly evaluators: readonly { readonly plugin: Evaluator; readonly options: Readonly<Record<string, unknown>> }[];
   readonly data: TextSource | undefined;
+  readonly items: TextSource | undefined;
 }
 
 export interface EvaluationCatalogue {
@@ -21,7 +22,7 @@ export interface EvaluationCatalogue {
 
 /**
  * Looks up evaluators and checks their options and data.
- * @throws PARE_PLUGIN_UNKNOWN, PARE_OPTIONS_INVALID, PARE_RECIPE_SET_INVALID, PARE_DATA_MISSING, PARE_FILE_UNREADABLE
+ * @throws PARE_PLUGIN_UNKNOWN, PARE_OPTIONS_INVALID, PARE_RECIPE_SET_INVALID, PARE_DATA_MISSING, PARE_ORIGINAL_MISSING, PARE_FILE_UNREADABLE
  */
 export async function prepareEvaluation(request: Omit<EvaluationRequest, 'model'>, catalogue: EvaluationCatalogue): Promise<PreparedEvaluation> {
   const known = [...catalogue.evaluators.keys()];
@@ -46,19 +47,38 @@ export async function prepareEvaluation(request: Omit<EvaluationRequest, 'model'
       allowed: `Asked for: ${chosen.join(', ')}.`,
     });
   }
-  const reader = evaluators.find(({ plugin }) => plugin.data === 'text');
-  if (reader !== undefined && request.data === undefined) throw pareError('PARE_DATA_MISSING', { evaluator: reader.plugin.id });
-  return { evaluators, data: request.data === undefined ? undefined : await openText(request.data, catalogue) };
+  const { data, items, original } = request;
+  for (const { plugin } of evaluators) {
+    const missing = (plugin.data === 'text' && data === undefined) || (plugin.data === 'items' && items === undefined);
+    if (missing) throw pareError('PARE_DATA_MISSING', { evaluator: plugin.id, reads: plugin.data === 'items' ? 'items' : 'text' });
+    if (plugin.original === 'required' && original === undefined) throw pareError('PARE_ORIGINAL_MISSING', { evaluator: plugin.id });
+  }
+  return {
+    evaluators,
+    data: data === undefined ? undefined : await openText(data, catalogue),
+    items: items === undefined ? undefined : await openItems(items, catalogue),
+  };
 }
 
 /** A text by file path, checked to be readable, or a text as given. */
 export async function openText(data: string | TextSource, context: { readonly cwd: string; readonly library: ModelLibrary }): Promise<TextSource> {
-  if (typeof data !== 'string') return data;
-  const file = resolve(context.cwd, data);
+  return typeof data === 'string' ? context.library.fileText(await readable(data, context.cwd)) : data;
+}
+
+/** A file of items as it stands: to the evaluator every line is an item, where a text would be joined from them. */
+async function openItems(items: string | TextSource, { cwd }: { readonly cwd: string }): Promise<TextSource> {
+  if (typeof items !== 'string') return items;
+  const file = await readable(items, cwd);
+  return { name: file, text: () => readFile(file, 'utf8') };
+}
+
+/** The path of a file, checked to be readable. @throws PARE_FILE_UNREADABLE */
+async function readable(path: string, cwd: string): Promise<string> {
+  const file = resolve(cwd, path);
   await access(file, constants.R_OK).catch((error: NodeJS.ErrnoException) => {
-    throw pareError('PARE_FILE_UNREADABLE', { file: data, reason: error.code === 'ENOENT' ? 'no such file' : error.message }, error);
+    throw pareError('PARE_FILE_UNREADABLE', { file: path, reason: error.code === 'ENOENT' ? 'no such file' : error.message }, error);
   });
-  return context.library.fileText(file);
+  return file;
 }
 
 /** Of options meant for every evaluator, those this one has. */
@@ -71,6 +91,8 @@ export interface EvaluationRun {
   readonly core: HostCore;
   readonly library: ModelLibrary;
   readonly model: Model;
+  /** The model before compression. Evaluators that require one are left out without. */
+  readonly original: Model | undefined;
   /** The model as events and reports name it. */
   readonly name: string;
   readonly backend: Backend;
@@ -79,11 +101,12 @@ export interface EvaluationRun {
 }
 
 /** Runs evaluators on a model one after another. */
-export async function runEvaluation({ evaluators, data }: PreparedEvaluation, run: EvaluationRun): Promise<EvaluationRecord[]> {
-  const { core, library, model, name, backend, signal } = run;
+export async function runEvaluation({ evaluators, ...sources }: PreparedEvaluation, run: EvaluationRun): Promise<EvaluationRecord[]> {
+  const { core, library, model, original, name, backend, signal } = run;
   const records: EvaluationRecord[] = [];
   let tokenizer: Promise<Tokenizer> | undefined;
   for (const [index, { plugin, options }] of evaluators.entries()) {
+    if (plugin.original === 'required' && original === undefined) continue;
     const started = performance.now();
     core.emit('evaluation:start', { evaluator: plugin.id, model: name });
     const label = `evaluator "${plugin.id}"`;
@@ -94,7 +117,8 @@ export async function runEvaluation({ evaluators, data }: PreparedEvaluation, ru
         ...context,
         model,
         options,
-        data: plugin.data === 'text' ? data : undefined,
+        data: plugin.data === 'none' ? undefined : plugin.data === 'items' ? sources.items : sources.data,
+        original: plugin.original === undefined ? undefined : original,
         tokenizer: () => (tokenizer ??= library.openTokenizer(model.directory)),
       });
       checkMetrics(plugin, metrics);

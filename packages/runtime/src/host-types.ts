@@ -109,8 +109,8 @@ export interface CompressionRequest extends PlanRequest {
   readonly overwrite?: boolean | undefined;
   /** Continue from the journal of a run that stopped. Without a journal the run starts from the beginning. */
   readonly resume?: boolean | undefined;
-  /** Evaluators to run on the source (before) and the result (after); none by default. */
-  readonly evaluate?: Omit<EvaluationRequest, 'model' | 'backend' | 'signal' | 'seed'> | undefined;
+  /** Evaluators to run on the source (before) and the result (after); none by default. The source is the result's original; those that need one run after only. */
+  readonly evaluate?: Omit<EvaluationRequest, 'model' | 'original' | 'backend' | 'signal' | 'seed'> | undefined;
 }
 
 export interface EvaluationRequest {
@@ -122,6 +122,10 @@ export interface EvaluationRequest {
   readonly set?: readonly string[] | undefined;
   /** Text that evaluators with `data: 'text'` read. */
   readonly data?: string | TextSource | undefined;
+  /** Items, a file of JSON lines, that evaluators with `data: 'items'` read. */
+  readonly items?: string | TextSource | undefined;
+  /** The model before compression, for evaluators that compare with it: a folder, a hub name, or an open model (which stays the caller's). */
+  readonly original?: string | Model | undefined;
   readonly backend?: string | Selection | Backend | undefined;
   readonly seed?: number | undefined;
   readonly signal?: AbortSignal | undefined;

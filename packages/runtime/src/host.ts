@@ -223,7 +223,7 @@ class PareHost implements Host {
     await using lease = await this.#lease(request.model, signal);
     const preparation: Preparation = await prepare(request, lease.value, context);
     const { evaluate } = request;
-    const evaluation = evaluate === undefined || evaluate.evaluators.length === 0 ? undefined : await prepareEvaluation(evaluate, this.#evaluationCatalogue(library));
+    const evaluation = evaluate === undefined || evaluate.evaluators.length === 0 ? undefined : await prepareEvaluation({ ...evaluate, original: lease.value }, this.#evaluationCatalogue(library));
     return await compress({
       core: this.#core,
       library,
@@ -264,9 +264,11 @@ class PareHost implements Host {
     const evaluation = await prepareEvaluation(request, this.#evaluationCatalogue(library));
     const { backendId, openBackend } = await this.#backend(request.backend);
     await using lease = await this.#lease(request.model, signal);
+    await using original = request.original === undefined ? undefined : await this.#lease(request.original, signal);
     await using opened = await openBackend();
     const name = typeof request.model === 'string' ? request.model : request.model.name;
-    const evaluations = await runEvaluation(evaluation, { core: this.#core, library, model: lease.value, name, backend: opened.backend, seed: request.seed ?? 0, signal });
+    const run = { core: this.#core, library, model: lease.value, original: original?.value, name, backend: opened.backend, seed: request.seed ?? 0, signal };
+    const evaluations = await runEvaluation(evaluation, run);
     return { model: name, backend: backendId, metrics: mergeMetrics(evaluations), evaluations };
   }
 

@@ -140,6 +140,10 @@ describe('problems', () => {
     expect(await paths(technique('a', { options: z.string() }))).toEqual(['options']);
     expect(await paths(technique('a', { options: noOptions }))).toEqual([]);
     expect(await paths({ $$type: '@pare/evaluator', id: 'e', api: 1, title: 'E', summary: 's', options: noOptions })).toEqual(['evaluate', 'data', 'metrics']);
+    const metrics = [{ name: 'm', unit: '', direction: 'lower', summary: 's' }];
+    const evaluator = { $$type: '@pare/evaluator', id: 'e', api: 1, title: 'E', summary: 's', options: noOptions, metrics, evaluate: () => undefined };
+    expect(await paths({ ...evaluator, data: 'items', original: 'optional' })).toEqual([]);
+    expect(await paths({ ...evaluator, data: 'images', original: 'always' })).toEqual(['data', 'original']);
     expect(await paths({ $$type: '@pare/backend', id: 'b', api: 1, title: 'B', summary: 's', options: noOptions })).toEqual(['score', 'create']);
     expect(await paths({ $$type: '@pare/format', id: 'f', api: 1, title: 'F', summary: 's', options: noOptions })).toEqual(['refuse', 'write', 'verify', 'accepts']);
     expect(await paths({ $$type: '@pare/architecture', id: 'l', api: 1, title: 'L', summary: 's', modelTypes: [1] })).toEqual(['describe', 'modelTypes']);

@@ -59,7 +59,8 @@ export function pluginProblems(value: unknown, path: string): PluginProblem[] {
     }
   }
   if (kind === 'evaluator') {
-    if (plugin['data'] !== 'text' && plugin['data'] !== 'none') report('data', '"text" or "none"', `Say what ${name} reads.`);
+    if (!['text', 'items', 'none'].includes(plugin['data'] as string)) report('data', '"text", "items" or "none"', `Say what ${name} reads.`);
+    if (![undefined, 'required', 'optional'].includes(plugin['original'] as undefined)) report('original', '"required", "optional" or nothing', `Say whether ${name} needs the original.`);
     const metrics = plugin['metrics'];
     if (!Array.isArray(metrics) || metrics.length === 0 || !metrics.every((metric) => isRecord(metric) && typeof metric['name'] === 'string')) {
       report('metrics', 'a list of metrics with name, unit, direction and summary', `Declare the metrics of ${name}.`);

@@ -3,7 +3,7 @@ import { SafetensorsFile } from '@pare/model';
 import { fixtures, leakCheckedBackend, memoryText, openFixture, sampleText, startTestHost, tinyModel } from '@pare/testkit';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { perplexity, perplexityOf } from './index.js';
+import { perplexity, perplexityOf, type PerplexityOptions } from './index.js';
 
 /** Ids written out in decimal, so that a text can say which tokens it has. */
 const numbers: Tokenizer = {
@@ -48,9 +48,10 @@ describe('perplexity', () => {
       backend,
       services: {},
       model,
-      options: { samples: 0, sequenceLength: length },
+      options: { samples: 0, sequenceLength: length, stride: 0, bos: false, weighting: 'window' },
       // A rest that does not fill a window is left out.
       data: memoryText([...ids, 5, 6, 7].join(' '), 'golden'),
+      original: undefined,
       tokenizer: () => Promise.resolve(numbers),
     });
     expect(metrics['perplexity']! / expected.perplexity).toBeCloseTo(1, 5);
@@ -81,6 +82,51 @@ describe('perplexity', () => {
     await expect(host.evaluate(request)).rejects.toMatchObject({ code: 'PARE_WINDOW_TOO_LONG', data: { length: 512, positions: 128 } });
     await expect(host.evaluate({ ...request, commonOptions: { sequenceLength: 64 } })).rejects.toMatchObject({ code: 'PARE_CALIBRATION_TOO_SHORT' });
     await expect(host.evaluate({ ...request, data: undefined })).rejects.toMatchObject({ code: 'PARE_DATA_MISSING' });
+  });
+
+  it('predicts each token from more text the shorter the stride, and from the beginning-of-sequence token where asked', async () => {
+    await using model = await openFixture('llama');
+    await using backend = await leakCheckedBackend();
+    const { createBlockRunner } = await import('@pare/model');
+    const ids = Int32Array.from({ length: 27 }, (_, index) => (index * 37 + 11) % 160);
+    /** −log p of the last `scored` tokens of a window, computed alone. */
+    const alone = async (window: Int32Array, scored: number): Promise<number[]> => {
+      await using runner = createBlockRunner({ model, backend });
+      await using hidden = await runner.embed([window]);
+      for (const block of model.description.blocks.keys()) await runner.advance(block, hidden);
+      const [values] = await runner.negativeLogLikelihood(hidden, [window]);
+      return [...values!].slice(-scored);
+    };
+    const evaluate = async (options: Partial<PerplexityOptions>): Promise<number> => {
+      const { metrics } = await perplexity.evaluate({
+        log: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
+        signal: new AbortController().signal,
+        seed: 0,
+        progress: { report: () => undefined },
+        backend,
+        services: {},
+        model,
+        options: { samples: 0, sequenceLength: 12, stride: 0, bos: false, weighting: 'window', ...options },
+        data: memoryText(ids.join(' '), 'ids'),
+        original: undefined,
+        tokenizer: () => Promise.resolve(numbers),
+      });
+      return metrics['perplexity']!;
+    };
+    const mean = (values: number[]): number => values.reduce((a, b) => a + b) / values.length;
+
+    // Starts 0, 5, 10, 15: the first window scores 11 tokens, each later one the 5 it brings.
+    const strided = [await alone(ids.slice(0, 12), 11), await alone(ids.slice(5, 17), 5), await alone(ids.slice(10, 22), 5), await alone(ids.slice(15, 27), 5)];
+    expect(await evaluate({ stride: 5, weighting: 'token' })).toBeCloseTo(Math.exp(mean(strided.flat())), 3);
+    expect(await evaluate({ stride: 5 })).toBeCloseTo(Math.exp(mean(strided.map(mean))), 3);
+
+    const begun = [await alone(Int32Array.of(1, ...ids.slice(0, 11)), 11), await alone(Int32Array.of(1, ...ids.slice(11, 22)), 11)];
+    expect(await evaluate({ bos: true })).toBeCloseTo(Math.exp(mean(begun.flat())), 3);
+    // By token the rest of 5 counts too.
+    begun.push(await alone(Int32Array.of(1, ...ids.slice(22)), 5));
+    expect(await evaluate({ bos: true, weighting: 'token' })).toBeCloseTo(Math.exp(mean(begun.flat())), 3);
+
+    await expect(evaluate({ stride: 13 })).rejects.toMatchObject({ code: 'PARE_OPTIONS_INVALID' });
   });
 
   it('stops within a block when it is cancelled', async () => {

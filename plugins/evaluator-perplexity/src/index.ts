@@ -1,19 +1,20 @@
-import { apiVersion, defineEvaluator, pareError, throwIfAborted, type EvaluationContext, type EvaluationResult, type Evaluator } from '@pare/core';
+import { apiVersion, defineEvaluator, isPareError, pareError, throwIfAborted, type EvaluationContext, type EvaluationResult, type Evaluator, type TextSource, type Tokenizer } from '@pare/core';
 import { perplexityOptions, type PerplexityOptions } from './options.js';
 import { perplexityOf } from './perplexity.js';
+import { cutWindows, spannedTokens, type ScoredWindow } from './windows.js';
 
 export { perplexityOf, type PerplexityResult } from './perplexity.js';
 export type { PerplexityOptions } from './options.js';
 
 /**
- * Perplexity on non-overlapping windows: the whole text is tokenised without special tokens and cut into windows, the first N are taken, tokens 2 … L of each
- * are predicted from those before them in the window. Runs block by block, so memory holds one block whatever the model's depth.
+ * Perplexity on windows of a text: the whole text is tokenised without special tokens and cut into windows, the first N are taken, tokens 2 … L of each
+ * are predicted from those before them in the window. Overlapping windows, a beginning-of-sequence token and the mean over tokens are options. Runs block by block, so memory holds one block whatever the model's depth.
  */
 export const perplexity: Evaluator<PerplexityOptions> = defineEvaluator({
   id: 'perplexity',
   api: apiVersion,
   title: 'Perplexity',
-  summary: 'How well a language model predicts a text: exp of the mean negative log-likelihood over non-overlapping windows.',
+  summary: 'How well a language model predicts a text: exp of the mean negative log-likelihood over windows of a text.',
   options: perplexityOptions,
   data: 'text',
   metrics: [{ name: 'perplexity', unit: '', direction: 'lower', summary: 'exp of the mean negative log-likelihood of a token' }],
@@ -24,15 +25,16 @@ export default perplexity;
 
 async function evaluate(context: EvaluationContext<PerplexityOptions>): Promise<EvaluationResult> {
   const { model, options, data, signal, backend, progress } = context;
-  const { samples, sequenceLength } = options;
+  const { sequenceLength, weighting } = options;
   if (data === undefined) throw pareError('PARE_DATA_MISSING', { evaluator: 'perplexity' });
   const { maxPositions, blocks } = model.description;
   if (sequenceLength > maxPositions) throw pareError('PARE_WINDOW_TOO_LONG', { length: sequenceLength, positions: maxPositions });
 
   // The model library is large; importing this plugin must not load it.
-  const { createBlockRunner, tokenWindows } = await import('@pare/model');
-  const windows = await tokenWindows(await context.tokenizer(), data, { samples: samples === 0 ? undefined : samples, sequenceLength });
+  const { createBlockRunner } = await import('@pare/model');
+  const windows = await readWindows(await context.tokenizer(), data, options);
   throwIfAborted(signal, 'evaluation');
+  const tokens = windows.map((window) => window.tokens);
 
   // Embedding, every block, and the head each pass over all windows once.
   const passes = blocks.length + 2;
@@ -46,14 +48,44 @@ async function evaluate(context: EvaluationContext<PerplexityOptions>): Promise<
       progress.report({ completed: pass + completed / total, total: passes, unit: 'passes', detail });
     },
   });
-  await using hidden = await runner.embed(windows);
+  await using hidden = await runner.embed(tokens);
   for (const index of blocks.keys()) {
     pass = index + 1;
     await runner.advance(index, hidden);
   }
   pass = blocks.length + 1;
-  const result = perplexityOf(await runner.negativeLogLikelihood(hidden, windows));
+  const likelihoods = await runner.negativeLogLikelihood(hidden, tokens);
+  const result = perplexityOf(
+    likelihoods.map((values, index) => values.subarray(values.length - windows[index]!.scored)),
+    weighting,
+  );
   if (!Number.isFinite(result.perplexity)) context.log.warn(`the mean negative log-likelihood is ${String(result.meanNegativeLogLikelihood)}: the model is broken`);
   const { perplexity: value, ...details } = result;
-  return { metrics: { perplexity: value }, details: { ...details, sequenceLength, text: data.name } };
+  return { metrics: { perplexity: value }, details: { ...details, sequenceLength, weighting, text: data.name } };
+}
+
+/**
+ * The windows that the options ask for.
+ * @throws PARE_OPTIONS_INVALID for a stride that leaves tokens out, or no beginning-of-sequence token; PARE_CALIBRATION_TOO_SHORT
+ */
+async function readWindows(tokenizer: Tokenizer, data: TextSource, options: PerplexityOptions): Promise<ScoredWindow[]> {
+  const { samples, sequenceLength, stride, weighting } = options;
+  const bos = options.bos ? tokenizer.bosToken : undefined;
+  const invalid = (problem: string): Error => pareError('PARE_OPTIONS_INVALID', { owner: 'perplexity', problems: [problem] });
+  if (options.bos && bos === undefined) throw invalid('bos: the tokenizer has no beginning-of-sequence token');
+  const held = sequenceLength - (bos === undefined ? 0 : 1);
+  if (stride > held) throw invalid(`stride: ${String(stride)} would leave tokens out, a window holds ${String(held)} of the text`);
+  const rule = { length: sequenceLength, stride: stride === 0 ? undefined : stride, bos, samples: samples === 0 ? undefined : samples };
+  if (samples === 0) {
+    const windows = cutWindows(tokenizer.encode(await data.text()), { ...rule, rest: weighting === 'token' });
+    if (windows.length > 0) return windows;
+  }
+  const { tokenWindows } = await import('@pare/model');
+  const needed = spannedTokens(rule);
+  const [ids] = await tokenWindows(tokenizer, data, { samples: 1, sequenceLength: needed }).catch((error: unknown) => {
+    if (!isPareError(error) || error.code !== 'PARE_CALIBRATION_TOO_SHORT') throw error;
+    const found = Number(error.data['found']);
+    throw pareError('PARE_CALIBRATION_TOO_SHORT', { file: data.name, found, needed, samples: Math.max(1, samples), length: sequenceLength });
+  });
+  return cutWindows(ids!, rule);
 }

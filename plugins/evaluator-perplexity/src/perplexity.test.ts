@@ -15,6 +15,12 @@ describe('perplexityOf', () => {
     expect(result).toMatchObject({ windows: 2, predictedTokens: 6 });
   });
 
+  it('weighs windows or tokens', () => {
+    const windows = [Float64Array.of(1, 2, 3), Float64Array.of(6)];
+    expect(perplexityOf(windows, 'window').meanNegativeLogLikelihood).toBeCloseTo(4, 12);
+    expect(perplexityOf(windows, 'token').meanNegativeLogLikelihood).toBeCloseTo(3, 12);
+  });
+
   it('does not hide a broken model', () => {
     expect(perplexityOf([Float64Array.of(1, Number.NaN)]).perplexity).toBeNaN();
     expect(perplexityOf([Float64Array.of(1, 2000)]).perplexity).toBe(Infinity);
@@ -23,7 +29,7 @@ describe('perplexityOf', () => {
 
 describe('options', () => {
   it('default to 64 windows of 512 tokens', () => {
-    expect(perplexityOptions.parse({})).toEqual({ samples: 64, sequenceLength: 512 });
+    expect(perplexityOptions.parse({})).toEqual({ samples: 64, sequenceLength: 512, stride: 0, bos: false, weighting: 'window' });
   });
 
   it('refuse windows in which nothing is predicted', () => {

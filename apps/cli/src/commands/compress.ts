@@ -39,6 +39,7 @@ export async function compress(context: CommandContext, model: string, options: 
         evaluators,
         set: settings.evaluators,
         data: options.data,
+        items: options.items,
         commonOptions: { sequenceLength: options.sequenceLength },
       },
       signal,

@@ -12,7 +12,7 @@ import { defaultEvaluators } from './default-evaluators.js';
 export async function evaluate(context: CommandContext, model: string, options: EvaluateOptions): Promise<void> {
   const { terminal, signal } = context;
   await using host = await openHost(context);
-  const evaluators = options.evaluator ?? defaultEvaluators(options.data);
+  const evaluators = options.evaluator ?? defaultEvaluators(options.data, options.original);
   const settings = await routeSettings(host, options.set, { formats: [], backend: options.backend, evaluators });
   const display = await showProgress(host, terminal);
   let report: EvaluationReport;
@@ -21,6 +21,8 @@ export async function evaluate(context: CommandContext, model: string, options: 
       model,
       evaluators,
       data: options.data,
+      items: options.items,
+      original: options.original,
       commonOptions: {
         ...(options.samples !== undefined && { samples: options.samples }),
         ...(options.sequenceLength !== undefined && { sequenceLength: options.sequenceLength }),
@@ -39,7 +41,7 @@ export async function evaluate(context: CommandContext, model: string, options: 
       model: report.model,
       metrics: report.metrics,
       backend: report.backend,
-      evaluations: report.evaluations.map(({ evaluator, options: used, metrics, seconds }) => ({ evaluator, options: used, metrics, seconds })),
+      evaluations: report.evaluations.map(({ evaluator, options: used, metrics, details, seconds }) => ({ evaluator, options: used, metrics, details, seconds })),
     });
     return;
   }

@@ -30,6 +30,9 @@ export function formatCount(value: number): string {
 export function formatNamedMetric(name: string, value: number): string {
   switch (name) {
     case 'bytes':
+    case 'peakMemoryBytes':
+    case 'weightBytes':
+    case 'keyValueBytesPerToken':
       return formatBytes(value);
     case 'bitsPerWeight':
       return value.toFixed(3);

@@ -131,6 +131,29 @@ export function windowMask(length: number, slidingWindow: number | undefined, ma
 }
 
 /**
+ * Attention of rows in which the caller decides who sees whom. `mask(start, end)` is for queries start … end − 1 over keys 0 … end − 1 and broadcasts to
+ * [batch, 1, 1, queries, keys]: no query may see a key that stands behind it in the row.
+ * @param length of the rows where it is known when the graph is built: queries are then cut into runs of `maskedRun`, so that scores of long rows stay small
+ */
+export function maskedMixer(scope: DecoderScope, attention: AttentionDescription, length: number | undefined, mask: (start: number, end: number | undefined) => Value): Mixer {
+  const { builder } = scope;
+  return (heads) => {
+    const { query, key, value } = grouped(scope, attention, heads);
+    if (length === undefined) return attend(scope, attention, { query, key, value }, mask(0, undefined));
+    const runs: Value[] = [];
+    for (let start = 0; start < length; start += maskedRun) {
+      const end = Math.min(length, start + maskedRun);
+      const part = (states: Value, from: number): Value => builder.slice(states, 3, from, end);
+      runs.push(attend(scope, attention, { query: part(query, start), key: part(key, 0), value: part(value, 0) }, mask(start, end)));
+    }
+    return runs.length === 1 ? runs[0]! : builder.concat(runs, 3);
+  };
+}
+
+/** Queries of a run of `maskedMixer`. */
+export const maskedRun = 128;
+
+/**
  * Attention over a cache: keys and values of past positions come in, those of all positions go out through `present`.
  * `mask` broadcasts to [batch, 1, 1, positions, past + positions].
  */

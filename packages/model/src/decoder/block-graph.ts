@@ -67,7 +67,7 @@ interface Capture {
 }
 
 /** The scope of a forward pass: float32, weights as graph inputs. */
-class ForwardScope implements DecoderScope {
+export class ForwardScope implements DecoderScope {
   readonly builder: GraphBuilder;
   readonly dtype = 'float32';
   readonly maskedScore = -1e30;
@@ -119,7 +119,7 @@ function forward(scope: ForwardScope, { block, hiddenSize, length, experts }: Bl
 }
 
 /** Leaves out what no output needs, inputs included. */
-function finishGraph({ builder, parameters, constants }: ForwardScope): BlockGraph {
+export function finishGraph({ builder, parameters, constants }: ForwardScope): BlockGraph {
   const graph = removeUnused(builder.build());
   const read = new Set(graph.nodes.flatMap((node) => node.inputs));
   const isRead = ({ name }: { readonly name: string }): boolean => read.has(name);

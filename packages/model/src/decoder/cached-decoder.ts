@@ -25,8 +25,9 @@ const total = 'total_sequence_length';
  * total_sequence_length] with 0 for padding on either side, `position_ids` int64 [batch_size, sequence_length], and for each block
  * `past_key_values.<i>.key` and `.value` [batch_size, kvHeads, past_sequence_length, headSize]. Outputs: `logits` float32 [batch_size, sequence_length, vocabulary] and
  * `present.<i>.key` and `.value`, the caches with the new positions added. total = past + sequence.
+ * @param positionsOut positions that get logits: all, or only the last one, [batch_size, 1, vocabulary]
  */
-export function addCachedDecoder(scope: CachedDecoderScope, description: DecoderDescription, experts: ExpertMode): void {
+export function addCachedDecoder(scope: CachedDecoderScope, description: DecoderDescription, experts: ExpertMode, positionsOut: 'all' | 'last' = 'all'): void {
   const { builder, dtype } = scope;
   const ids = builder.input('input_ids', 'int64', [batch, sequence]);
   const attended = builder.input('attention_mask', 'int64', [batch, total]);
@@ -54,7 +55,8 @@ export function addCachedDecoder(scope: CachedDecoderScope, description: Decoder
       experts,
     });
   }
-  builder.output(builder.cast(addHead(scope, description, hidden), 'float32'), 'logits');
+  const read = positionsOut === 'all' ? hidden : builder.slice(hidden, 1, -1);
+  builder.output(builder.cast(addHead(scope, description, read), 'float32'), 'logits');
   for (const { name, value } of present) builder.output(value, name);
 }
 

@@ -29,15 +29,19 @@ function headScope(builder: GraphBuilder, description: DecoderDescription): Deco
   };
 }
 
-function addLogits(builder: GraphBuilder, { description, length, rows }: HeadGraphOptions): Value {
-  const hidden = builder.input('hidden', 'float32', ['batch', length, description.hiddenSize]);
+/** Logits of hidden states [..., hiddenSize] for `rows` rows of the vocabulary. */
+export function addLogits(builder: GraphBuilder, { description, rows }: Omit<HeadGraphOptions, 'length'>, hidden: Value): Value {
   return addHead(headScope(builder, description), description, hidden, { ...headLayer(description), outFeatures: rows });
+}
+
+function hiddenInput(builder: GraphBuilder, { description, length }: HeadGraphOptions): Value {
+  return builder.input('hidden', 'float32', ['batch', length, description.hiddenSize]);
 }
 
 /** `hidden` [batch, length, hiddenSize] → `logits` [batch, length, rows]. */
 export function buildLogitsGraph(options: HeadGraphOptions): Graph {
   const builder = new GraphBuilder('head');
-  builder.output(addLogits(builder, options), 'logits');
+  builder.output(addLogits(builder, options, hiddenInput(builder, options)), 'logits');
   return builder.build();
 }
 
@@ -53,7 +57,7 @@ export function buildLogitsGraph(options: HeadGraphOptions): Graph {
 export function buildLikelihoodGraph(options: HeadGraphOptions): Graph {
   const { length, rows } = options;
   const builder = new GraphBuilder('likelihood');
-  const logits = addLogits(builder, options);
+  const logits = addLogits(builder, options, hiddenInput(builder, options));
   const target = builder.input('target', 'int64', ['batch', length, 1]);
   const start = builder.input('start', 'int64', []);
   const total = builder.input('state.total', 'float32', ['batch', length, 1]);

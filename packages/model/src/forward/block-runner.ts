@@ -96,8 +96,13 @@ export function createBlockRunner(options: BlockRunnerOptions): BlockRunner {
   };
 }
 
+/** Chunk size that suits all of some models, for hidden states that are to be compared. */
+export function sharedChunkTokens(...models: readonly Model[]): number {
+  return Math.min(...models.map(defaultChunkTokens));
+}
+
 /** Products of about 2000 rows run at full speed; more only take memory. */
-function defaultChunkTokens({ description }: Model): number {
+export function defaultChunkTokens({ description }: Model): number {
   const widest = Math.max(description.hiddenSize, ...description.blocks.map(({ mlp }) => innerSize(mlp)));
   return Math.max(1, Math.min(2048, Math.floor((64 * mebibyte) / (4 * widest))));
 }

@@ -21,8 +21,15 @@ export async function readEmbeddingTables(model: Model): Promise<EmbeddingTables
 /**
  * The first hidden states of a chunk, [windows, length, hidden] float32: looked-up rows, scaled, plus positions. Done on the host, row by row, so that the
  * table, often the model's largest tensor, never has to be converted or moved to the device as a whole.
+ * @param places the position of every token of every window; counted from 0 in each when absent
  */
-export function embedChunk(description: DecoderDescription, { tokens, positions }: EmbeddingTables, windows: readonly Int32Array[], chunk: WindowChunk): HostTensor {
+export function embedChunk(
+  description: DecoderDescription,
+  { tokens, positions }: EmbeddingTables,
+  windows: readonly Int32Array[],
+  chunk: WindowChunk,
+  places?: readonly Int32Array[],
+): HostTensor {
   const { hiddenSize, embedding } = description;
   const vocabulary = tokens.shape[0]!;
   const output = float32Tensor([chunk.count, chunk.length, hiddenSize]);
@@ -37,7 +44,7 @@ export function embedChunk(description: DecoderDescription, { tokens, positions 
       copyRows(tokens, id, 1, row);
       if (embedding.scale !== 1) for (let index = 0; index < hiddenSize; index++) row[index]! *= embedding.scale;
       if (positions !== undefined) {
-        copyRows(positions, position + embedding.positions!.offset, 1, positionRow);
+        copyRows(positions, (places?.[chunk.first + window]![position] ?? position) + embedding.positions!.offset, 1, positionRow);
         for (let index = 0; index < hiddenSize; index++) row[index]! += positionRow[index]!;
       }
     }

@@ -117,17 +117,17 @@ export async function logits(context: RunnerContext, hidden: HiddenStates, sourc
   return results;
 }
 
-/** Slices [start, end) of the vocabulary such that a chunk's logits for one, held twice, stay within `bytes`. */
-function vocabularySlices(vocabulary: number, hidden: HiddenStates, bytes: number): [start: number, end: number][] {
+/** Slices [start, end) of the vocabulary such that a chunk's logits for one, held `copies` times, stay within `bytes`. */
+export function vocabularySlices(vocabulary: number, hidden: HiddenStates, bytes: number, copies = 2): [start: number, end: number][] {
   const tokens = hidden.chunks.reduce((most, { count, length }) => Math.max(most, count * length), 1);
-  const rows = Math.min(vocabulary, Math.max(1, Math.floor(bytes / (2 * 4 * tokens))));
+  const rows = Math.min(vocabulary, Math.max(1, Math.floor(bytes / (copies * 4 * tokens))));
   const slices = Math.ceil(vocabulary / rows);
   const size = Math.ceil(vocabulary / slices);
   return Array.from({ length: Math.ceil(vocabulary / size) }, (_, index) => [index * size, Math.min(vocabulary, (index + 1) * size)]);
 }
 
 /** The token after each position, [windows, length, 1]; −1, which no slice has, after the last. */
-function targetsOf(hidden: HiddenStates, chunk: number, windows: readonly Int32Array[]): HostTensor {
+export function targetsOf(hidden: HiddenStates, chunk: number, windows: readonly Int32Array[]): HostTensor {
   const { first, count, length } = hidden.chunks[chunk]!;
   const targets = new BigInt64Array(count * length).fill(-1n);
   for (let window = 0; window < count; window++) {
@@ -138,7 +138,8 @@ function targetsOf(hidden: HiddenStates, chunk: number, windows: readonly Int32A
   return hostTensor('int64', [count, length, 1], targets);
 }
 
-async function loadNorm({ backend, model }: RunnerContext, source: Model, scope: TensorScope): Promise<Record<string, DeviceTensor>> {
+/** The final norm's parameters by their names in head graphs. */
+export async function loadNorm({ backend, model }: Pick<RunnerContext, 'backend' | 'model'>, source: Model, scope: TensorScope): Promise<Record<string, DeviceTensor>> {
   const { finalNorm } = model.description;
   const load = async (name: string): Promise<DeviceTensor> => scope.own(backend.write(await tensorFloat32(source, name)));
   return {
@@ -147,19 +148,21 @@ async function loadNorm({ backend, model }: RunnerContext, source: Model, scope:
   };
 }
 
-interface StoredHead {
+/** A head in host memory, in its stored type unless compressed. */
+export interface StoredHead {
   /** [vocabulary, hidden]. */
   readonly matrix: HostTensor;
   readonly bias: Float32Array | undefined;
 }
 
-async function readHead(source: Model): Promise<StoredHead> {
+export async function readHead(source: Model): Promise<StoredHead> {
   const { head } = source.description;
   const matrix = await storedMatrix(source, headLayer(source.description).module);
   return { matrix, bias: head.bias ? (await tensorFloat32(source, `${head.module}.bias`)).data : undefined };
 }
 
-function loadSlice({ backend }: RunnerContext, { matrix, bias }: StoredHead, start: number, end: number, scope: TensorScope): Record<string, DeviceTensor> {
+/** Rows `start` … `end − 1` of the head by their names in head graphs. */
+export function loadSlice({ backend }: Pick<RunnerContext, 'backend'>, { matrix, bias }: StoredHead, start: number, end: number, scope: TensorScope): Record<string, DeviceTensor> {
   const weight = float32Tensor([end - start, matrix.shape[1]!]);
   copyRows(matrix, start, end - start, weight.data);
   return {

@@ -236,6 +236,24 @@ describe('evaluation before and after', () => {
     expect(warnings).toEqual([]);
   });
 
+  it('gives the source as the original after, and leaves out before what needs one', async () => {
+    const lost = defineEvaluator({
+      ...forms,
+      id: 'lost',
+      original: 'required',
+      metrics: [{ name: 'lost', unit: 'modules', direction: 'lower', summary: 'modules that are not dense any more' }],
+      evaluate: ({ model, original }) => {
+        const dense = (of: typeof model): number => of.modules.filter(({ form }) => form === 'dense').length;
+        return Promise.resolve({ metrics: { lost: dense(original!) - dense(model) } });
+      },
+    });
+    await using folder = await tinyModel('llama');
+    await using host = await startTestHost({ plugins: [probeTechnique({ scope: 'tensor' }), forms, lost] });
+    const request = { model: folder.model, recipe: recipe({ technique: 'probe' }), output: folder.join('out'), formats: ['dump'], backend: 'null' };
+    const { metricsBefore, metrics } = await host.compress({ ...request, evaluate: { evaluators: ['lost', 'forms'] } });
+    expect({ metricsBefore, metrics }).toEqual({ metricsBefore: { quantized: 0 }, metrics: { lost: 14, quantized: 14 } });
+  });
+
   it('says so where what was written is for other programs only', async () => {
     const opaque: typeof dumpFormat = {
       ...dumpFormat,

@@ -1,4 +1,4 @@
-import { defineBackend, defineEvaluator, defineTechnique, noOptions, provide, serviceRef } from '@pare/core';
+import { defineBackend, defineEvaluator, defineTechnique, noOptions, provide, serviceRef, type Plugin } from '@pare/core';
 import { createHost, type HostPluginEntry } from '@pare/runtime';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -155,6 +155,35 @@ describe('evaluate', () => {
     expect(report.metrics).toEqual({ tokens: 140, 'other.tokens': -1 });
     expect(report.evaluations[0]!.options).toEqual({ samples: 100, factor: 10 });
     expect(host.recorded.map(({ event }) => event)).toEqual(['evaluation:start', 'evaluation:done', 'evaluation:start', 'evaluation:done']);
+  });
+
+  it('hands each evaluator the data it reads and the original where it compares', async () => {
+    await using folder = await tinyModel('llama');
+    const seen: unknown[] = [];
+    const witness = (id: string, data: 'text' | 'items' | 'none', original?: 'required' | 'optional'): Plugin =>
+      defineEvaluator({
+        ...other,
+        id,
+        data,
+        original,
+        evaluate: (context) => {
+          seen.push([id, context.data?.name, context.original?.directory]);
+          return Promise.resolve({ metrics: {} });
+        },
+      });
+    await using host = await startTestHost({ plugins: [witness('a', 'text'), witness('b', 'items', 'optional'), witness('c', 'none', 'required')] });
+    const request = { model: folder.model, data: memoryText('x', 'prose'), items: memoryText('{}', 'quiz'), backend: 'null' };
+    await host.evaluate({ ...request, evaluators: ['a', 'b', 'c'], original: fixtures.model('llama') });
+    expect(seen.splice(0)).toEqual([
+      ['a', 'prose', undefined],
+      ['b', 'quiz', fixtures.model('llama')],
+      ['c', undefined, fixtures.model('llama')],
+    ]);
+    await host.evaluate({ ...request, evaluators: ['b'] });
+    expect(seen).toEqual([['b', 'quiz', undefined]]);
+    await expect(host.evaluate({ ...request, evaluators: ['b', 'c'] })).rejects.toMatchObject({ code: 'PARE_ORIGINAL_MISSING', help: expect.stringContaining('--original') as string });
+    await expect(host.evaluate({ ...request, evaluators: ['c'], original: 'nowhere' })).rejects.toMatchObject({ code: expect.stringMatching(/^PARE_/) as string });
+    expect(seen).toHaveLength(1);
   });
 
   it('names an evaluator that fails or reports what it did not declare', async () => {

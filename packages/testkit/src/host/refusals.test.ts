@@ -178,6 +178,9 @@ describe('a request is refused before any work', () => {
       code: 'PARE_RECIPE_SET_INVALID',
       help: expect.stringContaining('"words"') as string,
     });
+    const quiz: Plugin = { ...evaluator, data: 'items' };
+    expect(await refused({ evaluate: { evaluators: ['words'], data: memoryText('a b') } }, [quiz])).toMatchObject({ code: 'PARE_DATA_MISSING', help: expect.stringContaining('--items') as string });
+    expect(await refused({ evaluate: { evaluators: ['words'], items: 'none.jsonl' } }, [quiz])).toMatchObject({ code: 'PARE_FILE_UNREADABLE' });
   });
 });
 

@@ -33,10 +33,37 @@ function withHeader(change: (header: Record<string, HeaderEntry>) => void): (fol
   };
 }
 
+/** `pare evaluate model …` with an evaluator that compares. */
+const comparing = (...more: readonly string[]): string[] => ['evaluate', 'model', '--evaluator', 'divergence', '--samples', '1', '--sequence-length', '16', ...more];
+
+/** An original with more tokens than the model. */
+function largerVocabulary(folder: string): string[] {
+  model(folder);
+  const original = writeTinyModel(join(folder, 'original'), { config: { vocab_size: 4160 } });
+  const shapes = { ...tinyShapes(), 'model.embed_tokens.weight': [4160, 64] };
+  writeFileSync(join(original, 'model.safetensors'), safetensors(layOut(shapes).header, new Uint8Array(tinyData(shapes).buffer)));
+  return comparing('--data', text, '--original', 'original');
+}
+
+/** A model whose final norm, which comes after the embedding, is finite and far too large. */
+function overflowingLogits(folder: string): string[] {
+  writeTinyModel(join(folder, 'model'), { change: (_, data) => data.fill(3e38, 4096 * 64, 4097 * 64) });
+  writeTinyModel(join(folder, 'original'));
+  return comparing('--data', text, '--original', 'original');
+}
+
 function withConfig(config: object): (folder: string) => string[] {
   return (folder) => {
     writeTinyModel(join(folder, 'model'), { config });
     return rounding();
+  };
+}
+
+/** `pare report` on a JSON document. */
+function withResult(document: object): (folder: string) => string[] {
+  return (folder) => {
+    writeFileSync(join(folder, 'result.json'), JSON.stringify(document));
+    return ['report', 'result.json', '--output', 'out'];
   };
 }
 
@@ -328,11 +355,23 @@ export const badInputs: readonly BadInput[] = [
   { name: 'unknown backend', code: 'PARE_PLUGIN_UNKNOWN', says: [/"cpuu"/, /Did you mean "cpu"/], prepare: (folder) => (model(folder), rounding('--backend', 'cpuu')) },
   { name: 'unknown evaluator', code: 'PARE_PLUGIN_UNKNOWN', says: [/"perplexty"/, /Did you mean "perplexity"/], prepare: (folder) => (model(folder), rounding('--evaluator', 'perplexty')) },
   { name: 'perplexity without a text', code: 'PARE_DATA_MISSING', says: [/perplexity/, /--data/], prepare: (folder) => (model(folder), rounding('--evaluator', 'perplexity')) },
+  { name: 'divergence without the original', code: 'PARE_ORIGINAL_MISSING', says: [/divergence/, /--original/], prepare: (folder) => (model(folder), comparing('--data', text)) },
+  { name: 'divergence of two vocabularies', code: 'PARE_VOCABULARY_MISMATCH', says: [/4096/, /4160/, /--original/], prepare: largerVocabulary },
+  { name: 'weights that make logits overflow', code: 'PARE_LOGITS_NOT_FINITE', says: [/window 0/], prepare: overflowingLogits },
+  { name: 'missing items file', code: 'PARE_FILE_UNREADABLE', says: [/quiz\.jsonl/], prepare: (folder) => (model(folder), rounding('--items', 'quiz.jsonl')) },
+  { name: 'latency of a folder without ONNX files', code: 'PARE_ONNX_MISSING', says: [/onnx\/model\*\.onnx/, /--format hf,onnx/], prepare: (folder) => (model(folder), ['evaluate', 'model', '--evaluator', 'latency']) },
+  { name: 'sparsity pattern that keeps more than there is', code: 'PARE_OPTIONS_INVALID', says: [/patterns/, /N:M/], prepare: (folder) => (model(folder), ['evaluate', 'model', '--evaluator', 'sparsity', '--set', 'sparsity.patterns=4:2']) },
 
   // The machine
   { name: 'memory limit that cannot be met', code: 'PARE_MEMORY_LIMIT', says: [/--memory/], prepare: (folder) => (model(folder), gptq(...calibrated, '--memory', '1MiB')) },
   { name: 'disk too small', code: 'PARE_DISK_FULL', says: [/free/], prepare: hugeModel },
   { name: 'output folder that is not ours', code: 'PARE_OUTPUT_FOREIGN', says: [/thesis\.tex/], prepare: foreignOutput },
+
+  // Results
+  { name: 'report on a folder that Pare did not write', code: 'PARE_REPORT_INPUT_INVALID', says: [/pare\.json/, /evaluate --json/], prepare: (folder) => (model(folder), ['report', 'model', '--output', 'out']) },
+  { name: 'report on a result of a later version', code: 'PARE_REPORT_VERSION_UNKNOWN', says: [/version 2/, /version 1/], prepare: withResult({ pare: 2 }) },
+  { name: 'report on a result with a broken field', code: 'PARE_REPORT_INPUT_INVALID', says: [/metrics\.perplexity/, /finite number/], prepare: withResult({ model: 'm', metrics: { perplexity: 'low' } }) },
+  { name: 'report on results without a metric', code: 'PARE_REPORT_EMPTY', says: [/result\.json/, /pare evaluate/], prepare: withResult({ model: 'm', metrics: {} }) },
 
   // Plugins
   { name: 'duplicate plugin id', code: 'PARE_PLUGINS_INVALID', says: [/rtn/, /@pare\/technique-rtn/], prepare: withPlugins(technique('rtn', 1)) },

@@ -1,0 +1,185 @@
+import {
+  float32Tensor,
+  hostTensor,
+  int64Tensor,
+  pareError,
+  throwIfAborted,
+  type Backend,
+  type DecoderDescription,
+  type DeviceTensor,
+  type HostTensor,
+  type LinearDescription,
+  type Model,
+} from '@pare/core';
+import { GraphBuilder, removeUnused, type Value } from '@pare/graph';
+import { buildBlockGraph } from '../decoder/block-graph.js';
+import { addCachedDecoder, type CachedDecoderScope } from '../decoder/cached-decoder.js';
+import type { ExpertMode } from '../decoder/mlp.js';
+import { relativeBlock } from '../decoder/relative.js';
+import { denseLinear } from '../decoder/scope.js';
+import { copyRows, storedMatrix, tensorFloat32 } from '../forward/weights.js';
+
+export interface GenerateOptions {
+  readonly model: Model;
+  readonly backend: Backend;
+  readonly signal?: AbortSignal | undefined;
+  /** Texts to continue, each of at least one token. */
+  readonly prompts: readonly Int32Array[];
+  readonly maxNewTokens: number;
+  /** Prompts that run together; 16 by default. */
+  readonly batchSize?: number | undefined;
+  /** Chooses the next token of a prompt from its logits [vocabulary]. */
+  readonly pick: (logits: Float32Array, prompt: number) => number;
+  /** Whether a prompt is done, given its new tokens so far, the last of which was just chosen. */
+  readonly done: (tokens: readonly number[], prompt: number) => boolean;
+  /** Prompts that are done, of all. */
+  readonly onProgress?: ((completed: number, total: number) => void) | undefined;
+}
+
+/**
+ * Continues texts with a key-value cache, several at a time; returns the new tokens of each. Prompts of a batch are padded on the left. All weights are on the device together, in
+ * float32, unlike in the passes that go block by block; so are a batch's keys and values.
+ *
+ * @throws PARE_WINDOW_TOO_LONG when a prompt and its new tokens outnumber the model's positions, PARE_TOKEN_OUT_OF_RANGE, PARE_ABORTED
+ */
+export async function generateTokens(options: GenerateOptions): Promise<number[][]> {
+  const { model, backend, signal, prompts, maxNewTokens, batchSize = 16 } = options;
+  const { description } = model;
+  checkPrompts(description, prompts, maxNewTokens);
+  const results: number[][] = prompts.map(() => []);
+  if (prompts.length === 0 || maxNewTokens === 0) return results;
+
+  const { graph, parameters } = buildGraph(description, expertMode(model, backend));
+  await using executable = await backend.compile(graph);
+  using scope = backend.scope();
+  const weights: Record<string, DeviceTensor> = {};
+  for (const { name, matrix } of parameters) {
+    throwIfAborted(signal, 'generation');
+    weights[name] = scope.own(backend.write(matrix === undefined ? await tensorFloat32(model, name) : await float32Matrix(model, matrix), { transfer: true }));
+  }
+  const inputNames = new Set(graph.inputs.map(({ name }) => name));
+
+  // Prompts of similar length share a batch: little padding.
+  const order = [...prompts.keys()].sort((left, right) => prompts[left]!.length - prompts[right]!.length || left - right);
+  let completed = 0;
+  for (let first = 0; first < order.length; first += batchSize) {
+    const batch = order.slice(first, first + batchSize);
+    await generateBatch(batch);
+    completed += batch.length;
+    options.onProgress?.(completed, prompts.length);
+  }
+  return results;
+
+  async function generateBatch(batch: readonly number[]): Promise<void> {
+    const longest = Math.max(...batch.map((prompt) => prompts[prompt]!.length));
+    const padding = batch.map((prompt) => longest - prompts[prompt]!.length);
+    const open = new Set(batch);
+    let caches: Record<string, DeviceTensor> = {};
+    try {
+      for (const [index, { attention }] of description.blocks.entries()) {
+        for (const part of ['key', 'value']) {
+          const empty = float32Tensor([batch.length, attention.kvHeads, 0, attention.headSize]);
+          caches[`past_key_values.${String(index)}.${part}`] = backend.write(empty, { transfer: true });
+        }
+      }
+      // Columns of the next input: the padded prompts, then a token each.
+      let columns = batch.map((prompt, row) => [...new Array<number>(padding[row]!).fill(0), ...prompts[prompt]!]);
+      for (let past = 0; ; ) {
+        throwIfAborted(signal, 'generation');
+        const width = columns[0]!.length;
+        using step = backend.scope();
+        const rows = (width: number, value: (row: number, column: number) => number): DeviceTensor =>
+          step.own(backend.write(int64Matrix(batch.length, width, value), { transfer: true }));
+        const inputs: Record<string, DeviceTensor> = {
+          input_ids: rows(width, (row, column) => columns[row]![column]!),
+          attention_mask: rows(past + width, (row, column) => (column < padding[row]! ? 0 : 1)),
+          position_ids: rows(width, (row, column) => Math.max(0, past + column - padding[row]!)),
+        };
+        const used = Object.fromEntries(Object.entries(inputs).filter(([name]) => inputNames.has(name)));
+        const { logits, ...present } = await executable.run({ ...weights, ...caches, ...used }, signal === undefined ? {} : { signal });
+        for (const tensor of Object.values(caches)) tensor[Symbol.dispose]();
+        caches = Object.fromEntries(Object.entries(present).map(([name, tensor]) => [name.replace('present', 'past_key_values'), tensor]));
+        const scores = (await backend.read(step.own(logits!))).data as Float32Array;
+        past += width;
+        columns = batch.map((prompt, row) => {
+          if (!open.has(prompt)) return [0];
+          const size = scores.length / batch.length;
+          const token = options.pick(scores.subarray(row * size, (row + 1) * size), prompt);
+          results[prompt]!.push(token);
+          if (results[prompt]!.length === maxNewTokens || options.done(results[prompt]!, prompt)) open.delete(prompt);
+          return [token];
+        });
+        if (open.size === 0) return;
+      }
+    } finally {
+      for (const tensor of Object.values(caches)) tensor[Symbol.dispose]();
+    }
+  }
+}
+
+function checkPrompts({ maxPositions, vocabularySize }: DecoderDescription, prompts: readonly Int32Array[], maxNewTokens: number): void {
+  for (const [window, ids] of prompts.entries()) {
+    if (ids.length === 0) throw new RangeError(`prompt ${String(window)} is empty`);
+    // The last new token is only ever predicted.
+    const length = ids.length + maxNewTokens - 1;
+    if (length > maxPositions) throw pareError('PARE_WINDOW_TOO_LONG', { length, positions: maxPositions });
+    const position = ids.findIndex((id) => id < 0 || id >= vocabularySize);
+    if (position >= 0) throw pareError('PARE_TOKEN_OUT_OF_RANGE', { token: ids[position]!, window, position, vocabulary: vocabularySize });
+  }
+}
+
+function int64Matrix(rows: number, columns: number, value: (row: number, column: number) => number): HostTensor {
+  const data = BigInt64Array.from({ length: rows * columns }, (_, index) => BigInt(value(Math.floor(index / columns), index % columns)));
+  return columns === 0 ? int64Tensor([rows, 0], []) : hostTensor('int64', [rows, columns], data);
+}
+
+/** How a mixture's experts run on the backend. */
+function expertMode({ description }: Model, backend: Backend): ExpertMode {
+  const block = description.blocks.find(({ mlp }) => mlp.kind === 'moe');
+  if (block === undefined) return 'all';
+  const { graph } = buildBlockGraph({ block: relativeBlock(block), hiddenSize: description.hiddenSize, length: 1, experts: 'routed' });
+  return backend.unsupported(graph).length === 0 ? 'routed' : 'all';
+}
+
+/** A graph input that holds weights: a stored tensor by its name, or the matrix [out, in] of a module. */
+interface DecoderParameter {
+  readonly name: string;
+  readonly matrix: string | undefined;
+}
+
+function buildGraph(description: DecoderDescription, experts: ExpertMode) {
+  const builder = new GraphBuilder('decoder');
+  const values = new Map<string, Value>();
+  const parameters: DecoderParameter[] = [];
+  const input = (name: string, shape: readonly number[], matrix?: string): Value => {
+    let value = values.get(name);
+    if (value === undefined) {
+      value = builder.input(name, 'float32', shape);
+      values.set(name, value);
+      parameters.push({ name, matrix });
+    }
+    return value;
+  };
+  const scope: CachedDecoderScope = {
+    builder,
+    dtype: 'float32',
+    maskedScore: -1e30,
+    parameter: (name, shape) => input(name, shape),
+    linear: (x: Value, layer: LinearDescription) =>
+      denseLinear(builder, x, input(`${layer.module}.weight`, [layer.outFeatures, layer.inFeatures], layer.module), layer.bias ? input(`${layer.module}.bias`, [layer.outFeatures]) : undefined),
+    tokenRows: ({ embedding, vocabularySize, hiddenSize }, ids) => builder.gather(input(`${embedding.module}.weight`, [vocabularySize, hiddenSize], embedding.module), ids, 0),
+  };
+  addCachedDecoder(scope, description, experts, 'last');
+  const graph = removeUnused(builder.build());
+  const read = new Set(graph.nodes.flatMap((node) => node.inputs));
+  return { graph: { ...graph, inputs: graph.inputs.filter(({ name }) => read.has(name)) }, parameters: parameters.filter(({ name }) => read.has(name)) };
+}
+
+/** A module's matrix [out, in] in float32, a copy that the caller may give away. */
+async function float32Matrix(model: Model, module: string): Promise<HostTensor> {
+  const info = model.modules.find(({ name }) => name === module);
+  const matrix = info === undefined ? await storedMatrix(model, module) : await model.denseWeight(module);
+  const copy = float32Tensor(matrix.shape);
+  copyRows(matrix, 0, matrix.shape[0]!, copy.data);
+  return copy;
+}
