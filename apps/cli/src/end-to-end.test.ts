@@ -220,6 +220,24 @@ describe('evaluate, plan, inspect', () => {
     expect(byDefault).toMatchObject({ klDivergence: metrics['klDivergence'], perplexity: expect.any(Number) as number, bytes: expect.any(Number) as number });
   });
 
+  it('compress --evaluate measures before and after and writes a report beside the output', async () => {
+    const output = join(folder, 'reported');
+    interface Document {
+      readonly metrics: Record<string, number>;
+      readonly metricsBefore: Record<string, number>;
+      readonly report: string;
+    }
+    const measured = ['--evaluate', 'size,perplexity', '--data', text, '--sequence-length', '16', '--set', 'perplexity.samples=4'];
+    const { metrics, metricsBefore, report } = await pareJson<Document>([...rounding(output), ...measured]);
+    expect(Object.keys(metrics)).toEqual(Object.keys(metricsBefore));
+    expect(report).toBe(`${output}.report.html`);
+    const page = readFileSync(report, 'utf8');
+    expect(page).toContain('<!doctype html>');
+    expect(page).toContain('Perplexity');
+    const { metrics: byDefault } = await pareJson<Document>([...rounding(output), '--overwrite', '--evaluate']);
+    expect(Object.keys(byDefault)).toEqual(['parameters', 'bytes', 'bitsPerWeight', 'compressionRatio']);
+  });
+
   it('plan tells bytes, memory and time, and writes nothing', async () => {
     const output = join(folder, 'planned');
     mkdirSync(output);

@@ -117,6 +117,7 @@ export function createProgram(version: string, makeContext: ContextMaker): Comma
   ]);
   addGroup(compress, 'Measurement:', [
     new Option('-e, --evaluator <list>', 'evaluators to run before and after (default: size, with --data also perplexity)').argParser(list('--evaluator')),
+    new Option('--evaluate [list]', 'run evaluators before and after, as --evaluator does, and write <output>.report.html').argParser(list('--evaluate')),
     new Option('--data <file>', 'text to measure on, not the calibration text'),
     new Option('--items <file>', 'questions to measure on, JSON lines'),
   ]);
@@ -252,6 +253,8 @@ export interface CompressOptions extends GlobalOptions {
   readonly overwrite?: boolean;
   readonly resume?: boolean;
   readonly evaluator?: readonly string[];
+  /** True when given without a list. */
+  readonly evaluate?: readonly string[] | true;
   readonly data?: string;
   readonly items?: string;
   readonly backend: string;

@@ -1,5 +1,7 @@
 import { isPareError, pareError } from '@pare/core';
 import type { CompressionResult } from '@pare/runtime';
+import { writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import type { CommandContext } from '../context.js';
 import { openHost } from '../host.js';
 import type { CompressOptions } from '../program.js';
@@ -18,7 +20,7 @@ export async function compress(context: CommandContext, model: string, options: 
     throw pareError('PARE_COMMAND_INVALID', { problem: '--overwrite and --resume were both given', help: 'Use --resume to continue a run, or --overwrite to begin again.' });
   }
   await using host = await openHost(context);
-  const evaluators = options.evaluator ?? defaultEvaluators(options.data);
+  const evaluators = chosenEvaluators(options);
   const settings = await routeSettings(host, options.set, { formats: options.format, backend: options.backend, evaluators });
   const display = await showProgress(host, terminal);
   let result: CompressionResult;
@@ -50,8 +52,26 @@ export async function compress(context: CommandContext, model: string, options: 
     display.stop();
   }
 
-  if (terminal.json) terminal.printJson(compressionDocument(result));
-  else terminal.print(compressionText(result, context));
+  const report = options.evaluate === undefined ? undefined : await writeReport(context, options.output);
+  if (terminal.json) terminal.printJson({ ...compressionDocument(result), ...(report !== undefined && { report }) });
+  else terminal.print(`${compressionText(result, context)}${report === undefined ? '' : `\n${formatPairs([['report', terminal.style.bold(report)]])}`}`);
+}
+
+/** Those of --evaluator and --evaluate, each once; the usual ones when neither names any. */
+function chosenEvaluators({ evaluator = [], evaluate, data }: CompressOptions): readonly string[] {
+  const named = [...new Set([...evaluator, ...(Array.isArray(evaluate) ? (evaluate as readonly string[]) : [])])];
+  return named.length === 0 ? defaultEvaluators(data) : named;
+}
+
+/** Writes the report of an output folder beside it. @throws PARE_FILE_UNWRITABLE */
+async function writeReport(context: CommandContext, output: string): Promise<string> {
+  const [{ renderHtml }, { reportOf }] = await Promise.all([import('@pare/report'), import('../values/read-results.js')]);
+  const file = `${output.replace(/[/\\]+$/, '')}.report.html`;
+  const page = await renderHtml(await reportOf(context, [output]));
+  await writeFile(resolve(context.cwd, file), page).catch((error: NodeJS.ErrnoException) => {
+    throw pareError('PARE_FILE_UNWRITABLE', { file, reason: error.message }, error);
+  });
+  return file;
 }
 
 /** The interruption, with the command that goes on from there when something was finished. */
