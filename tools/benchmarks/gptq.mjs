@@ -21,7 +21,7 @@ try {
   const peer = await runPeer('llmcompressor_cpu.py', [model, calibration, evaluation, 'gptq-w4', '64', '512']);
   if (peer !== undefined) {
     const { seconds, processor_seconds: compression, peak_rss_mb: peak, perplexity } = peer.document;
-    rows.push(['llm-compressor', round(peer.seconds, 1) + ' (with evaluation)', round(seconds, 1), round(compression, 0), `${peak} MB`, round(perplexity, 3)]);
+    rows.push(['llm-compressor', round(peer.seconds, 1) + ' (with evaluation)', round(seconds, 1), round(compression, 0), megabytes(peak * 1024 * 1024), round(perplexity, 3)]);
     rows.push(['ratio', '', `${round(seconds / stage)}× faster`, `${round(compression / ours.processor)}× fewer`, round(ours.peakBytes / (peak * 1024 * 1024)), round(evaluated.document.metrics.perplexity / perplexity, 4)]);
     rows.push(['ratio, our whole command against its oneshot()', `${round(seconds / ours.seconds)}× faster`, '', '', '', '']);
   }
