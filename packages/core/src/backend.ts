@@ -110,3 +110,25 @@ export function createTensorScope(): TensorScope {
     },
   };
 }
+
+/** Keeps a backend's account of live tensors; `report` is what `Backend.memory()` returns. */
+export class MemoryTally {
+  #tensors = 0;
+  #bytes = 0;
+  #peakBytes = 0;
+
+  added(bytes: number): void {
+    this.#tensors++;
+    this.#bytes += bytes;
+    this.#peakBytes = Math.max(this.#peakBytes, this.#bytes);
+  }
+
+  removed(bytes: number): void {
+    this.#tensors--;
+    this.#bytes -= bytes;
+  }
+
+  report(): MemoryReport {
+    return { tensors: this.#tensors, bytes: this.#bytes, peakBytes: this.#peakBytes };
+  }
+}

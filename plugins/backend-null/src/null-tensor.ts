@@ -1,26 +1,8 @@
-import { pareError, tensorBytes, type DeviceTensor, type DType, type HostTensor, type MemoryReport } from '@pare/core';
+import { MemoryTally, pareError, tensorBytes, type DeviceTensor, type DType, type HostTensor } from '@pare/core';
 
 /** Counts bytes as if tensors had storage. */
-export class NullMemory {
+export class NullMemory extends MemoryTally {
   readonly backend = 'null';
-  #tensors = 0;
-  #bytes = 0;
-  #peakBytes = 0;
-
-  added(bytes: number): void {
-    this.#tensors++;
-    this.#bytes += bytes;
-    this.#peakBytes = Math.max(this.#peakBytes, this.#bytes);
-  }
-
-  removed(bytes: number): void {
-    this.#tensors--;
-    this.#bytes -= bytes;
-  }
-
-  report(): MemoryReport {
-    return { tensors: this.#tensors, bytes: this.#bytes, peakBytes: this.#peakBytes };
-  }
 }
 
 /** A type and a shape. Small tensors also keep the values they were written with, because shapes may depend on them. */

@@ -1,34 +1,17 @@
-import { pareError, tensorBytes, type DeviceTensor, type DType, type HostTensor, type MemoryReport } from '@pare/core';
+import { MemoryTally, pareError, tensorBytes, type DeviceTensor, type DType, type HostTensor } from '@pare/core';
 
 /** The live tensors of one backend. */
-export class DeviceMemory {
+export class DeviceMemory extends MemoryTally {
   readonly backend: string;
-  #tensors = 0;
-  #bytes = 0;
-  #peakBytes = 0;
 
   constructor(backend: string) {
+    super();
     this.backend = backend;
   }
 
   /** Puts a host tensor on the device without copying it. */
   adopt(tensor: HostTensor): ReferenceTensor {
     return new ReferenceTensor(this, tensor);
-  }
-
-  added(bytes: number): void {
-    this.#tensors++;
-    this.#bytes += bytes;
-    this.#peakBytes = Math.max(this.#peakBytes, this.#bytes);
-  }
-
-  removed(bytes: number): void {
-    this.#tensors--;
-    this.#bytes -= bytes;
-  }
-
-  report(): MemoryReport {
-    return { tensors: this.#tensors, bytes: this.#bytes, peakBytes: this.#peakBytes };
   }
 }
 
