@@ -1,0 +1,10 @@
+export type { DeviceTraits, Dispatch, KernelSource, Operand, Program, Routine } from './program.js';
+export type {
+  AttentionRequest,
+  MatMulRequest,
+  NormalizationRequest,
+  QuantizedMatMulRequest,
+  RoutineTable,
+  SoftmaxRequest,
+  TopKRequest,
+} from './routines.js';
