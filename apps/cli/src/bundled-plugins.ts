@@ -19,6 +19,7 @@ export const bundledPlugins: readonly BundledPlugin[] = [
   { kind: 'architecture', package: '@pare/architecture-opt', ids: [], load: () => import('@pare/architecture-opt') },
   { kind: 'backend', package: '@pare/backend-cpu', ids: ['cpu'], load: () => import('@pare/backend-cpu') },
   { kind: 'backend', package: '@pare/backend-reference', ids: ['reference'], load: () => import('@pare/backend-reference') },
+  { kind: 'backend', package: '@pare/backend-webgpu', ids: ['webgpu'], load: () => import('@pare/backend-webgpu') },
   { kind: 'evaluator', package: '@pare/evaluator-compute', ids: ['compute'], load: () => import('@pare/evaluator-compute') },
   { kind: 'evaluator', package: '@pare/evaluator-divergence', ids: ['divergence'], load: () => import('@pare/evaluator-divergence') },
   { kind: 'evaluator', package: '@pare/evaluator-latency', ids: ['latency'], load: () => import('@pare/evaluator-latency') },
