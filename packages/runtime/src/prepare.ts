@@ -11,7 +11,6 @@ import {
   type TargetModule,
   type Technique,
   type TextSource,
-  type WeightFormKind,
 } from '@pare/core';
 import { pluginFailure } from './cancellation.js';
 import { openText } from './evaluations.js';
@@ -87,10 +86,16 @@ export async function prepare(request: PlanRequest, model: Model, context: Prepa
   const recipe = await resolveRecipe(request.recipe, forRecipe, context);
   const formats = await prepareFormats(request, forFormats.map(parseSetting), context);
   const stages: PreparedStage[] = [];
+  const finalPlans = new Map<string, ModulePlan>();
+  const makers = new Map<string, string>();
   for (const [index, stage] of recipe.stages.entries()) {
-    stages.push(await prepareStage(stage, index, techniqueOf(stage, context.techniques), model, context.signal));
+    const prepared = await prepareStage(stage, index, techniqueOf(stage, context.techniques), { model, before: finalPlans, makers, signal: context.signal });
+    for (const [module, plan] of prepared.plans) {
+      finalPlans.set(module, plan);
+      makers.set(module, prepared.label);
+    }
+    stages.push(prepared);
   }
-  const finalPlans = checkOrder(stages, model.modules);
   checkFormats(formats, model, finalPlans);
   const calibration = await prepareCalibration(request, stages, model, context);
   const { plan, spillBytes } = assemblePlan({ recipe, stages, formats, calibration, finalPlans, model, context, limit: request.memory });
@@ -117,7 +122,16 @@ function partition<T>(items: readonly T[], belongs: (item: T) => boolean): [T[],
   return [items.filter(belongs), items.filter((item) => !belongs(item))];
 }
 
-async function prepareStage(stage: Recipe['stages'][number], index: number, technique: Technique, model: Model, signal: AbortSignal): Promise<PreparedStage> {
+/** A recipe as far as it is prepared. */
+interface StagesBefore {
+  readonly model: Model;
+  /** What the stages before make of each module that they change, and the last of them that does. */
+  readonly before: ReadonlyMap<string, ModulePlan>;
+  readonly makers: ReadonlyMap<string, string>;
+  readonly signal: AbortSignal;
+}
+
+async function prepareStage(stage: Recipe['stages'][number], index: number, technique: Technique, { model, before, makers, signal }: StagesBefore): Promise<PreparedStage> {
   const label = stageLabel(index, technique.id);
   const modules = selectTargets(label, model.modules, stage.targets);
   if (technique.scope === 'block') refuseOutsideBlocks(label, modules);
@@ -135,8 +149,9 @@ async function prepareStage(stage: Recipe['stages'][number], index: number, tech
       options = await parseOptions(`${label}${key === '' ? '' : `, overrides ${key}`}`, technique.options, merged);
       optionSets.set(key, options);
     }
-    targets.push({ info, options });
+    targets.push({ info, options, before: before.get(info.name) });
   }
+  checkOrder(label, technique, targets, makers);
 
   const place = { plugin: `technique "${technique.id}"`, stage: label };
   let plans: readonly ModulePlan[];
@@ -165,22 +180,13 @@ function refuseOutsideBlocks(stage: string, modules: readonly ModuleInfo[]): voi
   throw pareError('PARE_TARGET_REFUSED', { stage, problems: outside.map((module) => ({ module: module.name, reason })) });
 }
 
-/** Follows each module's form from stage to stage. Returns the last plan of each module that a stage changes. */
-function checkOrder(stages: readonly PreparedStage[], modules: readonly ModuleInfo[]): ReadonlyMap<string, ModulePlan> {
-  const forms = new Map<string, { form: WeightFormKind; madeBy: string }>(modules.map(({ name, form }) => [name, { form, madeBy: 'the model' }]));
-  const finalPlans = new Map<string, ModulePlan>();
-  for (const { label, technique, targets, plans } of stages) {
-    for (const { info } of targets) {
-      const { form, madeBy } = forms.get(info.name)!;
-      if (!technique.accepts.includes(form)) {
-        throw pareError('PARE_RECIPE_ORDER', { stage: label, module: info.name, found: form, madeBy, accepts: technique.accepts });
-      }
-      const plan = plans.get(info.name)!;
-      forms.set(info.name, { form: plan.produces, madeBy: label });
-      finalPlans.set(info.name, plan);
-    }
+/** Follows each module's form from stage to stage. @throws PARE_RECIPE_ORDER when a technique would get one that it does not accept */
+function checkOrder(stage: string, { accepts }: Technique, targets: readonly TargetModule<Options>[], makers: ReadonlyMap<string, string>): void {
+  for (const { info, before } of targets) {
+    const found = before?.produces ?? info.form;
+    if (accepts.includes(found)) continue;
+    throw pareError('PARE_RECIPE_ORDER', { stage, module: info.name, found, madeBy: makers.get(info.name) ?? 'the model', accepts });
   }
-  return finalPlans;
 }
 
 /** Asks every format whether it can write the result, and reports all refusals together. */

@@ -9,3 +9,8 @@ export * from './pack-rows.js';
 export * from './mat-mul-nbits.js';
 export { deserializeForm, serializeForm, type SerializedForm } from './serialize.js';
 export * from './lower.js';
+export * from './structure-problem.js';
+export * from './sparse/pattern.js';
+export { pruneSmallest } from './sparse/select.js';
+export * from './sparse/masks.js';
+export * from './sparse/sparse-weight.js';

@@ -75,6 +75,7 @@ async function apply(modules: readonly TestModule[], signal = new AbortControlle
     services: {},
     model: {} as Model,
     modules: handles,
+    targets: handles,
     block: undefined,
   };
   await rtn.apply(context);
