@@ -4,3 +4,4 @@ export { isQuantizerRule, planGroups, quantizerRule, type GroupPlan, type Quanti
 export { isPrunerRule, prunerRule, type PrunedMatrix, type PrunerRule, type SweepPruner } from './pruner-rule.js';
 export { referenceColumnSolver } from './reference.js';
 export { createColumnSolver, type ColumnSolverOptions } from './wasm/solver.js';
+export { sweepLayers, type LayerSweep } from './sweep-layers.js';

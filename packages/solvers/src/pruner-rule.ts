@@ -1,12 +1,12 @@
 import type { QuantizedWeight, SparsityPattern } from '@pare/core';
-import { pruneSmallest } from '@pare/weights';
+import { pruneSmallest, selectNth } from '@pare/weights';
 import type { ColumnPass, ColumnRule, SweepContext } from './column-rule.js';
 import { quantizerPass, type SweepQuantizer } from './quantizer-rule.js';
 
 /** What a pruning sweep is asked for. */
 export interface SweepPruner {
   readonly pattern: SparsityPattern;
-  /** Share of every block that is pruned, for the unstructured pattern: floor(rows · columns · sparsity) entries. */
+  /** Share of every block that is pruned, for the unstructured pattern: floor(rows · columns · sparsity) entries, and those that cost exactly as much as the last of them. */
   readonly sparsity: number;
   /** Rounds what is kept in the same pass, on grids of the original weights; undefined to keep values as they are compensated. */
   readonly quantizer?: SweepQuantizer | undefined;
@@ -23,7 +23,7 @@ export interface PrunedMatrix {
 /**
  * Prunes columns and compensates (SparseGPT, Frantar and Alistarh 2023, arXiv 2301.00774). What removing an entry costs is w² / U_ii². The unstructured mask is
  * chosen once a block of the sweep, over all rows of the block; N:M masks when the sweep reaches their columns, from weights that are compensated up to there.
- * Entries of equal cost go by place, lower rows and columns first. Solvers may recognise the rule by `pruner` and run it in kernels of their own.
+ * Of entries of equal cost in a group the lower column goes first; in a block they go together, as the paper's threshold has it. Solvers may recognise the rule by `pruner` and run it in kernels of their own.
  */
 export interface PrunerRule extends ColumnRule<PrunedMatrix> {
   readonly id: 'pruner';
@@ -64,9 +64,9 @@ export function blockMask(rows: number, count: number, sparsity: number, weightA
     const divisor = pivot(column);
     for (let row = 0; row < rows; row++) scores[row * count + column] = Math.abs(weightAt(column, row)) / divisor;
   }
-  const mask = new Uint8Array(rows * count);
-  pruneSmallest(scores, Math.floor(rows * count * sparsity), mask);
-  return mask;
+  const pruned = Math.floor(rows * count * sparsity);
+  const threshold = pruned === 0 ? -1 : selectNth(scores.slice(), pruned - 1);
+  return Uint8Array.from(scores, (score) => (score > threshold ? 1 : 0));
 }
 
 function prunerPass(pruner: SweepPruner, context: SweepContext): ColumnPass<PrunedMatrix> {

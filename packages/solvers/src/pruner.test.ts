@@ -160,6 +160,9 @@ describe.each(solvers)('SparseGPT (%s)', (_, solver) => {
       const kept = Array.from({ length: rows * width }, (__, index) => mask[Math.floor(index / width) * size + start + (index % width)]!);
       expect(kept.filter((entry) => entry === 0)).toHaveLength(Math.floor(rows * width * 0.37));
     }
+    // Equal costs go together.
+    const ties = await prune(Float32Array.of(1, 2, 2, 2, 3, 4), 6, await factorOf(identity(1), 1, { damping: 0 }), { pattern: unstructured, sparsity: 0.4 });
+    expect([...ties.mask]).toEqual([0, 0, 0, 0, 1, 1]);
     const groups = await prune(weight, rows, factor, { pattern: grouped(3, 5), sparsity: 0 });
     for (let start = 0; start < rows * size; start += 5) expect(groups.mask.subarray(start, start + 5).filter((entry) => entry === 0)).toHaveLength(3);
   });

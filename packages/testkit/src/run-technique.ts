@@ -26,6 +26,8 @@ export interface LoneModule {
   readonly before?: ModulePlan;
   /** Calibration inputs [rows, in] float32; without them, or with no rows, statistics are those of an input that was never seen. */
   readonly inputs?: HostTensor;
+  /** Statistics by id that are at hand already, instead of those of the inputs. They stay the caller's. */
+  readonly statistics?: Readonly<Record<string, unknown>>;
 }
 
 export interface LoneRun<O> {
@@ -53,7 +55,7 @@ export async function runTechnique<O>(technique: Technique<O>, run: LoneRun<O>):
   const signal = run.signal ?? new AbortController().signal;
   const results = new Map<string, LoneResult>();
   const disposals: (() => void)[] = [];
-  const handles = Object.entries(run.modules).map(([name, { weight, inputs, form, before }], index): ModuleHandle<O> => {
+  const handles = Object.entries(run.modules).map(([name, { weight, inputs, form, before, statistics: given }], index): ModuleHandle<O> => {
     const info = loneInfo(name, weight, index);
     const statistics = new Map<string, Promise<unknown>>();
     return {
@@ -64,6 +66,7 @@ export async function runTechnique<O>(technique: Technique<O>, run: LoneRun<O>):
       form: () => Promise.resolve(form ?? { form: 'dense', shape: weight.shape, tensor: weight }),
       statistic<T>(ref: StatisticRef<T>): Promise<T> {
         if (technique.statistics?.(options).some(({ id }) => id === ref.id) !== true) throw new Error(`statistic "${ref.id}" was not declared`);
+        if (given !== undefined && ref.id in given) return Promise.resolve(given[ref.id] as T);
         let value = statistics.get(ref.id);
         if (value === undefined) {
           if (!isStatistic(ref)) throw new Error(`statistic "${ref.id}" has no definition`);

@@ -11,6 +11,6 @@ export { deserializeForm, serializeForm, type SerializedForm } from './serialize
 export * from './lower.js';
 export * from './structure-problem.js';
 export * from './sparse/pattern.js';
-export { pruneSmallest } from './sparse/select.js';
+export { pruneSmallest, selectNth } from './sparse/select.js';
 export * from './sparse/masks.js';
 export * from './sparse/sparse-weight.js';

@@ -12,25 +12,33 @@ import {
 } from '@pare/core';
 import { columnGroups } from '../dequantize.js';
 import { groupsPerRow, symmetricZero } from '../scheme.js';
+import { sparseBits } from '../stored-bits.js';
 
 /**
- * The sparse form of a dense matrix [out, in]: kept entries in the storage type, so that what is evaluated is what is written, pruned ones +0.
- * @param dtype float64 and types that are no floating point are stored as float32
+ * The sparse form of a matrix: kept entries as they are, bit by bit; pruned ones become +0, or the code that stands for zero on their grid. Whatever mask the matrix had
+ * before is forgotten.
  */
-export function sparseDense(weight: Float32Array, shape: readonly [number, number], pattern: SparsityPattern, mask: Uint8Array, dtype: DType): SparseWeight {
-  const kept = weight.map((value, index) => (mask[index] === 1 ? value : 0));
-  const tensor =
-    dtype === 'float16' ? hostTensor(dtype, shape, float32ToFloat16(kept)) : dtype === 'bfloat16' ? hostTensor(dtype, shape, float32ToBfloat16(kept)) : hostTensor('float32', shape, kept);
-  return { form: 'sparse', shape, pattern, mask, values: { form: 'dense', shape, tensor } };
-}
-
-/** The sparse form of a quantized matrix: pruned entries get the code that stands for zero on their grid, the others keep theirs. */
-export function sparseQuantized(weight: QuantizedWeight, pattern: SparsityPattern, mask: Uint8Array): SparseWeight {
+export function sparseWeight(weight: DenseWeight | QuantizedWeight | SparseWeight, pattern: SparsityPattern, mask: Uint8Array): SparseWeight {
+  if (weight.form === 'sparse') return sparseWeight(weight.values, pattern, mask);
+  const [rows, columns] = weight.shape as readonly [number, number];
+  const shape = [rows, columns] as const;
+  if (weight.form === 'dense') {
+    const { dtype, data } = weight.tensor;
+    const values = data.slice();
+    for (let index = 0; index < mask.length; index++) if (mask[index] === 0) values[index] = 0;
+    return { form: 'sparse', shape, pattern, mask, values: { form: 'dense', shape, tensor: hostTensor(dtype, shape, values) } };
+  }
   const codes = weight.codes.slice();
   const zeroCode = zeroCodes(weight);
-  const [rows, columns] = weight.shape;
   for (let row = 0, index = 0; row < rows; row++) for (let column = 0; column < columns; column++, index++) if (mask[index] === 0) codes[index] = zeroCode(row, column);
-  return { form: 'sparse', shape: weight.shape, pattern, mask, values: { ...weight, codes } };
+  return { form: 'sparse', shape, pattern, mask, values: { ...weight, codes } };
+}
+
+/** A float32 matrix [out, in] in a type that weights are stored in, so that what is evaluated is what is written; float32 for types that are no such thing. */
+export function denseWeight(weight: Float32Array, shape: readonly [number, number], dtype: DType): DenseWeight {
+  const tensor =
+    dtype === 'float16' ? hostTensor(dtype, shape, float32ToFloat16(weight)) : dtype === 'bfloat16' ? hostTensor(dtype, shape, float32ToBfloat16(weight)) : hostTensor('float32', shape, weight);
+  return { form: 'dense', shape, tensor };
 }
 
 /** The code that stands for zero at each place of a quantized matrix. */
@@ -56,7 +64,17 @@ export function plansCodes(plan: Pick<ModulePlan, 'produces' | 'bits'>): boolean
   return plan.produces === 'quantized' || (plan.produces === 'sparse' && plan.bits !== undefined);
 }
 
-/** The dense or quantized matrix that stands behind a form with a mask of its own; other forms as they are. */
-export function unmasked(form: Exclude<WeightForm, { form: 'shared' }>): DenseWeight | QuantizedWeight {
-  return form.form === 'sparse' ? form.values : form;
+/** The plan of a quantized result where a stage before pruned the matrix: sparse, with the mask of that stage. */
+export function planUnderMask(plan: ModulePlan, shape: readonly [number, number], before: ModulePlan | undefined): ModulePlan {
+  const { bits, storedBits } = plan;
+  if (before?.produces !== 'sparse' || before.sparsity === undefined || bits === undefined) return plan;
+  const { pattern, pruned } = before.sparsity;
+  return {
+    ...plan,
+    produces: 'sparse',
+    storedBits: sparseBits(shape, pattern, pruned, bits, storedBits),
+    writtenBits: storedBits,
+    sparsity: before.sparsity,
+    estimated: before.estimated,
+  };
 }
