@@ -38,6 +38,8 @@ export interface PreparedStage {
 export interface PreparedFormat {
   readonly plugin: Format;
   readonly options: Options;
+  /** What the format says of the plan. */
+  readonly notes: readonly string[];
 }
 
 /** The calibration set of a run. */
@@ -84,7 +86,7 @@ export async function prepare(request: PlanRequest, model: Model, context: Prepa
     return formatIds.includes(owner) && !context.techniques.has(owner);
   });
   const recipe = await resolveRecipe(request.recipe, forRecipe, context);
-  const formats = await prepareFormats(request, forFormats.map(parseSetting), context);
+  const chosen = await prepareFormats(request, forFormats.map(parseSetting), context);
   const stages: PreparedStage[] = [];
   const finalPlans = new Map<string, ModulePlan>();
   const makers = new Map<string, string>();
@@ -96,17 +98,18 @@ export async function prepare(request: PlanRequest, model: Model, context: Prepa
     }
     stages.push(prepared);
   }
-  checkFormats(formats, model, finalPlans);
+  checkFormats(chosen, model, finalPlans);
+  const formats = chosen.map((format) => ({ ...format, notes: format.plugin.notes?.(model, finalPlans, format.options) ?? [] }));
   const calibration = await prepareCalibration(request, stages, model, context);
   const { plan, spillBytes } = assemblePlan({ recipe, stages, formats, calibration, finalPlans, model, context, limit: request.memory });
   checkMemory(plan, request.memory);
   return { recipe, stages, formats, calibration, plan, spillBytes };
 }
 
-async function prepareFormats(request: PlanRequest, settings: readonly Setting[], context: PreparationContext): Promise<PreparedFormat[]> {
+async function prepareFormats(request: PlanRequest, settings: readonly Setting[], context: PreparationContext): Promise<Omit<PreparedFormat, 'notes'>[]> {
   const selections = (request.formats ?? ['hf']).map((format) => (typeof format === 'string' ? { id: format } : format));
   const known = [...context.formats.keys()];
-  const formats: PreparedFormat[] = [];
+  const formats: Omit<PreparedFormat, 'notes'>[] = [];
   for (const selection of selections) {
     const plugin = context.formats.get(selection.id);
     if (plugin === undefined) throw pareError('PARE_PLUGIN_UNKNOWN', { kind: 'format', id: selection.id, known, nearest: nearest(selection.id, known) });
@@ -190,7 +193,7 @@ function checkOrder(stage: string, { accepts }: Technique, targets: readonly Tar
 }
 
 /** Asks every format whether it can write the result, and reports all refusals together. */
-function checkFormats(formats: readonly PreparedFormat[], model: Model, plans: ReadonlyMap<string, ModulePlan>): void {
+function checkFormats(formats: readonly Omit<PreparedFormat, 'notes'>[], model: Model, plans: ReadonlyMap<string, ModulePlan>): void {
   const refusals = formats.flatMap(({ plugin, options }) => {
     const forms = model.modules.flatMap(({ name, form, sharedWith }) => {
       // A tied head is its owner's business.
@@ -247,7 +250,7 @@ function assemblePlan({ recipe, stages, formats, calibration, finalPlans, model,
     model: { name: model.name, directory: model.directory, parameters: model.parameters, bytes: model.bytes, blocks: model.description.blocks.length },
     recipe,
     backend: context.backend,
-    formats: formats.map(({ plugin, options }) => ({ id: plugin.id, options })),
+    formats: formats.map(({ plugin, options, notes }) => ({ id: plugin.id, options, notes })),
     calibration: calibration === undefined ? undefined : { data: calibration.source.name, samples: calibration.samples, sequenceLength: calibration.sequenceLength },
     stages: planned,
     outputBytes: output.outputBytes,
