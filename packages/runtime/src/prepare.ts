@@ -19,7 +19,7 @@ import type { CompressionPlan, LoadedPlugin, PlannedStage, PlanRequest } from '.
 import type { ModelLibrary } from './model-library.js';
 import { applySetting, checkOptions, parseOptions, parseSetting, type Setting } from './options.js';
 import { resolveRecipe, stageLabel, techniqueOf } from './recipes.js';
-import { compileOverrides, selectTargets } from './targets.js';
+import { compileOverrides, matchedModules, selectTargets } from './targets.js';
 import { TimeLimitError, withTimeLimit } from './time-limit.js';
 
 type Options = Readonly<Record<string, unknown>>;
@@ -90,8 +90,9 @@ export async function prepare(request: PlanRequest, model: Model, context: Prepa
   const stages: PreparedStage[] = [];
   const finalPlans = new Map<string, ModulePlan>();
   const makers = new Map<string, string>();
+  const tied = new Map<string, TiedMatrix>();
   for (const [index, stage] of recipe.stages.entries()) {
-    const prepared = await prepareStage(stage, index, techniqueOf(stage, context.techniques), { model, before: finalPlans, makers, signal: context.signal });
+    const prepared = await prepareStage(stage, index, techniqueOf(stage, context.techniques), { model, before: finalPlans, makers, tied, signal: context.signal });
     for (const [module, plan] of prepared.plans) {
       finalPlans.set(module, plan);
       makers.set(module, prepared.label);
@@ -131,12 +132,15 @@ interface StagesBefore {
   /** What the stages before make of each module that they change, and the last of them that does. */
   readonly before: ReadonlyMap<string, ModulePlan>;
   readonly makers: ReadonlyMap<string, string>;
+  /** Matrices with two names that stages worked on, by owner; every stage adds its own. */
+  readonly tied: Map<string, TiedMatrix>;
   readonly signal: AbortSignal;
 }
 
-async function prepareStage(stage: Recipe['stages'][number], index: number, technique: Technique, { model, before, makers, signal }: StagesBefore): Promise<PreparedStage> {
+async function prepareStage(stage: Recipe['stages'][number], index: number, technique: Technique, { model, before, makers, tied, signal }: StagesBefore): Promise<PreparedStage> {
   const label = stageLabel(index, technique.id);
   const modules = selectTargets(label, model.modules, stage.targets);
+  checkTied(label, matchedModules(label, model.modules, stage.targets), tied);
   if (technique.scope === 'block') refuseOutsideBlocks(label, modules);
   const overrides = compileOverrides(label, modules, stage.overrides);
 
@@ -181,6 +185,28 @@ function refuseOutsideBlocks(stage: string, modules: readonly ModuleInfo[]): voi
   if (outside.length === 0) return;
   const reason = 'it stands outside the blocks, where this technique has no calibration statistics; exclude it, or give it to a data-free technique such as rtn';
   throw pareError('PARE_TARGET_REFUSED', { stage, problems: outside.map((module) => ({ module: module.name, reason })) });
+}
+
+/** A tied matrix in a recipe: the stage that worked on it last, and the names that it called it by. */
+interface TiedMatrix {
+  readonly stage: string;
+  readonly names: readonly string[];
+}
+
+/**
+ * Two stages that call one matrix by different names, embedding and tied head, would compress it twice where a recipe means two.
+ * @throws PARE_TARGET_TIED
+ */
+function checkTied(stage: string, matched: readonly ModuleInfo[], tied: Map<string, TiedMatrix>): void {
+  const byOwner = new Map<string, string[]>();
+  for (const { name, sharedWith = name } of matched) byOwner.set(sharedWith, [...(byOwner.get(sharedWith) ?? []), name]);
+  for (const [owner, names] of byOwner) {
+    const earlier = tied.get(owner);
+    if (earlier !== undefined && !earlier.names.some((name) => names.includes(name))) {
+      throw pareError('PARE_TARGET_TIED', { stage, module: names[0]!, earlierStage: earlier.stage, earlierModule: earlier.names[0]! });
+    }
+    tied.set(owner, { stage, names });
+  }
 }
 
 /** Follows each module's form from stage to stage. @throws PARE_RECIPE_ORDER when a technique would get one that it does not accept */
