@@ -34,7 +34,10 @@ export const bundledPlugins: readonly BundledPlugin[] = [
   { kind: 'format', package: '@pare/format-onnx', ids: ['onnx'], load: () => import('@pare/format-onnx') },
   { kind: 'preset', package: '@pare/preset-standard', ids: [], load: () => import('@pare/preset-standard') },
   { kind: 'technique', package: '@pare/technique-gptq', ids: ['gptq'], load: () => import('@pare/technique-gptq') },
+  { kind: 'technique', package: '@pare/technique-magnitude', ids: ['magnitude'], load: () => import('@pare/technique-magnitude') },
   { kind: 'technique', package: '@pare/technique-rtn', ids: ['rtn'], load: () => import('@pare/technique-rtn') },
+  { kind: 'technique', package: '@pare/technique-sparsegpt', ids: ['sparsegpt'], load: () => import('@pare/technique-sparsegpt') },
+  { kind: 'technique', package: '@pare/technique-wanda', ids: ['wanda'], load: () => import('@pare/technique-wanda') },
 ];
 
 /** Imports the default set, or the kinds asked for, each with its package's name and version. */

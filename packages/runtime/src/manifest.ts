@@ -1,4 +1,5 @@
 import type { Evaluator, Model } from '@pare/core';
+import { sparsityPatternText } from '@pare/weights';
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { FormatResult, LoadedPlugin, Manifest } from './host-types.js';
@@ -55,7 +56,9 @@ export async function createManifest(parts: ManifestParts): Promise<Manifest> {
       technique: technique.id,
       modules: targets.map(({ info }) => {
         const report = outcomes[index]!.reports.get(info.name);
-        return { module: info.name, bits: plans.get(info.name)!.bits, loss: report?.loss, fallback: report?.fallback };
+        const { bits, sparsity } = plans.get(info.name)!;
+        const zeros = sparsity === undefined ? {} : { pattern: sparsityPatternText(sparsity.pattern), sparsity: sparsity.pruned / (info.shape[0] * info.shape[1]) };
+        return { module: info.name, bits, ...zeros, loss: report?.loss, fallback: report?.fallback };
       }),
     })),
     formats: parts.formats,
