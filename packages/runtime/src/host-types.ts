@@ -238,8 +238,8 @@ export interface CompressionResult {
   readonly seconds: number;
   /** Of `seconds`, what evaluations before and after took. */
   readonly evaluationSeconds: number;
-  /** Largest resident memory of this process so far. */
-  readonly peakMemoryBytes: number;
+  /** Largest resident memory of this process so far; undefined where the system does not tell. */
+  readonly peakMemoryBytes: number | undefined;
   readonly backend: string;
   readonly stages: readonly StageResult[];
   readonly formats: readonly FormatResult[];
