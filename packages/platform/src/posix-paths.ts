@@ -12,21 +12,28 @@ function parts(path: string): string[] {
   return kept;
 }
 
-/** Rules of `node:path/posix` where there is no Node; the working folder is the root. */
+function resolve(...given: readonly string[]): string {
+  const start = Math.max(0, given.findLastIndex((part) => part.startsWith('/')));
+  return `/${parts(`/${given.slice(start).join('/')}`).join('/')}`;
+}
+
+function basename(path: string): string {
+  return path.replace(/\/+$/, '').split('/').at(-1)!;
+}
+
+/** Rules of `node:path/posix` where there is no Node; the working folder is the root. Callers may take the functions apart. */
 export const posixPaths: PathRules = {
   sep: '/',
+  resolve,
+  basename,
   join(...given) {
     const joined = given.filter((part) => part !== '').join('/');
     const normal = parts(joined).join('/');
     return joined.startsWith('/') ? `/${normal}` : normal === '' ? '.' : normal;
   },
-  resolve(...given) {
-    const start = Math.max(0, given.findLastIndex((part) => part.startsWith('/')));
-    return `/${parts(`/${given.slice(start).join('/')}`).join('/')}`;
-  },
   relative(from, to) {
-    const a = parts(this.resolve(from));
-    const b = parts(this.resolve(to));
+    const a = parts(resolve(from));
+    const b = parts(resolve(to));
     let shared = 0;
     while (shared < a.length && shared < b.length && a[shared] === b[shared]) shared++;
     return [...a.slice(shared).map(() => '..'), ...b.slice(shared)].join('/');
@@ -36,9 +43,8 @@ export const posixPaths: PathRules = {
     if (end > 0) return path.slice(0, end).replace(/\/+$/, '') || '/';
     return path.startsWith('/') ? '/' : '.';
   },
-  basename: (path) => path.replace(/\/+$/, '').split('/').at(-1)!,
   extname(path) {
-    const name = this.basename(path);
+    const name = basename(path);
     const dot = name.lastIndexOf('.');
     return dot <= 0 || name === '..' ? '' : name.slice(dot);
   },

@@ -316,6 +316,8 @@ export interface Host extends AsyncDisposable {
   explain(): string;
   /** Every backend with its score, best first. A backend whose probe fails scores 0 with the failure as reason. */
   backends(): Promise<readonly BackendListing[]>;
+  /** Opens a backend by id, or the best for `auto`; the caller disposes it. Requests take it in the place of an id. @throws PARE_BACKEND_UNAVAILABLE */
+  openBackend(selection?: string | Selection): Promise<Backend>;
   /** Opens a model folder or hub name; the caller disposes it. */
   openModel(model: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<Model>;
   inspect(model: string | Model, options?: { readonly signal?: AbortSignal | undefined }): Promise<Inspection>;

@@ -37,6 +37,7 @@ import type {
   LoadedPlugin,
   PlanRequest,
   PluginOfKind,
+  Selection,
 } from './host-types.js';
 import { loadPlugins, refuseProblems } from './loader.js';
 import { readManifest } from './manifest.js';
@@ -163,6 +164,10 @@ class PareHost implements Host {
       version: loaded.version,
       chosen: index === 0 && score > 0,
     }));
+  }
+
+  async openBackend(selection?: string | Selection): Promise<Backend> {
+    return (await (await this.#backend(selection)).openBackend()).backend;
   }
 
   async openModel(model: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Model> {
