@@ -1,3 +1,4 @@
+import type { FileSystem } from './files.js';
 import type { Model, ModelSummary } from './model.js';
 import type { OptionsSchema } from './options.js';
 import type { PluginContext, PluginIdentity } from './plugin.js';
@@ -23,6 +24,8 @@ export interface FormatContext<O> extends PluginContext {
   readonly options: O;
   /** An existing folder that becomes the output when everything succeeded. Formats write side by side into it. */
   readonly directory: string;
+  /** The files that the folder is among; the model's own are `model.files`. */
+  readonly files: FileSystem;
 }
 
 /** What reading back found. */

@@ -1,6 +1,4 @@
-import { nearest, optionsJsonSchema, pareError, type Backend, type Evaluator, type Model, type TextSource, type Tokenizer } from '@pare/core';
-import { access, constants, readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { nearest, optionsJsonSchema, pareError, systemErrorCode, type Backend, type Evaluator, type FileSystem, type Model, type TextSource, type Tokenizer } from '@pare/core';
 import { pluginFailure } from './cancellation.js';
 import type { EvaluationRecord, EvaluationRequest } from './host-types.js';
 import type { ModelLibrary } from './model-library.js';
@@ -16,6 +14,7 @@ export interface PreparedEvaluation {
 
 export interface EvaluationCatalogue {
   readonly evaluators: ReadonlyMap<string, Evaluator>;
+  readonly files: FileSystem;
   readonly cwd: string;
   readonly library: ModelLibrary;
 }
@@ -61,22 +60,22 @@ export async function prepareEvaluation(request: Omit<EvaluationRequest, 'model'
 }
 
 /** A text by file path, checked to be readable, or a text as given. */
-export async function openText(data: string | TextSource, context: { readonly cwd: string; readonly library: ModelLibrary }): Promise<TextSource> {
-  return typeof data === 'string' ? context.library.fileText(await readable(data, context.cwd)) : data;
+export async function openText(data: string | TextSource, context: Pick<EvaluationCatalogue, 'files' | 'cwd' | 'library'>): Promise<TextSource> {
+  return typeof data === 'string' ? context.library.fileText(await readable(data, context), context.files) : data;
 }
 
 /** A file of items as it stands: to the evaluator every line is an item, where a text would be joined from them. */
-async function openItems(items: string | TextSource, { cwd }: { readonly cwd: string }): Promise<TextSource> {
+async function openItems(items: string | TextSource, context: Pick<EvaluationCatalogue, 'files' | 'cwd'>): Promise<TextSource> {
   if (typeof items !== 'string') return items;
-  const file = await readable(items, cwd);
-  return { name: file, text: () => readFile(file, 'utf8') };
+  const file = await readable(items, context);
+  return { name: file, text: () => context.files.readText(file) };
 }
 
 /** The path of a file, checked to be readable. @throws PARE_FILE_UNREADABLE */
-async function readable(path: string, cwd: string): Promise<string> {
-  const file = resolve(cwd, path);
-  await access(file, constants.R_OK).catch((error: NodeJS.ErrnoException) => {
-    throw pareError('PARE_FILE_UNREADABLE', { file: path, reason: error.code === 'ENOENT' ? 'no such file' : error.message }, error);
+async function readable(path: string, { files, cwd }: Pick<EvaluationCatalogue, 'files' | 'cwd'>): Promise<string> {
+  const file = files.path.resolve(cwd, path);
+  await files.access(file).catch((error: Error) => {
+    throw pareError('PARE_FILE_UNREADABLE', { file: path, reason: systemErrorCode(error) === 'ENOENT' ? 'no such file' : error.message }, error);
   });
   return file;
 }
@@ -119,7 +118,7 @@ export async function runEvaluation({ evaluators, ...sources }: PreparedEvaluati
         options,
         data: plugin.data === 'none' ? undefined : plugin.data === 'items' ? sources.items : sources.data,
         original: plugin.original === undefined ? undefined : original,
-        tokenizer: () => (tokenizer ??= library.openTokenizer(model.directory)),
+        tokenizer: () => (tokenizer ??= library.openTokenizer(model.directory, model.files)),
       });
       checkMetrics(plugin, metrics);
       records.push({ evaluator: plugin.id, options, metrics, details, seconds: (performance.now() - started) / 1000 });

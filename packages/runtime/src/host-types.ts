@@ -241,8 +241,8 @@ export interface CompressionResult {
   readonly seconds: number;
   /** Of `seconds`, what evaluations before and after took. */
   readonly evaluationSeconds: number;
-  /** Largest resident memory of this process so far. */
-  readonly peakMemoryBytes: number;
+  /** Largest resident memory of this process so far; undefined where the system does not tell. */
+  readonly peakMemoryBytes: number | undefined;
   readonly backend: string;
   readonly stages: readonly StageResult[];
   readonly formats: readonly FormatResult[];
@@ -330,6 +330,8 @@ export interface Host extends AsyncDisposable {
   explain(): string;
   /** Every backend with its score, best first. A backend whose probe fails scores 0 with the failure as reason. */
   backends(): Promise<readonly BackendListing[]>;
+  /** Opens a backend by id, or the best for `auto`; the caller disposes it. Requests take it in the place of an id. @throws PARE_BACKEND_UNAVAILABLE */
+  openBackend(selection?: string | Selection): Promise<Backend>;
   /** Opens a model folder or hub name; the caller disposes it. */
   openModel(model: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<Model>;
   inspect(model: string | Model, options?: { readonly signal?: AbortSignal | undefined }): Promise<Inspection>;

@@ -2,6 +2,7 @@ import {
   nearest,
   pareError,
   type BackendPlugin,
+  type FileSystem,
   type Format,
   type Model,
   type ModuleInfo,
@@ -62,6 +63,7 @@ export interface Preparation {
 
 /** What preparing needs of the host. */
 export interface PreparationContext {
+  readonly files: FileSystem;
   readonly cwd: string;
   readonly library: ModelLibrary;
   readonly techniques: ReadonlyMap<string, Technique>;

@@ -2,6 +2,7 @@ import {
   float32Tensor,
   hostTensor,
   type DecoderDescription,
+  type FileSystem,
   type HostTensor,
   type Model,
   type ModelConfig,
@@ -41,6 +42,7 @@ export function overlayModel(
 class OverlayModel implements SizedModel {
   readonly name: string;
   readonly directory: string;
+  readonly files: FileSystem;
   readonly config: ModelConfig;
   readonly description: DecoderDescription;
   readonly companionFiles: readonly string[];
@@ -59,6 +61,7 @@ class OverlayModel implements SizedModel {
     this.#replaced = replaced;
     this.name = base.name;
     this.directory = base.directory;
+    this.files = base.files;
     this.companionFiles = base.companionFiles;
 
     const baseModules = new Map(base.modules.map((info) => [info.name, info]));

@@ -1,6 +1,7 @@
 import {
   pareError,
   throwIfAborted,
+  type FileSystem,
   type FormatContext,
   type Model,
   type ModuleInfo,
@@ -9,9 +10,8 @@ import {
   type WrittenFile,
 } from '@pare/core';
 import { quantizedPart } from '@pare/weights';
-import { readFile } from 'node:fs/promises';
 import type { HuggingFaceOptions } from '../options.js';
-import { fieldsOf, numbersOf, readJson, readRawTensors, type RawTensor } from './raw-safetensors.js';
+import { fieldsOf, numbersOf, readJson, readRawTensors, sameBytes, type RawTensor } from './raw-safetensors.js';
 
 /**
  * Reads the folder as a stranger would, from `config.json` on, and compares it with the model: the set of tensors, every dense tensor
@@ -35,6 +35,7 @@ class FolderVerifier {
   readonly #model: Model;
   readonly #options: HuggingFaceOptions;
   readonly #directory: string;
+  readonly #fileSystem: FileSystem;
   readonly #signal: AbortSignal;
   readonly #files: readonly WrittenFile[];
   #tensors: ReadonlyMap<string, RawTensor> = new Map();
@@ -45,14 +46,15 @@ class FolderVerifier {
     this.#model = context.model;
     this.#options = context.options;
     this.#directory = context.directory;
+    this.#fileSystem = context.files;
     this.#signal = context.signal;
     this.#files = files;
   }
 
   async run(): Promise<VerificationResult> {
     const names = this.#files.map(({ path }) => path);
-    this.#tensors = await readRawTensors(this.#directory, names);
-    const schemes = readSchemes(await readJson(this.#directory, 'config.json'));
+    this.#tensors = await readRawTensors(this.#fileSystem, this.#directory, names);
+    const schemes = readSchemes(await readJson(this.#fileSystem, this.#directory, 'config.json'));
     const modules = new Map(this.#model.modules.map((info) => [`${info.name}.weight`, info]));
     for (const { name } of this.#model.tensors) {
       throwIfAborted(this.#signal, 'reading back the Hugging Face folder');
@@ -180,7 +182,7 @@ class FolderVerifier {
   }
 
   async #checkIndex(): Promise<void> {
-    const { weight_map: map } = await readJson(this.#directory, 'model.safetensors.index.json');
+    const { weight_map: map } = await readJson(this.#fileSystem, this.#directory, 'model.safetensors.index.json');
     const places = Object.entries(map as Record<string, string>);
     for (const [name, file] of places) if (this.#tensors.get(name)?.file !== file) this.#fail(name, `is not in ${file}, where the index has it`);
     const missing = [...this.#tensors.keys()].find((name) => !Object.hasOwn(map as object, name));
@@ -190,7 +192,7 @@ class FolderVerifier {
 
   async #checkCompanions(names: readonly string[]): Promise<void> {
     for (const name of this.#model.companionFiles) {
-      const copied = names.includes(name) && (await readFile(`${this.#directory}/${name}`)).equals(await readFile(`${this.#model.directory}/${name}`));
+      const copied = names.includes(name) && (await sameBytes(this.#fileSystem, `${this.#directory}/${name}`, this.#model.files, `${this.#model.directory}/${name}`));
       if (!copied) this.#fail(name, 'is not a copy of the source');
     }
   }
