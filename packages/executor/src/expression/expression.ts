@@ -313,7 +313,8 @@ export function substitute(expression: Expression, variable: Variable, by: Expre
   return visit(expression);
 }
 
-function rebuild(node: Expression, visit: (child: Expression) => Expression): Expression {
+/** The expression with its children replaced. */
+export function rebuild(node: Expression, visit: (child: Expression) => Expression): Expression {
   switch (node.kind) {
     case 'load':
       return { ...node, index: visit(node.index) };

@@ -18,7 +18,7 @@ export interface MapKernel {
   readonly value: Expression;
 }
 
-/** For each of `count` positions, combines `body` over `variable` = 0 … extent − 1 with the invocations of a workgroup, then `finish`es the result. */
+/** For each of `count` positions, combines `body` over `variable` = 0 … extent − 1 with the invocations of a workgroup. Elements are at least 32 bits wide. */
 export interface ReduceKernel {
   readonly kind: 'reduce';
   readonly name: string;
@@ -28,9 +28,6 @@ export interface ReduceKernel {
   readonly reduction: Reduction;
   readonly variable: Variable;
   readonly body: Expression;
-  /** The output's value in terms of `combined` and `position`. */
-  readonly combined: Variable | undefined;
-  readonly finish: Expression | undefined;
 }
 
 /**

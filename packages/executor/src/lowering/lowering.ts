@@ -3,6 +3,7 @@ import { nodeError } from './node-error.js';
 import { literal, position, scalarTypeOf, weigh, type BufferReference, type Expression } from '../expression/expression.js';
 import { atPosition, type Coordinates } from '../expression/coordinates.js';
 import type { GeneratedKernel, KernelLanguage } from '../kernels/generated.js';
+import { isWindow, splitKernel } from '../kernels/split.js';
 import type { DeviceTraits, KernelSource, Program } from '../program.js';
 import type { RoutineTable } from '../routines.js';
 import { bufferTensor, computedTensor, count, isDense, type LazyTensor } from './lazy-tensor.js';
@@ -161,15 +162,24 @@ export class Lowering {
     throw new TooManyOperands(all.length);
   }
 
-  /** Adds a generated kernel that writes `output`. */
+  /** Adds a generated kernel that writes `output`, in parts where buffers are larger than the device binds. */
   emit(kernel: GeneratedKernel, output: BufferReference): void {
-    const printed = this.target.language.print(kernel, this.traits);
-    this.steps.push({
-      kernel: printed.source,
-      operands: [{ buffer: output.id, access: 'write' }, ...printed.inputs.map(({ id }) => ({ buffer: id, access: 'read' }) as const)],
-      uniforms: printed.uniforms,
-      workgroups: printed.workgroups,
-    });
+    const parts = splitKernel(kernel, output, this.traits) ?? cannotLower(`an output of ${String(output.bytes)} bytes, written in no order`);
+    for (const part of parts) {
+      const printed = this.target.language.print(part.kernel, this.traits);
+      if (printed.inputs.length + 1 > this.traits.maximumOperands) cannotLower(`${String(printed.inputs.length)} windows of large buffers`);
+      this.steps.push({
+        kernel: printed.source,
+        operands: [
+          { buffer: output.id, access: 'write', ...part.output },
+          ...printed.inputs.map((buffer) =>
+            isWindow(buffer) ? ({ buffer: buffer.window.buffer, access: 'read', offset: buffer.window.offset, size: buffer.bytes } as const) : ({ buffer: buffer.id, access: 'read' } as const),
+          ),
+        ],
+        uniforms: printed.uniforms,
+        workgroups: printed.workgroups,
+      });
+    }
   }
 
   /** Adds a hand-written program over named buffers. */

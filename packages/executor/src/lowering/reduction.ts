@@ -81,7 +81,7 @@ export function reduceAxes(
   const inner = place(source, atPosition(kept, position).list(), variable);
   const whole = wideType(inner.type);
   const result = lowering.output(whole, shape);
-  lowering.emit({ kind: 'reduce', name: call.name, dtype: whole, count: outputs, extent, reduction, variable, body: inner.type === 'bool' ? convert('u32', inner) : inner, combined: undefined, finish: undefined }, result.view.buffer);
+  lowering.emit({ kind: 'reduce', name: call.name, dtype: whole, count: outputs, extent, reduction, variable, body: inner.type === 'bool' ? convert('u32', inner) : inner }, result.view.buffer);
   return lowering.fused(call.name, dtype, shape, [result], ([sum], coordinates) => narrow(dtype, convert(scalarTypeOf(dtype), finish(sum!.at(coordinates), extent))));
 }
 

@@ -48,7 +48,7 @@ export function unaryText(operator: UnaryOperator, type: ScalarType, x: string):
     case 'sign':
       return type === 'i64' ? `wideSign(${x})` : type === 'f32' ? `signF32(${x})` : type === 'u32' ? `min(${x}, 1u)` : type === 'u64' ? `select(vec2u(), vec2u(1u, 0u), any(${x} != vec2u()))` : `sign(${x})`;
     case 'reciprocal':
-      return `1.0 / ${x}`;
+      return `divideF32(1.0, ${x})`;
     case 'tanh':
     case 'sigmoid':
     case 'erf':
@@ -76,7 +76,7 @@ export function binaryText(operator: BinaryOperator, type: ScalarType, a: string
   const suffix = type.toUpperCase();
   switch (operator) {
     case 'divide':
-      return type === 'f32' ? `${a} / ${b}` : `divide${suffix}(${a}, ${b})`;
+      return `divide${suffix}(${a}, ${b})`;
     case 'remainder':
     case 'power':
       return `${operator}${suffix}(${a}, ${b})`;

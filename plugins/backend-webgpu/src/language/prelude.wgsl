@@ -12,6 +12,21 @@ fn isInfinite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) == 0x7f80
 fn maximumF32(a: f32, b: f32) -> f32 { return select(select(max(a, b), b, isNan(b)), a, isNan(a)); }
 fn minimumF32(a: f32, b: f32) -> f32 { return select(select(min(a, b), b, isNan(b)), a, isNan(a)); }
 
+// Devices divide with an error of some units in the last place, and as they like where infinities, zeros or very large divisors are. One Newton step with the
+// remainder rounds as IEEE 754 does where the device has a fused multiply-add; codes that lie between two integers depend on it.
+fn divideF32(a: f32, b: f32) -> f32 {
+  let sign = (bitcast<u32>(a) ^ bitcast<u32>(b)) & 0x80000000u;
+  if (isNan(a) || isNan(b)) { return nan(); }
+  if (b == 0.0 || isInfinite(a)) { return select(bitcast<f32>(sign | infinityBits), nan(), a == 0.0 || (isInfinite(a) && isInfinite(b))); }
+  if (a == 0.0 || isInfinite(b)) { return bitcast<f32>(sign); }
+  // Halving both by a power of two keeps the quotient and leaves the range in which reciprocals vanish.
+  let shrink = select(1.0, 0.00390625, abs(b) > 1e36);
+  let c = b * shrink;
+  let quotient = (a * shrink) / c;
+  let refined = quotient + fma(-quotient, c, a * shrink) / c;
+  return select(refined, quotient, isNan(refined) || isInfinite(refined) || abs(quotient) < 1e-30);
+}
+
 // Devices may treat NaN as they like in built-in functions.
 fn expF32(x: f32) -> f32 { return select(exp(x), x, isNan(x)); }
 fn logF32(x: f32) -> f32 {

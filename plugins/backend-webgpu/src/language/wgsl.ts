@@ -1,5 +1,5 @@
 import { dtypeBits, type DType } from '@pare/core';
-import { foldWorkgroups, position, scalarTypeOf, type DeviceTraits, type GeneratedKernel, type KernelLanguage, type LineKernel, type MapKernel, type PrintedKernel, type ReduceKernel } from '@pare/executor';
+import { foldWorkgroups, position, scalarTypeOf, type DeviceTraits, type KernelLanguage, type LineKernel, type MapKernel, type PrintedKernel, type ReduceKernel } from '@pare/executor';
 import { ExpressionPrinter, storageType } from './expression-printer.js';
 import { combineText, neutralText, typeName } from './operations.js';
 import { prelude } from './prelude.gen.js';
@@ -72,7 +72,7 @@ function printMap({ name, dtype, count, value }: MapKernel, traits: DeviceTraits
   return finish(name, printer, dtype, lines, foldWorkgroups(Math.ceil(count / perWord / mapWidth), traits.maximumWorkgroups));
 }
 
-function printReduce({ name, dtype, count, extent, reduction, variable, body, combined, finish: result }: ReduceKernel, traits: DeviceTraits): PrintedKernel {
+function printReduce({ name, dtype, count, extent, reduction, variable, body }: ReduceKernel, traits: DeviceTraits): PrintedKernel {
   const printer = new ExpressionPrinter();
   const type = body.type;
   const width = extent <= 64 ? 32 : Math.min(256, traits.maximumInvocations);
@@ -86,10 +86,6 @@ function printReduce({ name, dtype, count, extent, reduction, variable, body, co
         printer.lines.push(`combination = ${combineText(reduction, type, 'combination', value)};`);
       }),
     );
-  });
-  const after = printer.inside(position.name, () => {
-    const value = result === undefined || combined === undefined ? 'shared_values[0]' : printer.print(result);
-    printer.lines.push(`result[${position.name}] = ${value};`);
   });
   const lines = [
     `let ${position.name} = i32(group.y * groups.x + group.x);`,
@@ -106,10 +102,7 @@ function printReduce({ name, dtype, count, extent, reduction, variable, body, co
     `  if (local < span) { shared_values[local] = ${combineText(reduction, type, 'shared_values[local]', 'shared_values[local + span]')}; }`,
     '  workgroupBarrier();',
     '}',
-    'if (local == 0u) {',
-    ...(combined === undefined ? [] : [`  let ${combined.name} = shared_values[0];`]),
-    ...indent(after),
-    '}',
+    `if (local == 0u) { result[${position.name}] = shared_values[0]; }`,
   ];
   return finish(name, printer, dtype, lines, foldWorkgroups(count, traits.maximumWorkgroups), { width, shared: `var<workgroup> shared_values: array<${typeName(type)}, ${String(width)}>;` });
 }
@@ -170,5 +163,3 @@ function finish(name: string, printer: ExpressionPrinter, dtype: DType, lines: r
   ].join('\n');
   return { source: { name, code, entry: 'main', constants: {} }, inputs: buffers.map(({ reference }) => reference), uniforms, workgroups };
 }
-
-export type { GeneratedKernel };
