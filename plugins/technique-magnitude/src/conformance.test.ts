@@ -1,4 +1,5 @@
 import { referenceBackend } from '@pare/backend-reference';
+import { webgpuBackend } from '@pare/backend-webgpu';
 import { describeTechnique } from '@pare/conformance';
 import { runTechnique } from '@pare/testkit';
 import { magnitude } from './index.js';
@@ -9,6 +10,7 @@ const log = { debug: silent, info: silent, warn: silent, error: silent };
 describeTechnique(magnitude, {
   run: runTechnique,
   makeBackend: () => referenceBackend.create({}, { log }),
+  otherBackends: { webgpu: () => webgpuBackend.create({ powerPreference: 'high-performance', software: true }, { log }) },
   variants: {
     '2:4': { pattern: '2:4' },
     'per output': { ranking: 'row', sparsity: 0.3 },

@@ -1,7 +1,7 @@
 import { apiVersion, isPareError, optionsJsonSchema, type Backend, type ModulePlan, type ModuleReport, type Technique, type WeightForm } from '@pare/core';
 import { denseFloat32, quantizedPart, serializeForm, storedBits, structureProblem, writtenBits } from '@pare/weights';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { awkwardLayers, usualLayers } from './layer-samples.js';
+import { awkwardLayers, usualLayers, wellConditionedLayers } from './layer-samples.js';
 import { layerInfo, layerSummary, type LayerSample, type TechniqueConformanceOptions } from './technique-subject.js';
 
 /**
@@ -110,7 +110,7 @@ export function describeTechnique<O>(technique: Technique<O>, kit: TechniqueConf
       });
     });
 
-    describe.each(Object.entries(variants))('with %s', (_name, raw) => {
+    describe.each(Object.entries(variants))('with %s', (variant, raw) => {
       it('accepts the layers', async () => {
         const options = await parse(raw);
         for (const target of targetsOf(layers, options)) {
@@ -155,6 +155,24 @@ export function describeTechnique<O>(technique: Technique<O>, kit: TechniqueConf
         try {
           const second = await apply(layers, options, { seed: 7, backend: other });
           for (const [name, { form }] of first) expect(sameForm(form, second.get(name)!.form), `${name} differs between two runs with one seed`).toBe(true);
+        } finally {
+          await other[Symbol.asyncDispose]();
+        }
+      });
+
+      it.each(Object.entries(kit.otherBackends ?? {}))('gives on backend %s what it gives on the first', async (_backend, makeOther) => {
+        const options = await parse(raw);
+        const samples = accepted(wellConditionedLayers(), options);
+        const first = await apply(samples, options, { seed: 3 });
+        const other = await makeOther();
+        try {
+          const second = await apply(samples, options, { seed: 3, backend: other });
+          for (const [name, { form, report }] of first) {
+            const twin = second.get(name)!;
+            if (kit.sensitive?.includes(variant) === true) expect(Math.abs(twin.report.loss! / report.loss! - 1), `difference of the losses of ${name}`).toBeLessThan(0.01);
+            else expect(agreement(form, twin.form), `share of equal weights of ${name}`).toBeGreaterThanOrEqual(0.995);
+          }
+          expect(other.memory().tensors, 'device tensors left on the other backend').toBe(0);
         } finally {
           await other[Symbol.asyncDispose]();
         }
@@ -231,6 +249,15 @@ function checkReport(report: ModuleReport, name: string): void {
   for (const [what, value] of [['loss', report.loss ?? 0], ...Object.entries(report.details ?? {})] as const) {
     expect(Number.isFinite(value), `${name}: ${what} is ${String(value)}`).toBe(true);
   }
+}
+
+/** Share of the weights that two results have in common, to a thousandth of the largest. */
+function agreement(a: WeightForm, b: WeightForm): number {
+  if (a.form === 'shared' || b.form === 'shared') return a.form === b.form ? 1 : 0;
+  const [first, second] = [denseFloat32(a), denseFloat32(b)];
+  const largest = first.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const equal = first.reduce((sum, value, index) => sum + (Math.abs(value - second[index]!) <= 1e-3 * largest ? 1 : 0), 0);
+  return equal / first.length;
 }
 
 function sameForm(a: WeightForm, b: WeightForm): boolean {

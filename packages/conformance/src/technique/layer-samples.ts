@@ -27,6 +27,14 @@ export function usualLayers(): Readonly<Record<string, LayerSample>> {
   return { 'block.first': randomLayer(24, 128, 1), 'block.second': randomLayer(7, 256, 2), 'block.third': randomLayer(33, 128, 3) };
 }
 
+/**
+ * Layers to compare backends on. They have many more rows than inputs: where a Hessian is nearly singular, the last bit of a sum decides about codes, and no two
+ * implementations agree.
+ */
+export function wellConditionedLayers(): Readonly<Record<string, LayerSample>> {
+  return { 'block.first': randomLayer(256, 128, 11, 1024), 'block.second': randomLayer(160, 256, 12, 1536) };
+}
+
 /** Layers that break careless arithmetic: no weight, no signal, one output, one huge weight, equal weights. */
 export function awkwardLayers(width: number): Readonly<Record<string, LayerSample>> {
   const change = (seed: number, weight: (value: number, index: number) => number, input = (value: number, _column: number): number => value): LayerSample => {

@@ -27,6 +27,13 @@ export interface TechniqueConformanceOptions<O> {
   /** Applies the technique to the layers and frees what the host would own. `runTechnique` of `@pare/testkit` fits as it is. */
   readonly run: (technique: Technique<O>, request: TechniqueRun<O>) => Promise<ReadonlyMap<string, TechniqueResult>>;
   readonly makeBackend: () => Backend | Promise<Backend>;
+  /** Further backends by name, on which every variant must give what it gives on the first: 99.5 % of the weights equal to a thousandth. */
+  readonly otherBackends?: Readonly<Record<string, () => Backend | Promise<Backend>>>;
+  /**
+   * Variants whose weights hang on the last bit of a sum (grids that are taken from compensated weights, say), so that no two implementations of float32 arithmetic agree in
+   * all of them. On other backends their losses must agree to 1 % instead.
+   */
+  readonly sensitive?: readonly string[];
   /** Options to try besides the defaults, as a recipe would have them. */
   readonly variants?: Readonly<Record<string, unknown>>;
   /** Options that fit the schema and that `check` must refuse for a module of this shape ([out, in]), with what it must say. */
