@@ -1,8 +1,8 @@
 /* What the benchmarks share: running a command and watching its memory from outside, and printing comparisons. Plain Node, no dependencies. */
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { cpus } from 'node:os';
+import { cpus, tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -84,6 +84,40 @@ export function inputs() {
   const evaluation = process.env['PARE_BENCH_EVALUATION'] ?? join(root, 'examples/data/tales-evaluation.txt');
   for (const path of [model, calibration, evaluation]) if (!existsSync(path)) throw new Error(`${path} does not exist`);
   return { model, calibration, evaluation };
+}
+
+/**
+ * Compresses and evaluates with `pare` and, when an interpreter is given, with llm-compressor on the same tokens, and prints both: seconds, processor seconds,
+ * peak memory and perplexity over 64 windows of 512 tokens.
+ * @param settings words for `pare compress` after the recipe
+ */
+export async function compareWithPeer(recipe, peerMethod, settings = [], format = 'hf') {
+  const { model, calibration, evaluation } = inputs();
+  const folder = mkdtempSync(join(tmpdir(), 'pare-bench-'));
+  try {
+    const output = join(folder, 'out');
+    const ours = await runPare([
+      ...['compress', model, '--recipe', recipe, ...settings, '--calibration', calibration],
+      ...['--samples', '64', '--sequence-length', '512', '--output', output, '--format', format],
+    ]);
+    const evaluated = await runPare(['evaluate', output, '--evaluator', 'perplexity', '--data', evaluation, '--samples', '64', '--sequence-length', '512']);
+    const stage = ours.document.stages.reduce((sum, { seconds }) => sum + seconds, 0);
+    const rows = [
+      ['', 'seconds, whole command', 'seconds, calibration and solving', 'processor seconds', 'peak resident', 'perplexity'],
+      ['pare', round(ours.seconds, 1), round(stage, 1), round(ours.processor, 0), megabytes(ours.peakBytes), round(evaluated.document.metrics.perplexity, 3)],
+    ];
+    const peer = await runPeer('llmcompressor_cpu.py', [model, calibration, evaluation, peerMethod, '64', '512']);
+    if (peer !== undefined) {
+      const { seconds, processor_seconds: compression, peak_rss_mb: peak, perplexity } = peer.document;
+      rows.push(['llm-compressor', round(peer.seconds, 1) + ' (with evaluation)', round(seconds, 1), round(compression, 0), megabytes(peak * 1024 * 1024), round(perplexity, 3)]);
+      rows.push(['ratio', '', `${round(seconds / stage)}× faster`, `${round(compression / ours.processor)}× fewer`, round(ours.peakBytes / (peak * 1024 * 1024)), round(evaluated.document.metrics.perplexity / perplexity, 4)]);
+      rows.push(['ratio, our whole command against its oneshot()', `${round(seconds / ours.seconds)}× faster`, '', '', '', '']);
+    }
+    table(rows);
+    if (peer === undefined) process.stdout.write('Set PARE_BENCH_PYTHON to an interpreter with llmcompressor for the comparison.\n');
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`;

@@ -72,7 +72,9 @@ export async function runStage(run: StageRun, stage: PreparedStage): Promise<Sta
   await execution.run();
   const seconds = (performance.now() - started) / 1000;
   run.core.emit('stage:done', { stage: stage.index, technique: stage.technique.id, seconds });
-  return { reports: execution.reports, restoredBlocks: execution.restoredBlocks, computedBlocks: execution.computedBlocks, seconds };
+  // Restored reports come in the journal's order; sums over them must not depend on that.
+  const reports = new Map(stage.targets.map(({ info }) => [info.name, execution.reports.get(info.name)!]));
+  return { reports, restoredBlocks: execution.restoredBlocks, computedBlocks: execution.computedBlocks, seconds };
 }
 
 class StageExecution {

@@ -1,34 +1,38 @@
 import { cpuBackend } from '@pare/backend-cpu';
 import { isPareError } from '@pare/core';
 import { huggingFaceFormat } from '@pare/format-hf';
+import { onnxFormat } from '@pare/format-onnx';
 import { gptq } from '@pare/technique-gptq';
+import { magnitude } from '@pare/technique-magnitude';
 import { rtn } from '@pare/technique-rtn';
+import { sparsegpt } from '@pare/technique-sparsegpt';
+import { wanda } from '@pare/technique-wanda';
 import { folderHashes, memoryText, sampleText, startTestHost, tinyModel, type TestHost } from '@pare/testkit';
 import { readdir } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import presets from './index.js';
 
 const calibration = { data: memoryText(sampleText(6000)), samples: 4, sequenceLength: 32 };
-const plugins = [presets, gptq, rtn, cpuBackend, huggingFaceFormat];
+const plugins = [presets, gptq, magnitude, rtn, sparsegpt, wanda, cpuBackend, huggingFaceFormat, onnxFormat];
 
 describe('every preset', () => {
   it('has options that its technique knows', async () => {
     await using host = await startTestHost({ plugins });
     for (const { id, recipe } of presets) {
       const resolved = await host.resolveRecipe(id);
-      expect(resolved.stages[0]!.options).toMatchObject(recipe.stages[0]!.options!);
+      for (const [index, stage] of recipe.stages.entries()) expect(resolved.stages[index]!.options).toMatchObject(stage.options!);
     }
   });
 
   it.each(presets.map(({ id }) => id))('%s writes a folder that opens again', async (id) => {
     await using folder = await tinyModel('llama');
     await using host = await startTestHost({ plugins });
-    const [technique] = id.split('-') as [string];
-    const grouped = !id.endsWith('w8');
+    const quantizer = id.split('-').find((word) => word === 'gptq' || word === 'rtn');
+    const grouped = quantizer !== undefined && !id.endsWith('w8');
     const output = folder.join('out');
-    await host.compress({ model: folder.model, recipe: id, set: [...(grouped ? [`${technique}.groupSize=32`] : []), ...(id.endsWith('w3') ? ['hf.oddBits=true'] : [])], calibration, output, formats: ['hf'], backend: 'reference' });
+    await host.compress({ model: folder.model, recipe: id, set: [...(grouped ? [`${quantizer}.groupSize=32`] : []), ...(id.endsWith('w3') ? ['hf.oddBits=true'] : [])], calibration, output, formats: ['hf'], backend: 'reference' });
     const { modules, manifest } = await host.inspect(output);
-    expect(modules.filter(({ form }) => form === 'quantized')).toHaveLength(14);
+    expect(modules.filter(({ form }) => form === 'quantized')).toHaveLength(quantizer === undefined ? 0 : 14);
     expect(manifest?.recipe.name).toBe(id);
   });
 
@@ -96,5 +100,90 @@ describe('gptq-w4 with a Hugging Face folder', () => {
     const power = dense.data.reduce((sum, value) => sum + value ** 2, 0);
     expect(error / power).toBeLessThan(0.05);
     expect(error).toBeGreaterThan(0);
+  });
+});
+
+describe('sparsegpt-2-4-gptq-w4', () => {
+  const request = { recipe: 'sparsegpt-2-4-gptq-w4', set: ['gptq.groupSize=32'], calibration, formats: ['hf', 'onnx'], backend: 'reference' };
+
+  it('keeps two zeros in every four weights through both stages and both formats, and says what that is worth', async () => {
+    await using folder = await tinyModel('llama');
+    await using host = await startTestHost({ plugins });
+    const planned = await host.plan({ ...request, model: folder.model });
+    expect(planned.stages.map(({ modules }) => modules[0])).toMatchObject([
+      { produces: 'sparse', storedBits: 64 * 64 * (16 + 1) },
+      { produces: 'sparse', bits: 4, storedBits: 64 * 64 * 3 + 64 * 2 * 32, writtenBits: 64 * 64 * 4 + 64 * 2 * 32 },
+    ]);
+    expect(planned.formats.map(({ notes }) => notes)).toEqual([[expect.stringMatching(/14 sparse matrices .* with their zeros/)], [expect.stringMatching(/ONNX with their zeros/)]]);
+    const output = folder.join('out');
+    const { manifest } = await host.compress({ ...request, model: folder.model, output });
+    expect(manifest.formats.map(({ notes }) => notes)).toEqual(planned.formats.map(({ notes }) => notes));
+    expect(manifest.stages[1]!.modules[0]).toMatchObject({ bits: 4, pattern: '2:4', sparsity: 0.5 });
+    expect(host.recorded.filter((recorded) => recorded.event === 'warning' && recorded.data.code === 'PARE_FORMAT_NOTE')).toHaveLength(2);
+    await using model = await host.openModel(output);
+    for (const { name } of model.modules.filter(({ kind }) => kind === 'linear')) {
+      const { data } = await model.denseWeight(name);
+      for (let start = 0; start < data.length; start += 4) expect(data.subarray(start, start + 4).filter((value) => value === 0).length).toBeGreaterThanOrEqual(2);
+    }
+  });
+
+  it('stopped between its stages and resumed ends with the bytes of a run without a stop', async () => {
+    await using folder = await tinyModel('llama');
+    await using host = await startTestHost({ plugins });
+    await host.compress({ ...request, model: folder.model, output: folder.join('whole') });
+    const controller = new AbortController();
+    const stop = ({ stage, block }: { stage: number; block: number }): void => {
+      if (stage === 1 && block === 0) controller.abort();
+    };
+    host.events.on('block:done', stop);
+    await expect(host.compress({ ...request, model: folder.model, output: folder.join('resumed'), signal: controller.signal })).rejects.toMatchObject({ code: 'PARE_ABORTED' });
+    host.events.off('block:done', stop);
+    const resumed = await host.compress({ ...request, model: folder.model, output: folder.join('resumed'), resume: true });
+    expect(resumed.restoredBlocks).toBe(3);
+    expect(await folderHashes(folder.join('resumed'))).toEqual(await folderHashes(folder.join('whole')));
+  });
+});
+
+describe('pruning in a Hugging Face folder', () => {
+  it('global magnitude stopped after a block prunes the same weights when it is resumed', async () => {
+    await using folder = await tinyModel('llama');
+    await using host = await startTestHost({ plugins });
+    const request = { model: folder.model, recipe: 'magnitude-50', set: ['magnitude.ranking=global', 'magnitude.sparsity=0.6'], formats: ['hf'], backend: 'reference' };
+    await host.compress({ ...request, output: folder.join('whole') });
+    const controller = new AbortController();
+    const stop = (): void => controller.abort();
+    host.events.on('block:done', stop);
+    await expect(host.compress({ ...request, output: folder.join('resumed'), signal: controller.signal })).rejects.toMatchObject({ code: 'PARE_ABORTED' });
+    host.events.off('block:done', stop);
+    expect((await host.compress({ ...request, output: folder.join('resumed'), resume: true })).restoredBlocks).toBe(1);
+    expect(await folderHashes(folder.join('resumed'))).toEqual(await folderHashes(folder.join('whole')));
+    await using model = await host.openModel(folder.join('whole'));
+    let [zeros, all] = [0, 0];
+    for (const { name } of model.modules.filter(({ kind }) => kind === 'linear')) {
+      const { data } = await model.denseWeight(name);
+      zeros += data.filter((value) => value === 0).length;
+      all += data.length;
+    }
+    expect(zeros).toBe(Math.round(0.6 * all));
+  });
+
+  it('prunes some layers, others more, and leaves the rest alone', async () => {
+    await using folder = await tinyModel('llama');
+    await using host = await startTestHost({ plugins });
+    const stages = [
+      {
+        technique: 'sparsegpt',
+        options: { sparsity: 0.25 },
+        targets: { include: ['layers.1.*'] },
+        overrides: [{ match: 'layers.1.mlp.*', options: { sparsity: 0.75 } }],
+      },
+    ];
+    await host.compress({ model: folder.model, recipe: { version: 1, stages }, calibration, output: folder.join('out'), formats: ['hf'], backend: 'reference' });
+    await using model = await host.openModel(folder.join('out'));
+    const zeros = async (name: string): Promise<number> => {
+      const { data } = await model.denseWeight(`model.layers.${name}`);
+      return data.filter((value) => value === 0).length / data.length;
+    };
+    expect([await zeros('0.mlp.up_proj'), await zeros('1.self_attn.q_proj'), await zeros('1.mlp.up_proj')]).toEqual([0, 0.25, 0.75]);
   });
 });

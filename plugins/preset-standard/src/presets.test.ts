@@ -9,7 +9,7 @@ describe('the standard presets', () => {
   });
 
   it('have distinct ids that their recipes carry as names', () => {
-    expect(presets.map((preset) => preset.id)).toEqual(['gptq-w3', 'gptq-w4', 'gptq-w4-asymmetric', 'gptq-w8', 'rtn-w3', 'rtn-w4', 'rtn-w8']);
+    expect(new Set(presets.map((preset) => preset.id)).size).toBe(presets.length);
     for (const preset of presets) {
       expect(pluginKind(preset)).toBe('preset');
       expect(preset.recipe.name).toBe(preset.id);
@@ -17,13 +17,13 @@ describe('the standard presets', () => {
     }
   });
 
-  it('name a technique and a bit width in the id that the recipe uses', () => {
-    for (const preset of presets) {
-      const [, technique, bits] = /^([a-z]+)-w(\d)/.exec(preset.id)!;
-      const stage = preset.recipe.stages[0]!;
-      expect(preset.recipe.stages).toHaveLength(1);
-      expect(stage.technique).toBe(technique);
-      expect(stage.options?.['bits']).toBe(Number(bits));
+  it('name in the id what the recipe does: techniques with their bit width, sparsity or pattern', () => {
+    for (const { id, recipe } of presets) {
+      const described = recipe.stages.map(({ technique, options }) => {
+        if (options?.['bits'] !== undefined) return `${technique}-w${String(options['bits'])}${options['symmetric'] === false && technique === 'gptq' ? '-asymmetric' : ''}`;
+        return options?.['pattern'] === undefined ? `${technique}-${String(Number(options?.['sparsity']) * 100)}` : `${technique}-${String(options['pattern']).replace(':', '-')}`;
+      });
+      expect(id).toBe(described.join('-'));
     }
   });
 
