@@ -4,6 +4,7 @@ type Load = () => Promise<{ readonly default: PackagedPlugin['plugin'] }>;
 
 /** Backends that the page can compute on. Each says itself how well it would serve here; `auto` takes the best. */
 const backends: Readonly<Record<string, Load>> = {
+  '@pare/backend-webgpu': () => import('@pare/backend-webgpu'),
   '@pare/backend-reference': () => import('@pare/backend-reference'),
 };
 
