@@ -43,7 +43,7 @@ export default tseslint.config(
   {
     files: ['**/*.ts', '**/*.mts', '**/*.mjs'],
     rules: {
-      '@nx/enforce-module-boundaries': ['error', { enforceBuildableLibDependency: true, allow: ['../../vitest.shared.ts', '^#[a-z-]+$'], depConstraints: boundaries }],
+      '@nx/enforce-module-boundaries': ['error', { enforceBuildableLibDependency: true, allow: ['../../vitest.shared.ts', '../../vitest.webgpu.ts', '^#[a-z-]+$'], depConstraints: boundaries }],
     },
   },
   {
@@ -65,7 +65,7 @@ export default tseslint.config(
       '@typescript-eslint/no-empty-function': 'off',
       '@nx/enforce-module-boundaries': [
         'error',
-        { allow: ['../../vitest.shared.ts'], checkDynamicDependenciesExceptions: ['.*'], depConstraints: [{ sourceTag: '*', onlyDependOnLibsWithTags: ['*'], bannedExternalImports: container }] },
+        { allow: ['../../vitest.shared.ts', '../../vitest.webgpu.ts'], checkDynamicDependenciesExceptions: ['.*'], depConstraints: [{ sourceTag: '*', onlyDependOnLibsWithTags: ['*'], bannedExternalImports: container }] },
       ],
     },
   },

@@ -365,6 +365,11 @@ export const errorCatalogue = {
       `${d.stage} does not fit ${String(d.problems.length)} module(s): ${byReason(d.problems)}`,
     () => 'Change the option with --set, exclude the modules in targets, or give them options of their own in overrides.',
   ),
+  PARE_TARGET_TIED: template(
+    (d: { stage: string; module: string; earlierStage: string; earlierModule: string }) =>
+      `${d.stage} would compress ${d.module}, which is tied to ${d.earlierModule}: ${d.earlierStage} compressed that matrix already`,
+    (d) => `Tied modules are one matrix. Leave one of the two stages out, or name ${d.earlierModule} in both when it is to be compressed twice.`,
+  ),
   PARE_TARGET_UNMATCHED: template(
     (d: { stage: string; pattern: string; nearest?: string | undefined }) => `${d.stage}: "${d.pattern}" matches no module`,
     (d) => `${suggestion(d.nearest)}"pare inspect <model>" lists modules; kinds are linear, embedding, head and router.`,

@@ -41,6 +41,8 @@ export interface FormatDefinition<O> extends PluginIdentity {
   readonly accepts: readonly WeightFormKind[];
   /** What cannot be written, before anything runs. `plans` has an entry for every module that the recipe changes; the others stay as they are. */
   refuse(summary: ModelSummary, plans: ReadonlyMap<string, ModulePlan>, options: O): readonly FormatRefusal[];
+  /** What a user should know about the result before anything runs, one sentence each: what is written larger or slower than it could be. Kept in `pare.json`. */
+  notes?(summary: ModelSummary, plans: ReadonlyMap<string, ModulePlan>, options: O): readonly string[];
   /** Writes the files and returns them. */
   write(context: FormatContext<O>): Promise<readonly WrittenFile[]>;
   /** Reads the written bytes back with code independent of the writer and compares. @throws PARE_VERIFICATION_FAILED */

@@ -22,7 +22,7 @@ import type { KernelDevice } from './device.js';
 import { ExecutorTensor, foreignTensor, Storage } from './device-tensor.js';
 import { download, ExecutorExecutable, type ExecutorContext } from './executable.js';
 import type { KernelLanguage } from './kernels/generated.js';
-import { loweringOf } from './lowering/table.js';
+import { findFallbacks } from './lowering/fallbacks.js';
 import { BufferPool } from './planning/buffer-pool.js';
 import { bytesOf } from './planning/plan.js';
 import type { RoutineTable } from './routines.js';
@@ -94,9 +94,7 @@ export class ExecutorBackend implements Backend {
   }
 
   fallbacks(graph: Graph): readonly UnsupportedOperator[] {
-    return graph.nodes.flatMap((node) =>
-      loweringOf(node) === undefined && node.operator !== 'Constant' ? [{ operator: node.operator, domain: node.domain, node: node.name, reason: `no ${this.#device.traits.language} kernel` }] : [],
-    );
+    return findFallbacks(graph, this.#device.traits.language);
   }
 
   async compile(graph: Graph): Promise<Executable> {

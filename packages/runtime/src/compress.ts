@@ -134,6 +134,8 @@ async function runWithJournal(run: CompressionRun, journal: Journal, calibration
   const seed = run.request.seed ?? 0;
   core.emit('run:start', { model: run.modelName, stages: preparation.stages.map(({ technique }) => technique.id), blocks: model.description.blocks.length });
 
+  for (const { plugin, notes } of preparation.formats) for (const note of notes) core.emit('warning', { code: 'PARE_FORMAT_NOTE', message: `${plugin.id}: ${note}` });
+
   const before = await metricsBefore(run, journal, backend);
   const results = new RunResults();
   const stageRun = { core, library, model, backend, journal, windows: calibration.windows, seed, spillBytes: preparation.spillBytes, signal, results };
@@ -228,7 +230,7 @@ async function writeOutput(
 async function writeFormats(run: CompressionRun, model: Model, backend: Backend, directory: string): Promise<FormatResult[]> {
   const { core, files: fileSystem, preparation, signal } = run;
   const written: (Omit<FormatResult, 'verification'> & { verify: () => Promise<FormatResult['verification']> })[] = [];
-  for (const [index, { plugin, options }] of preparation.formats.entries()) {
+  for (const [index, { plugin, options, notes }] of preparation.formats.entries()) {
     const label = `format "${plugin.id}"`;
     throwIfAborted(signal, 'compression');
     core.emit('format:start', { format: plugin.id });
@@ -236,17 +238,17 @@ async function writeFormats(run: CompressionRun, model: Model, backend: Backend,
     const context = { ...base, model, options, directory, files: fileSystem };
     try {
       const files = [...(await plugin.write(context))].sort((a, b) => (a.path < b.path ? -1 : 1));
-      for (const { path } of files) await fileSystem.access(fileSystem.path.join(directory, path));
-      written.push({ id: plugin.id, files, verify: () => plugin.verify(context, files) });
+        for (const { path } of files) await fileSystem.access(fileSystem.path.join(directory, path));
+        written.push({ id: plugin.id, files, ...(notes.length > 0 ? { notes } : {}), verify: () => plugin.verify(context, files) });
     } catch (error) {
       throw pluginFailure(error, signal, 'writing', { plugin: label });
     }
   }
   const results: FormatResult[] = [];
-  for (const { id, files, verify } of written) {
+  for (const { id, files, notes, verify } of written) {
     throwIfAborted(signal, 'compression');
     try {
-      results.push({ id, files, verification: await verify() });
+      results.push({ id, files, verification: await verify(), ...(notes === undefined ? {} : { notes }) });
     } catch (error) {
       throw pluginFailure(error, signal, 'verifying what it wrote', { plugin: `format "${id}"` });
     }

@@ -179,6 +179,8 @@ export interface PlannedStage {
 export interface PlannedFormat {
   readonly id: string;
   readonly options: Readonly<Record<string, unknown>>;
+  /** What is worth knowing about what it will write: sizes and speeds that are not what one might expect. */
+  readonly notes: readonly string[];
 }
 
 export interface CompressionPlan {
@@ -229,6 +231,7 @@ export interface FormatResult {
   readonly id: string;
   readonly files: readonly WrittenFile[];
   readonly verification: VerificationResult;
+  readonly notes?: readonly string[] | undefined;
 }
 
 export interface CompressionResult {
@@ -264,10 +267,21 @@ export interface Manifest {
   readonly plugins: readonly { readonly id: string; readonly kind: PluginKind; readonly package: string | undefined; readonly version: string | undefined }[];
   readonly stages: readonly {
     readonly technique: string;
-    readonly modules: readonly { readonly module: string; readonly bits?: number | undefined; readonly loss?: number | undefined; readonly fallback?: string | undefined }[];
+    readonly modules: readonly ManifestModule[];
   }[];
   readonly formats: readonly FormatResult[];
   readonly metrics: { readonly before: Readonly<Record<string, number>>; readonly after: Readonly<Record<string, number>> };
+}
+
+/** What a stage did to a module. */
+export interface ManifestModule {
+  readonly module: string;
+  readonly bits?: number | undefined;
+  /** Where a sparse result has its zeros (`unstructured`, `2:4`), and the share of weights that the plan prunes. */
+  readonly pattern?: string | undefined;
+  readonly sparsity?: number | undefined;
+  readonly loss?: number | undefined;
+  readonly fallback?: string | undefined;
 }
 
 export interface BackendListing {

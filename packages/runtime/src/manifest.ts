@@ -1,4 +1,5 @@
 import type { Evaluator, FileSystem, Model } from '@pare/core';
+import { sparsityPatternText } from '@pare/weights';
 import type { FormatResult, LoadedPlugin, Manifest } from './host-types.js';
 import { hashFile, modelFileNames } from './journal-inputs.js';
 import { manifestName } from './output-folder.js';
@@ -53,7 +54,9 @@ export async function createManifest(parts: ManifestParts): Promise<Manifest> {
       technique: technique.id,
       modules: targets.map(({ info }) => {
         const report = outcomes[index]!.reports.get(info.name);
-        return { module: info.name, bits: plans.get(info.name)!.bits, loss: report?.loss, fallback: report?.fallback };
+        const { bits, sparsity } = plans.get(info.name)!;
+        const zeros = sparsity === undefined ? {} : { pattern: sparsityPatternText(sparsity.pattern), sparsity: sparsity.pruned / (info.shape[0] * info.shape[1]) };
+        return { module: info.name, bits, ...zeros, loss: report?.loss, fallback: report?.fallback };
       }),
     })),
     formats: parts.formats,

@@ -6,11 +6,11 @@ import {
   type HostTensor,
   type Model,
   type ModuleInfo,
-  type QuantizedWeight,
   type WrittenFile,
 } from '@pare/core';
 import { configText, writeShardedSafetensors, type TensorEntry } from '@pare/model';
 import { copyFile } from '@pare/platform';
+import { quantizedPart } from '@pare/weights';
 import type { HuggingFaceOptions } from './options.js';
 import { packedParts, type PackedPart } from './pack-weight.js';
 import { schemeOf, type PackedScheme } from './packed-scheme.js';
@@ -57,15 +57,16 @@ async function findQuantized(model: Model, signal: AbortSignal): Promise<Map<str
   let latest: { readonly module: string; readonly parts: readonly PackedPart[] } | undefined;
   for (const info of model.modules) {
     throwIfAborted(signal, 'writing the Hugging Face folder');
-    if (info.form !== 'quantized') continue;
-    const form = await model.weight(info.name);
-    if (form.form !== 'quantized') continue;
+    // A sparse matrix may hold codes, too; its zeros are codes like others.
+    if (info.form !== 'quantized' && info.form !== 'sparse') continue;
+    const form = quantizedPart(await model.weight(info.name));
+    if (form === undefined) continue;
     requirePackable(info);
     found.set(info.name, {
       scheme: schemeOf(form),
       parts: packedParts(form).map(({ part, dtype, shape }) => ({ part, dtype, shape })),
       async read(part) {
-        if (latest?.module !== info.name) latest = { module: info.name, parts: packedParts((await model.weight(info.name)) as QuantizedWeight) };
+        if (latest?.module !== info.name) latest = { module: info.name, parts: packedParts(quantizedPart(await model.weight(info.name))!) };
         const { dtype, shape, data } = latest.parts.find((candidate) => candidate.part === part)!;
         return hostTensor(dtype, shape, data());
       },

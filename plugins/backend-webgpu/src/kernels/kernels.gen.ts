@@ -27,6 +27,272 @@ fn gelu(x: f32) -> f32 {
 }
 `;
 
+/** attention-merge.wgsl */
+export const attentionMerge = `// Joins the parts of attention over slices of the keys: y = sum_s e^(m_s - m) o_s / sum_s e^(m_s - m) l_s with m = max m_s, for outputs o, maxima m and sums l in
+// partial [splits, batch, keyHeads, rows, valueSize + 2]; y by strides, rows being the queries of the \`group\` heads of a key head.
+
+struct Sizes {
+  first: u32, groups: u32, count: u32, splits: u32,
+  keyHeads: u32, rows: u32, queries: u32, group: u32,
+  valueSize: u32, yBase: u32, yBatch: u32, yHead: u32,
+  yRow: u32,
+}
+
+@group(0) @binding(0) var<storage, read> partial: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> sizes: Sizes;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let group = sizes.first + (id.z * counts.y + id.y) * counts.x + id.x;
+  let index = group * 256u + thread;
+  if (group >= sizes.groups || index >= sizes.count * sizes.valueSize) { return; }
+  let line = index / sizes.valueSize;
+  let column = index % sizes.valueSize;
+  let width = sizes.valueSize + 2u;
+  var maximum = partial[line * width + sizes.valueSize];
+  for (var split = 1u; split < sizes.splits; split++) { maximum = max(maximum, partial[(split * sizes.count + line) * width + sizes.valueSize]); }
+  var sum = 0.0;
+  var output = 0.0;
+  for (var split = 0u; split < sizes.splits; split++) {
+    let at = (split * sizes.count + line) * width;
+    let factor = exp(partial[at + sizes.valueSize] - maximum);
+    output += factor * partial[at + column];
+    sum += factor * partial[at + sizes.valueSize + 1u];
+  }
+  let row = line % sizes.rows;
+  let keyHead = (line / sizes.rows) % sizes.keyHeads;
+  let batch = line / sizes.rows / sizes.keyHeads;
+  y[sizes.yBase + batch * sizes.yBatch + (keyHead * sizes.group + row / sizes.queries) * sizes.yHead + (row % sizes.queries) * sizes.yRow + column] = output / sum;
+}
+`;
+
+/** attention.wgsl */
+export const attention = `// Attention without a stored score matrix: y = softmax(scale q k^T, capped, + mask) v for every batch and head.
+//
+// q [batch, heads, queries, headSize], k [batch, keyHeads, keys, headSize], v [batch, keyHeads, keys, valueSize], y [batch, heads, queries, valueSize], all by
+// strides with features side by side; mask by strides along [batch, head, query, key]. \`group\` query heads share a key head; their queries are rows of one block.
+//
+// A workgroup takes 32 rows through blocks of 64 keys. An invocation computes 4 x 4 scores; the block's maxima and sums update those of the rows (online softmax,
+// Milakov and Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135), and the rows' outputs, 4 x 4 VALUE_QUADS an invocation, stay in registers. With
+// SPLIT the keys are shared out among workgroups, which leave outputs, maxima and sums for attention-merge.
+
+struct Sizes {
+  first: u32, groups: u32, keyHeads: u32, blocks: u32,
+  rows: u32, queries: u32, group: u32, keys: u32,
+  headSize: u32, valueSize: u32, past: i32, causal: u32,
+  scale: f32, cap: f32, minusInfinity: f32, splits: u32,
+  qBase: u32, qBatch: u32, qHead: u32, qRow: u32,
+  kBase: u32, kBatch: u32, kHead: u32, kRow: u32,
+  vBase: u32, vBatch: u32, vHead: u32, vRow: u32,
+  yBase: u32, yBatch: u32, yHead: u32, yRow: u32,
+  maskBase: u32, maskBatch: u32, maskHead: u32, maskRow: u32,
+  maskKey: u32, slice: u32, before: u32, batch: u32,
+}
+
+const ROWS = 32u;
+const KEYS = 64u;
+const DEPTH = 16u;
+const LOWEST = -3.4028234e38;
+
+@group(0) @binding(0) var<storage, read> q: array<f32>;
+@group(0) @binding(1) var<storage, read> k: array<f32>;
+#if V_VECTOR
+@group(0) @binding(2) var<storage, read> v: array<vec4<f32>>;
+#else
+@group(0) @binding(2) var<storage, read> v: array<f32>;
+#end
+#if MASK
+@group(0) @binding(3) var<storage, read> mask: array<f32>;
+#end
+@group(0) @binding(Y_BINDING) var<storage, read_write> y: array<f32>;
+@group(0) @binding(Y_BINDING + 1) var<uniform> sizes: Sizes;
+
+// [feature][row / 4], used again for partial maxima and sums [part][row / 4].
+var<workgroup> tileQ: array<vec4<f32>, 128>;
+// [feature][key / 4]
+var<workgroup> tileK: array<vec4<f32>, 256>;
+// Scores, later e^(score - maximum): [key][row / 4].
+var<workgroup> tileS: array<vec4<f32>, 512>;
+// Of each row: the maximum so far, e^(old maximum - new one), the sum so far.
+var<workgroup> maxima: array<vec4<f32>, 8>;
+var<workgroup> corrections: array<vec4<f32>, 8>;
+var<workgroup> sums: array<vec4<f32>, 8>;
+
+fn valueQ(batch: u32, head: u32, row: u32, feature: u32) -> f32 {
+  if (row >= sizes.rows || feature >= sizes.headSize) { return 0.0; }
+  return q[sizes.qBase + batch * sizes.qBatch + (head + row / sizes.queries) * sizes.qHead + (row % sizes.queries) * sizes.qRow + feature];
+}
+
+fn valueK(base: u32, key: u32, feature: u32) -> f32 {
+  if (key >= sizes.keys || feature >= sizes.headSize) { return 0.0; }
+  return k[base + key * sizes.kRow + feature];
+}
+
+fn quadV(base: u32, key: u32, column: u32) -> vec4<f32> {
+  let at = base + key * sizes.vRow + column;
+  var value = vec4<f32>();
+#if V_VECTOR
+  if (column < sizes.valueSize) { value = v[at >> 2u]; }
+#else
+  if (column < sizes.valueSize) { value.x = v[at]; }
+  if (column + 1u < sizes.valueSize) { value.y = v[at + 1u]; }
+  if (column + 2u < sizes.valueSize) { value.z = v[at + 2u]; }
+  if (column + 3u < sizes.valueSize) { value.w = v[at + 3u]; }
+#end
+  return value;
+}
+
+// The logit of a product of query and key, -infinity where the query does not see the key.
+fn logit(product: f32, batch: u32, head: u32, row: u32, key: u32, end: u32) -> f32 {
+  let query = row % sizes.queries;
+  if (key >= end || row >= sizes.rows || (sizes.causal != 0u && i32(key) > sizes.past + i32(query))) { return sizes.minusInfinity; }
+  var score = product * sizes.scale;
+  // tanh is 1 long before its argument overflows.
+  if (sizes.cap > 0.0) { score = sizes.cap * tanh(clamp(score / sizes.cap, -20.0, 20.0)); }
+#if MASK
+  score += mask[sizes.maskBase + batch * sizes.maskBatch + (head + row / sizes.queries) * sizes.maskHead + query * sizes.maskRow + key * sizes.maskKey];
+#end
+  return score;
+}
+
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let number = sizes.first + (id.z * counts.y + id.y) * counts.x + id.x;
+  if (number >= sizes.groups) { return; }
+  // The last blocks of rows see most keys under a causal mask and go first.
+  let block = sizes.blocks - 1u - number % sizes.blocks;
+  let split = (number / sizes.blocks) % sizes.splits;
+  let keyHead = (number / sizes.blocks / sizes.splits) % sizes.keyHeads;
+  let batch = number / sizes.blocks / sizes.splits / sizes.keyHeads;
+  let head = keyHead * sizes.group;
+  let firstRow = block * ROWS;
+  let lastRow = min(firstRow + ROWS, sizes.rows) - 1u;
+  let kOffset = sizes.kBase + batch * sizes.kBatch + keyHead * sizes.kHead;
+  let vOffset = sizes.vBase + batch * sizes.vBatch + keyHead * sizes.vHead;
+
+  // No row of the block sees a key from \`end\` on.
+  var end = min(sizes.keys, (split + 1u) * sizes.slice);
+  if (sizes.causal != 0u) {
+    let oneHead = firstRow / sizes.queries == lastRow / sizes.queries;
+    let lastQuery = select(sizes.queries - 1u, lastRow % sizes.queries, oneHead);
+    end = min(end, u32(max(sizes.past + i32(lastQuery) + 1, 0)));
+  }
+
+  let tx = thread % 16u;
+  let ty = thread / 16u;
+  let quad = thread % 8u;
+  let part = thread / 8u;
+  var outputs: array<vec4<f32>, 4 * VALUE_QUADS>;
+  if (thread < 8u) {
+    maxima[thread] = vec4<f32>(LOWEST);
+    sums[thread] = vec4<f32>();
+  }
+  workgroupBarrier();
+
+  for (var k0 = split * sizes.slice; k0 < end; k0 += KEYS) {
+    var scores = array<vec4<f32>, 4>();
+    for (var d0 = 0u; d0 < sizes.headSize; d0 += DEPTH) {
+      let feature = d0 + tx;
+      var line = vec4<f32>();
+      for (var i = 0u; i < 4u; i++) { line[i] = valueQ(batch, head, firstRow + ty * 4u + i, feature); }
+      tileQ[tx * 8u + ty] = line;
+      for (var quads = ty; quads < 16u; quads += 8u) {
+        for (var i = 0u; i < 4u; i++) { line[i] = valueK(kOffset, k0 + quads * 4u + i, feature); }
+        tileK[tx * 16u + quads] = line;
+      }
+      workgroupBarrier();
+      for (var d = 0u; d < DEPTH; d++) {
+        let rows = tileQ[d * 8u + ty];
+        let keys = tileK[d * 16u + tx];
+        scores[0] += rows.x * keys;
+        scores[1] += rows.y * keys;
+        scores[2] += rows.z * keys;
+        scores[3] += rows.w * keys;
+      }
+      workgroupBarrier();
+    }
+    for (var i = 0u; i < 4u; i++) {
+      var line = vec4<f32>(scores[0][i], scores[1][i], scores[2][i], scores[3][i]);
+      for (var e = 0u; e < 4u; e++) { line[e] = logit(line[e], batch, head, firstRow + ty * 4u + e, k0 + tx * 4u + i, end); }
+      tileS[(tx * 4u + i) * 8u + ty] = line;
+    }
+    workgroupBarrier();
+
+    // Sixteen parts of four keys each, four rows at a time.
+    let first = part * 4u;
+    tileQ[thread] = max(max(tileS[first * 8u + quad], tileS[(first + 1u) * 8u + quad]), max(tileS[(first + 2u) * 8u + quad], tileS[(first + 3u) * 8u + quad]));
+    workgroupBarrier();
+    if (thread < 8u) {
+      var maximum = maxima[thread];
+      for (var i = 0u; i < 16u; i++) { maximum = max(maximum, tileQ[i * 8u + thread]); }
+      corrections[thread] = exp(maxima[thread] - maximum);
+      maxima[thread] = maximum;
+    }
+    workgroupBarrier();
+    var sum = vec4<f32>();
+    for (var i = 0u; i < 4u; i++) {
+      let at = (first + i) * 8u + quad;
+      let weight = exp(tileS[at] - maxima[quad]);
+      tileS[at] = weight;
+      sum += weight;
+    }
+    tileQ[thread] = sum;
+    workgroupBarrier();
+    if (thread < 8u) {
+      var total = sums[thread] * corrections[thread];
+      for (var i = 0u; i < 16u; i++) { total += tileQ[i * 8u + thread]; }
+      sums[thread] = total;
+    }
+    let correction = corrections[ty];
+#for e < 4
+#for c < VALUE_QUADS
+    outputs[$e * VALUE_QUADS + $c] *= correction[$e];
+#end
+#end
+    let count = min(KEYS, end - k0);
+    for (var i = 0u; i < count; i++) {
+      let weights = tileS[i * 8u + ty];
+#for c < VALUE_QUADS
+      {
+        let values = quadV(vOffset, k0 + i, (tx + $c * 16u) * 4u);
+#for e < 4
+        outputs[$e * VALUE_QUADS + $c] += weights[$e] * values;
+#end
+      }
+#end
+    }
+    workgroupBarrier();
+  }
+
+#for e < 4
+  {
+    let row = firstRow + ty * 4u + $e;
+    if (row < sizes.rows) {
+#if SPLIT
+      // [slice][batch, key head, row][outputs, maximum, sum]
+      let line = ((((sizes.before + split) * sizes.batch + batch) * sizes.keyHeads + keyHead) * sizes.rows + row) * (sizes.valueSize + 2u);
+      let factor = 1.0;
+      if (tx == 0u) {
+        y[line + sizes.valueSize] = maxima[ty][$e];
+        y[line + sizes.valueSize + 1u] = sums[ty][$e];
+      }
+#else
+      let line = sizes.yBase + batch * sizes.yBatch + (head + row / sizes.queries) * sizes.yHead + (row % sizes.queries) * sizes.yRow;
+      let factor = 1.0 / sums[ty][$e];
+#end
+#for c < VALUE_QUADS
+      for (var i = 0u; i < 4u; i++) {
+        let column = (tx + $c * 16u) * 4u + i;
+        if (column < sizes.valueSize) { y[line + column] = outputs[$e * VALUE_QUADS + $c][i] * factor; }
+      }
+#end
+    }
+  }
+#end
+}
+`;
+
 /** matmul-finish.wgsl */
 export const matmulFinish = `// Sum of partial products: y = activation(sum over splits of partial + beta c), partial [splits, batch, m, n] dense and scaled by alpha already, y [batch, m, n] by
 // rows, c by strides. Without PARTIALS the products are empty (k = 0) and y = activation(beta c).
@@ -607,19 +873,16 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: v
 
 /** normalization.wgsl */
 export const normalization = `// Normalisation of the rows of x [rows, columns]: y = (x - mean) / sqrt(variance + epsilon) * scale + bias, the variance being mean((x - mean)^2); the RMS kind
-// (RMS, Zhang and Sennrich 2019, arXiv 1910.07467) takes 0 for the mean. \`mean\` and \`inverse\` = 1 / sqrt(variance + epsilon) [rows] are kept where asked for.
+// (\`rms\`, Zhang and Sennrich 2019, arXiv 1910.07467) takes 0 for the mean. \`mean\` and \`inverse\` = 1 / sqrt(variance + epsilon) [rows] are kept where asked for.
 //
-// LANES invocations share a row, 256 / LANES rows share a workgroup. The mean is taken first; second come the squares of differences from it and the differences
+// \`lanes\` invocations share a row, 256 / lanes rows share a workgroup. The mean is taken first; second come the squares of differences from it and the differences
 // themselves, whose mean is what rounding took from the first one: values that are large beside their spread keep their digits.
 
 struct Sizes {
   first: u32, groups: u32, rows: u32, columns: u32,
   xBase: u32, yBase: u32, meanBase: u32, inverseBase: u32,
-  epsilon: f32,
+  lanes: u32, rms: u32, epsilon: f32,
 }
-
-override LANES: u32;
-override RMS: bool;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 #if SCALE
@@ -644,7 +907,7 @@ fn total(value: vec2<f32>, thread: u32, lane: u32) -> vec2<f32> {
   workgroupBarrier();
   parts[thread] = value;
   workgroupBarrier();
-  for (var width = LANES / 2u; width > 0u; width /= 2u) {
+  for (var width = sizes.lanes / 2u; width > 0u; width /= 2u) {
     if (lane < width) { parts[thread] += parts[thread + width]; }
     workgroupBarrier();
   }
@@ -655,27 +918,27 @@ fn total(value: vec2<f32>, thread: u32, lane: u32) -> vec2<f32> {
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let group = sizes.first + (id.z * counts.y + id.y) * counts.x + id.x;
   if (group >= sizes.groups) { return; }
-  let row = group * (256u / LANES) + thread / LANES;
-  let lane = thread % LANES;
+  let row = group * (256u / sizes.lanes) + thread / sizes.lanes;
+  let lane = thread % sizes.lanes;
   let columns = select(0u, sizes.columns, row < sizes.rows);
   let start = sizes.xBase + row * sizes.columns;
   let count = f32(sizes.columns);
   var mean = 0.0;
-  if (!RMS) {
+  if (sizes.rms == 0u) {
     var sum = 0.0;
-    for (var j = lane; j < columns; j += LANES) { sum += x[start + j]; }
+    for (var j = lane; j < columns; j += sizes.lanes) { sum += x[start + j]; }
     mean = total(vec2<f32>(sum, 0.0), thread, lane).x / count;
   }
   var sums = vec2<f32>();
-  for (var j = lane; j < columns; j += LANES) {
+  for (var j = lane; j < columns; j += sizes.lanes) {
     let difference = x[start + j] - mean;
     sums += vec2<f32>(difference * difference, difference);
   }
   sums = total(sums, thread, lane) / count;
-  let rest = select(sums.y, 0.0, RMS);
+  let rest = select(sums.y, 0.0, sizes.rms != 0u);
   let inverse = 1.0 / sqrt(sums.x - rest * rest + sizes.epsilon);
   let destination = sizes.yBase + row * sizes.columns;
-  for (var j = lane; j < columns; j += LANES) {
+  for (var j = lane; j < columns; j += sizes.lanes) {
     var value = (x[start + j] - mean - rest) * inverse;
 #if SCALE
     value *= scale[j];
@@ -697,18 +960,15 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: v
 `;
 
 /** softmax.wgsl */
-export const softmax = `// Softmax of the rows of x [rows, columns]: y_j = e^(x_j - m) / sum_i e^(x_i - m) with m = max x, or x_j - m - log(sum) with LOGARITHM.
+export const softmax = `// Softmax of the rows of x [rows, columns]: y_j = e^(x_j - m) / sum_i e^(x_i - m) with m = max x, or x_j - m - log(sum) where \`logarithm\` is set.
 //
-// LANES invocations share a row, 256 / LANES rows share a workgroup. A lane keeps its maximum and its sum of e^(x - maximum) together, so that x is read twice
+// \`lanes\` invocations share a row, 256 / lanes rows share a workgroup. A lane keeps its maximum and its sum of e^(x - maximum) together, so that x is read twice
 // only (Milakov and Gimelshein 2018, arXiv 1805.02867).
 
 struct Sizes {
   first: u32, groups: u32, rows: u32, columns: u32,
-  xBase: u32, yBase: u32,
+  xBase: u32, yBase: u32, lanes: u32, logarithm: u32,
 }
-
-override LANES: u32;
-override LOGARITHM: bool;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
@@ -729,19 +989,19 @@ fn merge(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let group = sizes.first + (id.z * counts.y + id.y) * counts.x + id.x;
   if (group >= sizes.groups) { return; }
-  let row = group * (256u / LANES) + thread / LANES;
-  let lane = thread % LANES;
+  let row = group * (256u / sizes.lanes) + thread / sizes.lanes;
+  let lane = thread % sizes.lanes;
   let columns = select(0u, sizes.columns, row < sizes.rows);
   let start = sizes.xBase + row * sizes.columns;
   var part = vec2<f32>(LOWEST, 0.0);
-  for (var j = lane; j < columns; j += LANES) {
+  for (var j = lane; j < columns; j += sizes.lanes) {
     let value = x[start + j];
     if (value > part.x) { part = vec2<f32>(value, part.y * exp(part.x - value) + 1.0); }
     else { part.y += exp(value - part.x); }
   }
   parts[thread] = part;
   workgroupBarrier();
-  for (var width = LANES / 2u; width > 0u; width /= 2u) {
+  for (var width = sizes.lanes / 2u; width > 0u; width /= 2u) {
     if (lane < width) { parts[thread] = merge(parts[thread], parts[thread + width]); }
     workgroupBarrier();
   }
@@ -749,10 +1009,171 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: v
   let destination = sizes.yBase + row * sizes.columns;
   let logarithm = log(whole.y);
   let inverse = 1.0 / whole.y;
-  for (var j = lane; j < columns; j += LANES) {
+  for (var j = lane; j < columns; j += sizes.lanes) {
     let shifted = x[start + j] - whole.x;
-    if (LOGARITHM) { y[destination + j] = shifted - logarithm; }
+    if (sizes.logarithm != 0u) { y[destination + j] = shifted - logarithm; }
     else { y[destination + j] = exp(shifted) * inverse; }
   }
+}
+`;
+
+/** topk-merge.wgsl */
+export const topkMerge = `// A pass of a bitonic sort (Batcher 1968) over rows of entries that are too long for workgroup memory: compares entries \`distance\` apart and swaps them where
+// they are out of order; runs of \`run\` entries rise and fall by turns. With FILL it writes the entries first: (key, index) of x [rows, length], and what fills
+// rows up to \`size\`, a power of two, goes last.
+
+struct Sizes {
+  first: u32, groups: u32, count: u32, length: u32,
+  base: u32, row: u32, size: u32, distance: u32,
+  run: u32, kind: u32, smallest: u32,
+}
+
+#if FILL
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read_write> entries: array<vec2<u32>>;
+@group(0) @binding(2) var<uniform> sizes: Sizes;
+#else
+@group(0) @binding(0) var<storage, read_write> entries: array<vec2<u32>>;
+@group(0) @binding(1) var<uniform> sizes: Sizes;
+#end
+
+fn after(a: vec2<u32>, b: vec2<u32>) -> bool {
+  return a.x > b.x || (a.x == b.x && a.y > b.y);
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let group = sizes.first + (id.z * counts.y + id.y) * counts.x + id.x;
+  let number = group * 256u + thread;
+  if (group >= sizes.groups || number >= sizes.count) { return; }
+#if FILL
+  let row = number / sizes.size;
+  let index = number % sizes.size;
+  var entry = vec2<u32>(0xffffffffu, 0xffffffffu);
+  if (index < sizes.length) { entry = vec2<u32>(keyOf(x[sizes.base + row * sizes.row + index], sizes.kind, sizes.smallest), index); }
+  entries[number] = entry;
+#else
+  // Half a row's entries are the lower ones of a pair.
+  let row = number / (sizes.size / 2u);
+  let pair = number % (sizes.size / 2u);
+  let within = (pair / sizes.distance) * sizes.distance * 2u + pair % sizes.distance;
+  let low = row * sizes.size + within;
+  let a = entries[low];
+  let b = entries[low + sizes.distance];
+  if (after(a, b) != ((within & sizes.run) != 0u)) {
+    entries[low] = b;
+    entries[low + sizes.distance] = a;
+  }
+#end
+}
+`;
+
+/** topk-order.wgsl */
+export const topkOrder = `// Keys whose unsigned order is the wanted one. \`kind\`: 0 float32, 1 int32, 2 uint32. Zeros of both signs are equal and NaN comes first, as NumPy sorts.
+
+fn keyOf(bits: u32, kind: u32, smallest: u32) -> u32 {
+  var ascending = bits;
+  if (kind == 1u) { ascending = bits ^ 0x80000000u; }
+  if (kind == 0u) {
+    let magnitude = bits & 0x7fffffffu;
+    if (magnitude > 0x7f800000u) { return 0u; }
+    // Negative numbers fall as their bits rise.
+    ascending = select(0x80000000u + magnitude, 0x80000000u - magnitude, bits > 0x7fffffffu);
+  }
+  return select(~ascending, ascending, smallest != 0u);
+}
+`;
+
+/** topk-sort.wgsl */
+export const topkSort = `// Sorts pieces of rows in workgroup memory and keeps the first \`keep\` entries of each: a round of the tournament that topK is, and all of it where a row fits.
+//
+// An entry is a pair (key, index): keys are unsigned integers in the wanted order, equal ones go by index. A workgroup takes \`size\` <= 2048 entries of a row,
+// from x [rows, length] with FROM_X or from the round before, sorts them (bitonic, Batcher 1968) and writes entries [rows, pieces, keep].
+
+struct Sizes {
+  first: u32, groups: u32, pieces: u32, length: u32,
+  base: u32, row: u32, size: u32, keep: u32,
+  kind: u32, smallest: u32,
+}
+
+#if FROM_X
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+#else
+@group(0) @binding(0) var<storage, read> entries: array<vec2<u32>>;
+#end
+@group(0) @binding(1) var<storage, read_write> winners: array<vec2<u32>>;
+@group(0) @binding(2) var<uniform> sizes: Sizes;
+
+var<workgroup> sorted: array<vec2<u32>, 2048>;
+
+// What fills a piece up goes last.
+const NONE = vec2<u32>(0xffffffffu, 0xffffffffu);
+
+fn after(a: vec2<u32>, b: vec2<u32>) -> bool {
+  return a.x > b.x || (a.x == b.x && a.y > b.y);
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let group = sizes.first + (id.z * counts.y + id.y) * counts.x + id.x;
+  if (group >= sizes.groups) { return; }
+  let row = group / sizes.pieces;
+  let start = (group % sizes.pieces) * sizes.size;
+  for (var i = thread; i < sizes.size; i += 256u) {
+    var entry = NONE;
+    let index = start + i;
+    if (index < sizes.length) {
+#if FROM_X
+      entry = vec2<u32>(keyOf(x[sizes.base + row * sizes.row + index], sizes.kind, sizes.smallest), index);
+#else
+      entry = entries[sizes.base + row * sizes.row + index];
+#end
+    }
+    sorted[i] = entry;
+  }
+  workgroupBarrier();
+  for (var run = 2u; run <= sizes.size; run *= 2u) {
+    for (var distance = run / 2u; distance > 0u; distance /= 2u) {
+      for (var i = thread; i < sizes.size / 2u; i += 256u) {
+        let low = (i / distance) * distance * 2u + i % distance;
+        let a = sorted[low];
+        let b = sorted[low + distance];
+        let descending = (low & run) != 0u;
+        if (after(a, b) != descending) {
+          sorted[low] = b;
+          sorted[low + distance] = a;
+        }
+      }
+      workgroupBarrier();
+    }
+  }
+  for (var i = thread; i < sizes.keep; i += 256u) { winners[group * sizes.keep + i] = sorted[i]; }
+}
+`;
+
+/** topk-take.wgsl */
+export const topkTake = `// Values and indices of the first k entries of rows: values [rows, k], indices [rows, k] from entries [rows, \`row\`] and x.
+
+struct Sizes {
+  first: u32, groups: u32, count: u32, k: u32,
+  row: u32, xBase: u32, xRow: u32, valuesBase: u32,
+  indicesBase: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read> entries: array<vec2<u32>>;
+@group(0) @binding(2) var<storage, read_write> values: array<u32>;
+@group(0) @binding(3) var<storage, read_write> indices: array<u32>;
+@group(0) @binding(4) var<uniform> sizes: Sizes;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let group = sizes.first + (id.z * counts.y + id.y) * counts.x + id.x;
+  let number = group * 256u + thread;
+  if (group >= sizes.groups || number >= sizes.count) { return; }
+  let row = number / sizes.k;
+  let index = entries[row * sizes.row + number % sizes.k].y;
+  values[sizes.valuesBase + number] = x[sizes.xBase + row * sizes.xRow + index];
+  indices[sizes.indicesBase + number] = index;
 }
 `;

@@ -201,7 +201,7 @@ class Part {
     const { m, n, k, batch } = this.#sizes();
     const product = this.#product;
     const { transposeA, transposeB, addend } = product;
-    const source = kernel('matmul-small', matmulSmall, { ADDEND: addend !== undefined, Y_BINDING: addend === undefined ? 2 : 3 }, {}, [activation]);
+    const source = kernel('matmul-small', matmulSmall, { ADDEND: addend !== undefined, Y_BINDING: addend === undefined ? 2 : 3 }, [activation]);
     const [tilesM, tilesN] = [Math.ceil(m / 32), Math.ceil(n / 32)];
     const groups = tilesM * tilesN * batch;
     return launches(groups, this.#traits).map(({ first, workgroups }) => ({
@@ -240,7 +240,6 @@ class Part {
         Y_VECTOR: aligned(target.base, target.row, target.batch, n),
         ...this.#activated(whole),
       },
-      {},
       this.#activated(whole).ACTIVATED ? [activation] : [],
     );
     const [tilesM, tilesN] = [Math.ceil(m / tileM), Math.ceil(n / tileN)];
@@ -279,7 +278,6 @@ class Part {
         A_VECTOR: transposeB && !transposeA && aligned(this.#a.base, aRow, this.#product.aBatchStride, k),
         B_VECTOR: aligned(this.#b.base, bRow, this.#product.bBatchStride, transposeB ? k : n),
       },
-      {},
       this.#activated(whole).ACTIVATED ? [activation] : [],
     );
     const tiles = Math.ceil(n / (transposeB ? 16 : 128));
@@ -308,7 +306,6 @@ class Part {
       {
         ...{ PARTIALS: partials, ADDEND: addend !== undefined, C_BINDING: Number(partials), Y_BINDING: Number(partials) + Number(addend !== undefined) },
       },
-      {},
       [activation],
     );
     const groups = Math.ceil(this.count / 256);

@@ -20,15 +20,10 @@ export function normalization(request: NormalizationRequest, traits: DeviceTrait
   const parameter = (buffer: string): Operand => ({ buffer, access: 'read', offset: 0, size: 4 * columns });
   const parameters = [...(scale ? [parameter('scale')] : []), ...(bias ? [parameter('bias')] : [])];
   const first = 1 + parameters.length;
-  const source = kernel(
-    'normalization',
-    text,
-    {
-      ...{ SCALE: scale, BIAS: bias, MEAN: request.mean, INVERSE: request.inverse, BIAS_BINDING: 1 + Number(scale) },
-      ...{ Y_BINDING: first, MEAN_BINDING: first + 1, INVERSE_BINDING: first + 1 + Number(request.mean), SIZES_BINDING: first + outputs.length },
-    },
-    { LANES: lanes, RMS: Number(kind === 'rms') },
-  );
+  const source = kernel('normalization', text, {
+    ...{ SCALE: scale, BIAS: bias, MEAN: request.mean, INVERSE: request.inverse, BIAS_BINDING: 1 + Number(scale) },
+    ...{ Y_BINDING: first, MEAN_BINDING: first + 1, INVERSE_BINDING: first + 1 + Number(request.mean), SIZES_BINDING: first + outputs.length },
+  });
   const dispatches = boxes({ row: { size: rows, multiple: 1 } }, [x, ...outputs], traits).flatMap((box): Dispatch[] => {
     const at = (reach: Reach): number => windowOf(reach, box, traits).base / 4;
     const count = box.size['row']!;
@@ -36,7 +31,7 @@ export function normalization(request: NormalizationRequest, traits: DeviceTrait
     return parts.map(({ first: start, workgroups }) => ({
       kernel: source,
       operands: [windowOf(x, box, traits).operand, ...parameters, ...outputs.map((reach) => windowOf(reach, box, traits).operand)],
-      uniforms: uniformWords([start, groups, count, columns, at(x), at(y), at(mean), at(inverse), { float: epsilon }]),
+      uniforms: uniformWords([start, groups, count, columns, at(x), at(y), at(mean), at(inverse), lanes, Number(kind === 'rms'), { float: epsilon }]),
       workgroups,
     }));
   });

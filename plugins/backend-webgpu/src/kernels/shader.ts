@@ -84,13 +84,12 @@ export function kernel(
   name: string,
   text: string,
   values: ShaderValues = {},
-  constants: Readonly<Record<string, number>> = {},
   libraries: readonly string[] = [],
 ): KernelSource {
-  const key = JSON.stringify([name, values, constants, libraries.length]);
+  const key = JSON.stringify([name, values, libraries.length]);
   let source = cache.get(key);
   if (source === undefined) {
-    source = { name, code: specialise(text, values, libraries), entry: 'main', constants };
+    source = { name, code: specialise(text, values, libraries), entry: 'main', constants: {} };
     cache.set(key, source);
   }
   return source;

@@ -13,7 +13,7 @@ export function softmax({ rows, columns, logarithm }: SoftmaxRequest, traits: De
   const x: Reach = { buffer: 'x', access: 'read', elementBytes: 4 * columns, strides: { row: 4 * columns } };
   const y: Reach = { ...x, buffer: 'y', access: 'write' };
   const lanes = lanesOf(columns);
-  const source = kernel('softmax', text, {}, { LANES: lanes, LOGARITHM: Number(logarithm) });
+  const source = kernel('softmax', text);
   const dispatches = boxes({ row: { size: rows, multiple: 1 } }, [x, y], traits).flatMap((box): Dispatch[] => {
     const [from, to] = [windowOf(x, box, traits), windowOf(y, box, traits)];
     const count = box.size['row']!;
@@ -21,7 +21,7 @@ export function softmax({ rows, columns, logarithm }: SoftmaxRequest, traits: De
     return parts.map(({ first, workgroups }) => ({
       kernel: source,
       operands: [from.operand, to.operand],
-      uniforms: uniformWords([first, groups, count, columns, from.base / 4, to.base / 4]),
+      uniforms: uniformWords([first, groups, count, columns, from.base / 4, to.base / 4, lanes, Number(logarithm)]),
       workgroups,
     }));
   });

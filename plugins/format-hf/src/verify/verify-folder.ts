@@ -9,6 +9,7 @@ import {
   type VerificationResult,
   type WrittenFile,
 } from '@pare/core';
+import { quantizedPart } from '@pare/weights';
 import type { HuggingFaceOptions } from '../options.js';
 import { fieldsOf, numbersOf, readJson, readRawTensors, sameBytes, type RawTensor } from './raw-safetensors.js';
 
@@ -70,15 +71,16 @@ class FolderVerifier {
 
   async #checkDense(name: string, info: ModuleInfo | undefined): Promise<void> {
     const raw = this.#take(name);
-    if (info?.form === 'quantized' && !this.#options.dequantize && (await this.#model.weight(info.name)).form === 'quantized')
-      this.#fail(name, 'is dense, the model holds it quantized');
+    const coded = info !== undefined && (info.form === 'quantized' || info.form === 'sparse') && quantizedPart(await this.#model.weight(info.name)) !== undefined;
+    if (coded && !this.#options.dequantize) this.#fail(name, 'is dense, the model holds it quantized');
     const view = await raw.read();
     const expected = await this.#model.tensor(name);
     if (raw.shape.join() !== expected.shape.join()) this.#fail(name, `has shape [${raw.shape.join(', ')}], the model's is [${expected.shape.join(', ')}]`);
     const bytes = new Uint8Array(expected.data.buffer, expected.data.byteOffset, expected.data.byteLength);
     const index = firstDifference(bytes, view);
     if (index !== -1) this.#fail(name, `differs at byte ${String(index)}`);
-    if (info?.form === 'quantized' && this.#options.dequantize) await this.#checkRounding(info, raw, view);
+    if (info?.form === 'sparse') await this.#checkZeros(info, numbersOf(view, raw.dtype));
+    if (coded && this.#options.dequantize) await this.#checkRounding(info, raw, view);
   }
 
   /** Weights that were multiplied out: each is the held value to within the rounding of its type. */
@@ -102,16 +104,31 @@ class FolderVerifier {
     this.#largestDifference = largest;
   }
 
+  /** Whatever was pruned is zero in the file. */
+  async #checkZeros(info: ModuleInfo, storedAt: (index: number) => number): Promise<void> {
+    const form = await this.#model.weight(info.name);
+    if (form.form !== 'sparse') return;
+    const [rows, columns] = info.shape;
+    for (let row = 0, index = 0; row < rows; row++) {
+      for (let column = 0; column < columns; column++, index++) {
+        if (form.mask[index] === 1) continue;
+        const stored = storedAt(info.layout === 'out-in' ? index : column * rows + row);
+        if (stored !== 0) this.#fail(`${info.name}.weight`, `holds ${String(stored)} at [${String(row)}, ${String(column)}], which was pruned`);
+      }
+    }
+  }
+
   async #checkPacked(info: ModuleInfo, scheme: StatedScheme | undefined): Promise<void> {
     const packed = this.#take(`${info.name}.weight_packed`);
     const name = `${info.name}.weight_packed`;
     if (scheme === undefined) return this.#fail(name, 'is not covered by quantization_config');
-    const form = await this.#model.weight(info.name);
-    if (form.form !== 'quantized') return this.#fail(name, `stands for a ${form.form} weight`);
+    const held = await this.#model.weight(info.name);
+    const form = quantizedPart(held);
+    if (form === undefined) return this.#fail(name, `stands for a ${held.form} weight`);
     const [rows, columns] = form.shape;
     const stated = `${String(scheme.bits)} bits, ${scheme.symmetric ? 'symmetric' : 'asymmetric'}, ${scheme.strategy}`;
-    const held = `${String(form.scheme.bits)} bits, ${form.scheme.symmetric ? 'symmetric' : 'asymmetric'}, ${form.scheme.granularity}`;
-    if (stated !== held) this.#fail(name, `is declared as ${stated}, the model's is ${held}`);
+    const expected = `${String(form.scheme.bits)} bits, ${form.scheme.symmetric ? 'symmetric' : 'asymmetric'}, ${form.scheme.granularity}`;
+    if (stated !== expected) this.#fail(name, `is declared as ${stated}, the model's is ${expected}`);
 
     const shape = this.#take(`${info.name}.weight_shape`);
     const shapeAt = numbersOf(await shape.read(), shape.dtype);
