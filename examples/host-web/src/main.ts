@@ -189,7 +189,10 @@ async function plan(): Promise<void> {
 }
 
 function describeChoices(): void {
-  element('preset-summary').textContent = catalogue.presets.find(({ id }) => id === preset.value)?.summary ?? '';
+  const recipe = catalogue.presets.find(({ id }) => id === preset.value);
+  element('preset-summary').textContent = recipe?.summary ?? '';
+  inputs.samples.disabled = recipe?.calibrated === false;
+  element<HTMLButtonElement>('calibration-pick').disabled = inputs.samples.disabled;
   const best = catalogue.backends.find(({ chosen }) => chosen);
   const chosen = backend.value === 'auto' ? best : catalogue.backends.find(({ id }) => id === backend.value);
   element('backend-reason').textContent = chosen === undefined ? '' : `${chosen.title}: ${chosen.reason} (score ${String(chosen.score)})`;

@@ -4,6 +4,7 @@ type Load = () => Promise<{ readonly default: PackagedPlugin['plugin'] }>;
 
 /** Backends that the page can compute on. Each says itself how well it would serve here; `auto` takes the best. */
 const backends: Readonly<Record<string, Load>> = {
+  '@pare/backend-webgpu': () => import('@pare/backend-webgpu'),
   '@pare/backend-reference': () => import('@pare/backend-reference'),
 };
 
@@ -15,6 +16,9 @@ const others: Readonly<Record<string, Load>> = {
   '@pare/architecture-opt': () => import('@pare/architecture-opt'),
   '@pare/technique-gptq': () => import('@pare/technique-gptq'),
   '@pare/technique-rtn': () => import('@pare/technique-rtn'),
+  '@pare/technique-magnitude': () => import('@pare/technique-magnitude'),
+  '@pare/technique-sparsegpt': () => import('@pare/technique-sparsegpt'),
+  '@pare/technique-wanda': () => import('@pare/technique-wanda'),
   '@pare/preset-standard': () => import('@pare/preset-standard'),
   '@pare/format-hf': () => import('@pare/format-hf'),
   '@pare/evaluator-perplexity': () => import('@pare/evaluator-perplexity'),

@@ -40,10 +40,12 @@ export class Session implements Calls {
     await this.#storage.makeFolder(this.#folder);
     const host = await this.#open({});
     const backends = await host.backends();
+    const scopes = new Map(host.plugins.flatMap(({ plugin }) => (plugin.$$type === '@pare/technique' ? [[plugin.id, plugin.scope] as const] : [])));
     return {
       presets: host.plugins.flatMap(({ plugin }) => {
-        if (plugin.$$type !== '@pare/preset') return [];
-        const calibrated = plugin.recipe.stages.some(({ technique }) => host.plugin('technique', technique).plugin.scope === 'block');
+        // Presets of techniques that the page leaves out are left out, too.
+        if (plugin.$$type !== '@pare/preset' || !plugin.recipe.stages.every(({ technique }) => scopes.has(technique))) return [];
+        const calibrated = plugin.recipe.stages.some(({ technique }) => scopes.get(technique) === 'block');
         return [{ id: plugin.id, title: plugin.title, summary: plugin.summary, calibrated }];
       }),
       backends: backends.map(({ id, title, score, reason, chosen }) => ({ id, title, score, reason, chosen })),
