@@ -1,4 +1,5 @@
-import { nearest, optionsJsonSchema, pareError, type Backend, type Evaluator, type Model, type TextSource, type Tokenizer } from '@pare/core';
+import { nearest, optionsJsonSchema, pareError, type Backend, type Evaluator, type EvaluatorAccess, type TextSource, type Tokenizer } from '@pare/core';
+import { noCheckpoint, sha256, type EvaluationCache, type Subject } from '@pare/evaluation';
 import { access, constants, readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pluginFailure } from './cancellation.js';
@@ -24,7 +25,7 @@ export interface EvaluationCatalogue {
  * Looks up evaluators and checks their options and data.
  * @throws PARE_PLUGIN_UNKNOWN, PARE_OPTIONS_INVALID, PARE_RECIPE_SET_INVALID, PARE_DATA_MISSING, PARE_ORIGINAL_MISSING, PARE_FILE_UNREADABLE
  */
-export async function prepareEvaluation(request: Omit<EvaluationRequest, 'model'>, catalogue: EvaluationCatalogue): Promise<PreparedEvaluation> {
+export async function prepareEvaluation(request: Omit<EvaluationRequest, 'model' | 'recipe'>, catalogue: EvaluationCatalogue): Promise<PreparedEvaluation> {
   const known = [...catalogue.evaluators.keys()];
   const settings = (request.set ?? []).map(parseSetting);
   const evaluators: { plugin: Evaluator; options: Readonly<Record<string, unknown>> }[] = [];
@@ -87,48 +88,113 @@ function commonOptions(plugin: Evaluator, options: Readonly<Record<string, unkno
   return Object.fromEntries(Object.entries(options ?? {}).filter(([name]) => name in properties));
 }
 
+/** The results of earlier evaluations, and what may be done with them. */
+export interface EvaluationStore {
+  readonly cache: EvaluationCache;
+  /** Take results from it and add to it. */
+  readonly results: boolean;
+  /** Go on where an earlier evaluation of the same was interrupted. */
+  readonly resume: boolean;
+  /** Package and version of a plugin; undefined for one whose code nobody can name, which nothing is kept of. */
+  readonly versionOf: (evaluator: string) => string | undefined;
+  /** What computes, with version and options. */
+  readonly computedBy: string;
+}
+
 export interface EvaluationRun {
   readonly core: HostCore;
   readonly library: ModelLibrary;
-  readonly model: Model;
+  readonly subject: Subject;
   /** The model before compression. Evaluators that require one are left out without. */
-  readonly original: Model | undefined;
+  readonly original: Subject | undefined;
   /** The model as events and reports name it. */
   readonly name: string;
-  readonly backend: Backend;
+  readonly backend: () => Promise<Backend>;
   readonly seed: number;
+  readonly store?: EvaluationStore | undefined;
   readonly signal: AbortSignal;
 }
 
-/** Runs evaluators on a model one after another. */
+function accessOf({ plugin, options }: PreparedEvaluation['evaluators'][number]): EvaluatorAccess {
+  return plugin.readsWith?.(options) ?? plugin.reads ?? 'weights';
+}
+
+/** Runs evaluators on a model one after another. @throws PARE_WEIGHTS_INACCESSIBLE before any runs */
 export async function runEvaluation({ evaluators, ...sources }: PreparedEvaluation, run: EvaluationRun): Promise<EvaluationRecord[]> {
-  const { core, library, model, original, name, backend, signal } = run;
+  const { core, library, subject, original, name, signal } = run;
+  const { artifact } = subject;
+  for (const evaluator of evaluators) {
+    const file = artifact?.file ?? original?.artifact?.file;
+    const touches = artifact !== undefined || (original?.artifact !== undefined && evaluator.plugin.original !== undefined);
+    if (file !== undefined && touches && accessOf(evaluator) === 'weights') throw pareError('PARE_WEIGHTS_INACCESSIBLE', { file, wanted: `evaluator "${evaluator.plugin.id}"` });
+  }
   const records: EvaluationRecord[] = [];
   let tokenizer: Promise<Tokenizer> | undefined;
-  for (const [index, { plugin, options }] of evaluators.entries()) {
+  for (const evaluator of evaluators) {
+    const { plugin, options } = evaluator;
     if (plugin.original === 'required' && original === undefined) continue;
-    const started = performance.now();
     core.emit('evaluation:start', { evaluator: plugin.id, model: name });
     const label = `evaluator "${plugin.id}"`;
+    const data = plugin.data === 'none' ? undefined : plugin.data === 'items' ? sources.items : sources.data;
+    const compared = plugin.original === undefined ? undefined : original;
+    const seed = deriveSeed(run.seed, ...[...plugin.id].map((letter) => letter.codePointAt(0)!));
+    let journal: Awaited<ReturnType<EvaluationCache['journal']>> | undefined;
     try {
       signal.throwIfAborted();
-      const context = await createPluginContext(core, { plugin: plugin.id, task: plugin.id, deps: plugin.deps, signal, seed: deriveSeed(run.seed, index), backend });
+      const key = await cacheKey(run, evaluator, { data, compared, seed });
+      const cached = key === undefined || run.store?.results !== true ? undefined : await run.store.cache.read(key);
+      if (cached !== undefined) {
+        checkMetrics(plugin, cached.metrics);
+        records.push({ evaluator: plugin.id, options, ...cached, cached: true });
+        core.emit('evaluation:done', { evaluator: plugin.id, model: name, metrics: cached.metrics, cached: true });
+        continue;
+      }
+      const { model, predictor } = await subject.open();
+      const before = await compared?.open();
+      const context = await createPluginContext(core, { plugin: plugin.id, task: plugin.id, deps: plugin.deps, signal, seed, backend: await run.backend() });
+      if (key !== undefined) journal = await run.store?.cache.journal(key, run.store.resume);
+      const started = performance.now();
       const { metrics, details } = await plugin.evaluate({
         ...context,
         model,
+        predictor,
+        artifact,
         options,
-        data: plugin.data === 'none' ? undefined : plugin.data === 'items' ? sources.items : sources.data,
-        original: plugin.original === undefined ? undefined : original,
+        data,
+        original: before?.model,
+        originalPredictor: before?.predictor,
+        checkpoint: journal ?? noCheckpoint,
         tokenizer: () => (tokenizer ??= library.openTokenizer(model.directory)),
       });
       checkMetrics(plugin, metrics);
-      records.push({ evaluator: plugin.id, options, metrics, details, seconds: (performance.now() - started) / 1000 });
-      core.emit('evaluation:done', { evaluator: plugin.id, model: name, metrics });
+      const result = { metrics, details, seconds: (performance.now() - started) / 1000 };
+      records.push({ evaluator: plugin.id, options, ...result, cached: false, restoredPieces: journal?.restored ?? 0 });
+      if (key !== undefined && run.store?.results === true) await run.store.cache.write(key, result);
+      await journal?.remove();
+      core.emit('evaluation:done', { evaluator: plugin.id, model: name, metrics, cached: false });
     } catch (error) {
       throw pluginFailure(error, signal, `evaluating ${name}`, { plugin: label });
+    } finally {
+      await journal?.close();
     }
   }
   return records;
+}
+
+/** The key of a result; undefined when it is not to be kept: measurements of this machine, what a summary gives at once, plugins or models whose content is not known. */
+async function cacheKey(
+  { store, subject }: EvaluationRun,
+  evaluator: PreparedEvaluation['evaluators'][number],
+  inputs: { readonly data: TextSource | undefined; readonly compared: Subject | undefined; readonly seed: number },
+): Promise<string | undefined> {
+  const { plugin, options } = evaluator;
+  const version = store?.versionOf(plugin.id);
+  if (store === undefined || version === undefined || plugin.measures === 'machine' || accessOf(evaluator) === 'summary') return undefined;
+  const model = await subject.hash();
+  const original = await inputs.compared?.hash();
+  if (model === undefined || (inputs.compared !== undefined && original === undefined)) return undefined;
+  const data = inputs.data === undefined ? undefined : sha256(await inputs.data.text());
+  return store.cache.key({ evaluator: { id: plugin.id, version, options }, model, original, data, computedBy: store.computedBy, seed: inputs.seed });
 }
 
 function checkMetrics(plugin: Evaluator, metrics: Readonly<Record<string, number>>): void {

@@ -5,6 +5,7 @@ export type ModelLibrary = Pick<
   typeof model,
   | 'SafetensorsFile'
   | 'createBlockRunner'
+  | 'describeModel'
   | 'fileText'
   | 'openModel'
   | 'openTokenizer'
