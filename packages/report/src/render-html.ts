@@ -63,9 +63,9 @@ const verdictWords = { better: 'better', worse: 'worse', same: 'same' } as const
 
 function cellHtml(cell: Cell | undefined): Html {
   if (cell === undefined) return html`<td><span aria-label="not measured">–</span></td>`;
-  const { text, change, verdict, best } = cell;
+  const { text, change, verdict, best, cached } = cell;
   const shown = change !== undefined && change !== 0 && verdict !== 'same';
-  return html`<td${best && new Html(' class="best"')}>${best && html`<span aria-label="best">★</span> `}${text}${
+  return html`<td${best && new Html(' class="best"')}>${best && html`<span aria-label="best">★</span> `}${text}${cached && html` <span class="cached" title="measured in an earlier run">cached</span>`}${
     verdict === 'same'
       ? html`<small>same</small>`
       : shown && html`<small${verdict !== undefined && html` class="${verdict}"`}>${verdict !== undefined && html`<span aria-hidden="true">${verdictMark(verdict)}</span> `}${formatChange(change)}${verdict !== undefined && html`<span class="hidden"> ${verdictWords[verdict]}</span>`}</small>`
@@ -76,7 +76,7 @@ function comparisonSection({ metrics, rows, notes }: Report): Html {
   const marked = rows.some(({ cells }) => Object.values(cells).some(({ best }) => best));
   const main = metrics.filter(({ primary }) => primary);
   const further = metrics.filter(({ primary }) => !primary);
-  const caption = `▲ better, ▼ worse than the original.${marked ? ' A star marks the best of the runs.' : ''}`;
+  const caption = `▲ better, ▼ worse than the original.${marked ? ' A star marks the best of the runs.' : ''}${rows.some(({ cells }) => Object.values(cells).some(({ cached }) => cached)) ? ' Cached values were measured in an earlier run.' : ''}`;
   return html`<section id="comparison" aria-labelledby="comparison-title"><h2 id="comparison-title">Comparison</h2>${
     main.length > 0 && scrollable('Comparison of the runs', comparisonTable(main, rows, caption))
   }${further.length > 0 && html`<details${main.length === 0 && new Html(' open')}><summary>Further metrics</summary>${scrollable('Further metrics of the runs', comparisonTable(further, rows, caption))}</details>`}${
