@@ -15,13 +15,28 @@ export interface Subject extends AsyncDisposable {
   /** Hash of everything that its predictions follow from; undefined when that is not known, as for a model that the caller opened. */
   hash(): Promise<string | undefined>;
   open(): Promise<OpenSubject>;
+  /** What is known before it is opened. Weights of a recipe's result are computed when one is read. */
+  readonly model: Model;
   readonly artifact: EvaluatedArtifact | undefined;
 }
 
 /** A model that somebody opened and will close. Its content is not known: weights may have been replaced. */
 export function openedSubject(model: Model, backend: Backend): Subject {
   const opened = { model, predictor: blockPredictor({ model, backend }) };
-  return { artifact: undefined, hash: () => Promise.resolve(undefined), open: () => Promise.resolve(opened), [Symbol.asyncDispose]: () => Promise.resolve() };
+  return { model, artifact: undefined, hash: () => Promise.resolve(undefined), open: () => Promise.resolve(opened), [Symbol.asyncDispose]: () => Promise.resolve() };
+}
+
+/** A subject's predictor that opens it when it is first used. */
+export function lazyPredictor({ open }: Pick<Subject, 'open'>): Predictor {
+  const predictor = async (): Promise<Predictor> => (await open()).predictor;
+  return {
+    negativeLogLikelihood: async (...call) => (await predictor()).negativeLogLikelihood(...call),
+    scoreContinuations: async (...call) => (await predictor()).scoreContinuations(...call),
+    generate: async (request) => (await predictor()).generate(request),
+    async *logits(...call) {
+      yield* (await predictor()).logits(...call);
+    },
+  };
 }
 
 /** Hash of a model folder's content: configuration, weights, tokenizer. */

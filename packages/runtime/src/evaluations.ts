@@ -1,5 +1,5 @@
 import { nearest, optionsJsonSchema, pareError, type Backend, type Evaluator, type EvaluatorAccess, type TextSource, type Tokenizer } from '@pare/core';
-import { noCheckpoint, sha256, type EvaluationCache, type Subject } from '@pare/evaluation';
+import { lazyPredictor, noCheckpoint, sha256, type EvaluationCache, type OpenSubject, type Subject } from '@pare/evaluation';
 import { access, constants, readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pluginFailure } from './cancellation.js';
@@ -149,8 +149,10 @@ export async function runEvaluation({ evaluators, ...sources }: PreparedEvaluati
         core.emit('evaluation:done', { evaluator: plugin.id, model: name, metrics: cached.metrics, cached: true });
         continue;
       }
-      const { model, predictor } = await subject.open();
-      const before = await compared?.open();
+      // What a summary tells must not wait for a recipe, nor for a file to be loaded.
+      const ready = async (side: Subject): Promise<OpenSubject> => (accessOf(evaluator) === 'summary' ? { model: side.model, predictor: lazyPredictor(side) } : side.open());
+      const { model, predictor } = await ready(subject);
+      const before = compared && (await ready(compared));
       const context = await createPluginContext(core, { plugin: plugin.id, task: plugin.id, deps: plugin.deps, signal, seed, backend: await run.backend() });
       if (key !== undefined) journal = await run.store?.cache.journal(key, run.store.resume);
       const started = performance.now();

@@ -23,18 +23,10 @@ export interface SubjectContext {
   readonly signal: AbortSignal;
 }
 
-/** A subject whose description is known before it is opened. */
-export interface DescribedSubject extends Subject {
-  readonly model: Model;
-}
-
 /** A model folder, an exported file, or a model that the caller opened. @throws PARE_ARTIFACT_UNKNOWN, and what opening a model throws */
-export async function openSubject(target: string | Model, wanted: string | undefined, context: SubjectContext): Promise<DescribedSubject> {
+export async function openSubject(target: string | Model, wanted: string | undefined, context: SubjectContext): Promise<Subject> {
   const { core, cwd, library, formats, architectures, signal } = context;
-  if (typeof target !== 'string') {
-    const opened = openedSubject(target, await context.backend());
-    return { ...opened, model: target, [Symbol.asyncDispose]: () => Promise.resolve() };
-  }
+  if (typeof target !== 'string') return openedSubject(target, await context.backend());
   const path = resolve(cwd, target);
   const exists = (await stat(path).catch(() => undefined)) !== undefined;
   if (!exists && wanted !== undefined) throw pareError('PARE_ARTIFACT_UNKNOWN', { found: `"${wanted}" of ${target}`, known: [] });
@@ -55,7 +47,7 @@ export async function openSubject(target: string | Model, wanted: string | undef
   };
 }
 
-function artifactSubject(found: FoundArtifact, model: Model, signal: AbortSignal): DescribedSubject {
+function artifactSubject(found: FoundArtifact, model: Model, signal: AbortSignal): Subject {
   let opened: Promise<Artifact> | undefined;
   return {
     model,
@@ -77,7 +69,7 @@ export interface RecipeSubject extends Subject {
 /** What a recipe needs to be applied in memory. */
 export interface RecipeSubjectOptions {
   readonly run: RecipeRun;
-  readonly source: DescribedSubject;
+  readonly source: Subject;
   readonly backend: () => Promise<Backend>;
   /** Where finished work waits: a folder that outlives the process for runs that can be resumed. */
   readonly folder: string | undefined;
@@ -109,8 +101,11 @@ export async function recipeSubject({ run, source, backend, folder, resume }: Re
     finished = true;
     return openedSubject(compressed, await backend()).open();
   });
+  const plans = new Map(preparation.stages.flatMap((stage) => [...stage.plans]));
+  const loaders = new Map([...plans.keys()].map((module) => [module, async () => (await apply()).model.weight(module)]));
   return {
     recipe: preparation.recipe,
+    model: library.overlayModel(model, loaders, plans),
     artifact: undefined,
     hash,
     open: apply,
