@@ -169,11 +169,16 @@ class DecoderPredictor implements Predictor {
   async #prefill(ids: Int32Array, options: PredictionOptions): Promise<DecoderState> {
     const most = this.#piecePositions(options, 1);
     let state: DecoderState | undefined;
-    for (let start = 0; start < ids.length; start += most) {
-      throwIfAborted(options.signal, 'evaluation');
-      const before: DecoderState | undefined = state;
-      ({ state } = await this.#decoder.run({ ids: [ids.subarray(start, start + most)] }, before));
-      before?.[Symbol.dispose]();
+    try {
+      for (let start = 0; start < ids.length; start += most) {
+        throwIfAborted(options.signal, 'evaluation');
+        const { state: next }: DecoderStep = await this.#decoder.run({ ids: [ids.subarray(start, start + most)] }, state);
+        state?.[Symbol.dispose]();
+        state = next;
+      }
+    } catch (error) {
+      state?.[Symbol.dispose]();
+      throw error;
     }
     return state!;
   }

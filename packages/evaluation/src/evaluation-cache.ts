@@ -30,7 +30,7 @@ export interface CachedResult {
 /** For evaluations whose progress is kept nowhere. */
 export const noCheckpoint: Checkpoint = { piece: (_, work) => work() };
 
-/** Days after which the journal of an evaluation that nobody continued is thrown away. */
+/** Days after which the journal of an evaluation or of a recipe that nobody continued is thrown away. */
 const journalDays = 30;
 
 /**
@@ -100,21 +100,27 @@ export class EvaluationCache {
 
   /** The journal of an evaluation. Without `resume` what an earlier run left of it is thrown away. */
   async journal(key: string, resume: boolean): Promise<ProgressJournal> {
-    const folder = join(this.directory, 'progress');
-    await this.#removeOld(folder);
-    return ProgressJournal.open(join(folder, `${key}.jsonl`), { resume, warn: this.#warn });
+    await this.#removeOld('progress');
+    return ProgressJournal.open(join(this.directory, 'progress', `${key}.jsonl`), { resume, warn: this.#warn });
+  }
+
+  /** Folder for what recipes made of models, as long as it is needed. */
+  async recipeFolder(): Promise<string> {
+    return this.#removeOld('recipes');
   }
 
   #file(key: string): string {
     return join(this.directory, 'results', key.slice(0, 2), `${key.slice(2)}.json`);
   }
 
-  async #removeOld(folder: string): Promise<void> {
+  async #removeOld(kind: string): Promise<string> {
+    const folder = join(this.directory, kind);
     for (const name of await readdir(folder).catch(() => [])) {
-      const file = join(folder, name);
-      const found = await stat(file).catch(() => undefined);
-      if (found !== undefined && Date.now() - found.mtimeMs > journalDays * 86_400_000) await rm(file, { force: true });
+      const path = join(folder, name);
+      const found = await stat(path).catch(() => undefined);
+      if (found !== undefined && Date.now() - found.mtimeMs > journalDays * 86_400_000) await rm(path, { recursive: true, force: true });
     }
+    return folder;
   }
 }
 

@@ -13,6 +13,7 @@ export class ProgressJournal implements Checkpoint {
   readonly #pieces: ReadonlyMap<string, string>;
   readonly #warn: (message: string) => void;
   #handle: FileHandle | undefined;
+  #opened = false;
   #restored = 0;
 
   private constructor(file: string, pieces: ReadonlyMap<string, string>, warn: (message: string) => void) {
@@ -39,6 +40,7 @@ export class ProgressJournal implements Checkpoint {
       }
       const journal = new ProgressJournal(file, pieces, warn);
       journal.#handle = await open(file, 'a');
+      journal.#opened = true;
       return journal;
     } catch (error) {
       warn(`progress cannot be kept in ${file}: ${(error as Error).message}`);
@@ -84,7 +86,7 @@ export class ProgressJournal implements Checkpoint {
   /** The evaluation is finished. */
   async remove(): Promise<void> {
     await this.close();
-    await rm(this.#file, { force: true });
+    if (this.#opened) await rm(this.#file, { force: true });
   }
 }
 

@@ -16,7 +16,7 @@ import {
 import { EvaluationCache } from '@pare/evaluation';
 import { EventEmitter } from 'eventemitter3';
 import { stat } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { anySignal } from './cancellation.js';
 import { checkOutput, compress, looksLikeModel, type BackendLease } from './compress.js';
 import { checkServices, createServiceContainer, withDefaults } from './container.js';
@@ -292,7 +292,7 @@ class PareHost implements Host {
       const preparing = { ...this.#recipeCatalogue(), formats: new Map<string, never>(), library, backend: { id: backendId, device }, signal };
       const preparation = await prepare({ ...chosen, model, formats: [], seed }, model, preparing);
       const run = { ...shared, request, preparation, model, modelName: name, backendId, plugins: this.plugins };
-      const folder = store === undefined ? undefined : join(store.cache.directory, 'recipes');
+      const folder = await store?.cache.recipeFolder();
       return recipeSubject({ run, source, backend, folder, resume: request.resume ?? false });
     };
     await using made = recipe === undefined ? undefined : await apply(recipe);

@@ -1,6 +1,6 @@
 import { pareError, type Architecture, type Artifact, type Backend, type Format, type Model, type Recipe } from '@pare/core';
 import { artifactBytes, findArtifact, hashArtifact, hashModelFolder, openedSubject, sha256, type FoundArtifact, type Subject } from '@pare/evaluation';
-import { stat } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { journalInputs, readCalibration, runStages, type RecipeRun } from './compress.js';
@@ -90,10 +90,12 @@ export async function recipeSubject({ run, source, backend, folder, resume }: Re
     return content === undefined ? undefined : sha256(JSON.stringify({ ...inputs, model: content }));
   });
   let journal: Journal | undefined;
+  let temporary: string | undefined;
   let finished = false;
   const apply = once(async () => {
     const content = await hash();
-    const output = folder === undefined || content === undefined ? join(tmpdir(), `pare-recipe-${String(process.pid)}-${sha256(JSON.stringify(inputs)).slice(0, 16)}`) : join(folder, content.slice(0, 32));
+    if (folder === undefined || content === undefined) temporary = await mkdtemp(join(tmpdir(), 'pare-recipe-'));
+    const output = temporary === undefined ? join(folder!, content!.slice(0, 32)) : join(temporary, 'result');
     await requireFreeSpace(output, preparation.plan.diskBytes);
     await checkWeights(model, run.core, signal);
     journal = await Journal.open({ output, inputs, resume, overwrite: true }, library);
@@ -111,8 +113,9 @@ export async function recipeSubject({ run, source, backend, folder, resume }: Re
     open: apply,
     async [Symbol.asyncDispose]() {
       // What a run left unfinished is worth going on from, if it can be found again.
-      if (finished || folder === undefined) await journal?.remove();
+      if (finished) await journal?.remove();
       else await journal?.release();
+      if (temporary !== undefined) await rm(temporary, { recursive: true, force: true });
     },
   };
 }
