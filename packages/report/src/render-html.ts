@@ -147,12 +147,12 @@ function provenanceSection(rows: readonly Row[]): Html {
 ${rows.map((row) => html`<details${rows.length === 1 && new Html(' open')}><summary>${row.name} · ${row.summary}</summary>${provenanceOf(row)}</details>`)}</section>`;
 }
 
-function provenanceOf({ recipe, stages, provenance }: Row): Html {
+function provenanceOf({ name, recipe, stages, provenance }: Row): Html {
   const fact = (label: string, value: Html | string): Html => html`<dt>${label}</dt><dd>${value}</dd>`;
   const facts = [
     ...(recipe === undefined ? [] : [fact('Recipe', recipe)]),
     ...stages.map(({ technique, options, modules }, index) => {
-      const settings = Object.entries(options).map(([name, value]) => `${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`);
+      const settings = Object.entries(options).map(([option, value]) => `${option}: ${typeof value === 'string' ? value : JSON.stringify(value)}`);
       return fact(
         stages.length === 1 ? 'Technique' : `Stage ${String(index + 1)}`,
         html`${technique}${modules.length > 0 && `, ${String(modules.length)} modules`}${settings.length > 0 && html`<br><code>${settings.join(', ')}</code>`}`,
@@ -173,5 +173,5 @@ function provenanceOf({ recipe, stages, provenance }: Row): Html {
 `,
   )}${files.map(({ format, path, bytes }) => html`<tr><th scope="row">${path}</th><td class="text">written, ${format}</td><td>${formatBytes(bytes)}</td><td class="text">–</td></tr>
 `)}</tbody></table>`;
-  return html`<dl class="facts">${facts}</dl>${scrollable('Files', fileTable)}`;
+  return html`<dl class="facts">${facts}</dl>${scrollable(`Files of ${name}`, fileTable)}`;
 }
