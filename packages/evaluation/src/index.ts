@@ -5,4 +5,6 @@ export { defaultCacheFolder } from './cache-folder.js';
 export { EvaluationCache, noCheckpoint, type CachedResult, type CacheInputs } from './evaluation-cache.js';
 export { hashFiles, sha256, type HashedFile } from './content-hash.js';
 export { portionsOf } from './portions.js';
-export { artifactBytes, findArtifact, hashArtifact, hashModelFolder, lazyPredictor, openedSubject, type FoundArtifact, type OpenSubject, type Subject } from './subject.js';
+export { openedSubject, type OpenSubject, type Subject } from './subject.js';
+export { once, openSubject, type SubjectContext } from './open-subject.js';
+export { mergeMetrics, runEvaluators, type EvaluationRecord, type EvaluationStore, type EvaluatorsRun, type PreparedEvaluator } from './run-evaluators.js';

@@ -1,10 +1,10 @@
 import { isPareError, pareError, throwIfAborted, type Backend, type Model } from '@pare/core';
-import { openedSubject } from '@pare/evaluation';
+import { mergeMetrics, openedSubject } from '@pare/evaluation';
 import { access, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pluginFailure } from './cancellation.js';
 import { isDiskFull, requireFreeSpace } from './disk.js';
-import { mergeMetrics, runEvaluation, type PreparedEvaluation } from './evaluations.js';
+import { runEvaluation, type PreparedEvaluation } from './evaluations.js';
 import type { CompressionRequest, CompressionResult, EvaluationRecord, FormatResult, LoadedPlugin, Manifest, StageResult } from './host-types.js';
 import { hasUnfinishedRun, Journal, journalFolder, journalState } from './journal.js';
 import { describeModelFiles, hashWindows, sha256, type JournalInputs } from './journal-inputs.js';

@@ -22,6 +22,7 @@ import type {
   VerificationResult,
   WrittenFile,
 } from '@pare/core';
+import type { EvaluationRecord } from '@pare/evaluation';
 import type { EventEmitter } from 'eventemitter3';
 
 /** A plugin whose package is known to whoever passes it, such as the ones an application bundles. */
@@ -145,18 +146,7 @@ export interface EvaluationRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface EvaluationRecord {
-  readonly evaluator: string;
-  readonly options: Readonly<Record<string, unknown>>;
-  readonly metrics: Readonly<Record<string, number>>;
-  readonly details: Readonly<Record<string, unknown>> | undefined;
-  /** What measuring took, in this run or in the one that a cached result is from. */
-  readonly seconds: number;
-  /** True for a result that was not measured now but taken from the cache. */
-  readonly cached: boolean;
-  /** Pieces of the work that were taken from an interrupted evaluation. */
-  readonly restoredPieces?: number | undefined;
-}
+export type { EvaluationRecord } from '@pare/evaluation';
 
 export interface EvaluationReport {
   /** The model as it was named. */

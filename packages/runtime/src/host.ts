@@ -13,14 +13,14 @@ import {
   type PluginKind,
   type ServiceRef,
 } from '@pare/core';
-import { EvaluationCache } from '@pare/evaluation';
+import { EvaluationCache, mergeMetrics, openSubject, type EvaluationStore, type SubjectContext } from '@pare/evaluation';
 import { EventEmitter } from 'eventemitter3';
 import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { anySignal } from './cancellation.js';
 import { checkOutput, compress, looksLikeModel, type BackendLease } from './compress.js';
 import { checkServices, createServiceContainer, withDefaults } from './container.js';
-import { mergeMetrics, prepareEvaluation, runEvaluation, type EvaluationStore } from './evaluations.js';
+import { prepareEvaluation, runEvaluation } from './evaluations.js';
 import { explainBoot, type BootPhase } from './explain.js';
 import type {
   BackendListing,
@@ -46,8 +46,8 @@ import type { PluginProblem } from './plugin-problem.js';
 import type { HostCore } from './plugin-context.js';
 import { prefixed } from './plugin-context.js';
 import { chooseBackend, prepare, scoreBackend, type Preparation, type PreparationContext } from './prepare.js';
+import { recipeSubject, type RecipeSubject } from './recipe-subject.js';
 import { recipeJsonSchema, resolveRecipe, type RecipeCatalogue } from './recipes.js';
-import { openSubject, recipeSubject, type RecipeSubject, type SubjectContext } from './subjects.js';
 
 const silent: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -270,9 +270,8 @@ class PareHost implements Host {
     await using opened = lazyLease(openBackend);
     const backend = async (): Promise<Backend> => (await opened.get()).backend;
     const context: SubjectContext = {
-      core: this.#core,
+      log: this.#core.log,
       cwd: this.#cwd,
-      library,
       formats: this.#ofKind('format').map(({ plugin }) => plugin),
       architectures: this.#ofKind('architecture').map(({ plugin }) => plugin),
       backend,

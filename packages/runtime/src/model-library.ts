@@ -5,7 +5,6 @@ export type ModelLibrary = Pick<
   typeof model,
   | 'SafetensorsFile'
   | 'createBlockRunner'
-  | 'describeModel'
   | 'fileText'
   | 'openModel'
   | 'openTokenizer'
