@@ -96,7 +96,7 @@ if (executablePath !== undefined) {
           expect(await page.evaluate(svgContrasts)).toEqual([]);
           // Axe judges only what it sees: in the same layout, room for every table, so that nothing lies behind a scrolled edge or a column that stays in place.
           await page.evaluate(() => {
-            for (const element of document.querySelectorAll<HTMLElement>('.wrap')) Object.assign(element.style, { width: '2600px', maxWidth: 'none' });
+            for (const element of document.querySelectorAll<HTMLElement>('body, .wrap')) Object.assign(element.style, { width: '2600px', maxWidth: 'none' });
             for (const element of document.querySelectorAll<HTMLElement>('.scroll, .scroll th')) Object.assign(element.style, { overflow: 'visible', position: 'static' });
           });
           // Not as a script of the page, which its policy forbids.

@@ -1,7 +1,9 @@
 import { pareError, throwIfAborted, type Artifact, type ArtifactReader, type ArtifactRequest } from '@pare/core';
+import { decoderPredictor } from '@pare/evaluation';
+import { findOnnxFiles, onnxFileParts, OnnxDecoder } from '@pare/onnx-decoder';
 import { basename, dirname } from 'node:path';
 
-/** ONNX decoders as they run in onnxruntime on the processor. Everything is loaded when it is needed: importing the format must stay quick. */
+/** ONNX decoders as they run in onnxruntime on the processor. */
 export const onnxArtifacts: ArtifactReader = {
   extensions: ['.onnx'],
   folderOf(file) {
@@ -9,16 +11,12 @@ export const onnxArtifacts: ArtifactReader = {
     return basename(folder) === 'onnx' ? dirname(folder) : folder;
   },
   async find(directory) {
-    const { findOnnxFiles } = await import('@pare/onnx-decoder');
     return (await findOnnxFiles(directory)).map(({ path, dtype }) => ({ file: path, name: dtype }));
   },
-  async filesOf(file) {
-    const { onnxFileParts } = await import('@pare/onnx-decoder');
-    return onnxFileParts(file);
-  },
+  filesOf: onnxFileParts,
   async open({ file, model, signal }: ArtifactRequest): Promise<Artifact> {
     throwIfAborted(signal, `opening ${file}`);
-    const [runtime, { OnnxDecoder }, { decoderPredictor }] = await Promise.all([import('onnxruntime-node'), import('@pare/onnx-decoder'), import('@pare/evaluation')]);
+    const runtime = await import('onnxruntime-node');
     const { vocabularySize, maxPositions } = model.description;
     try {
       const decoder = await OnnxDecoder.open(runtime, { file, vocabularySize, maxPositions });

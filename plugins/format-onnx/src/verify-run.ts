@@ -1,5 +1,6 @@
 import { createRandom, isPareError, pareError, throwIfAborted, type FormatContext } from '@pare/core';
 import { createBlockRunner } from '@pare/model';
+import { OnnxDecoder } from '@pare/onnx-decoder';
 import { join } from 'node:path';
 import type { OnnxOptions } from './options.js';
 import { variantFile, type Variant } from './variants.js';
@@ -37,7 +38,7 @@ async function compareLogits(context: FormatContext<OnnxOptions>, variant: Varia
   const texts = lengths.map((length) => Int32Array.from({ length }, () => Math.floor(random() * vocabulary)));
   const expected = await forwardLogits(context, texts);
   throwIfAborted(signal, 'reading back');
-  const [runtime, { OnnxDecoder }] = await Promise.all([import('onnxruntime-node'), import('@pare/onnx-decoder')]);
+  const runtime = await import('onnxruntime-node');
   await using decoder = await OnnxDecoder.open(runtime, {
     file: join(directory, file),
     vocabularySize: vocabulary,
