@@ -190,7 +190,9 @@ function summarise(stages: readonly StageOutcome[]): string {
   if (stages.length === 0) return 'measured only';
   return stages
     .map(({ technique, modules, options }) => {
-      const bits = [...new Set(modules.flatMap((module) => module.bits ?? []))].sort((a, b) => a - b);
+      // A recipe that was only evaluated has no list of modules; its options say what was asked for.
+      const asked = typeof options['bits'] === 'number' && modules.length === 0 ? [options['bits']] : [];
+      const bits = [...new Set([...asked, ...modules.flatMap((module) => module.bits ?? [])])].sort((a, b) => a - b);
       const group = options['groupSize'];
       const words = [technique];
       if (bits.length > 0) words.push(`${bits.join('/')} bits`);

@@ -150,7 +150,7 @@ describe('buildReport', () => {
     const report = buildReport(results);
     expect(report.rows.map(({ role, name, summary }) => [role, name, summary])).toEqual([
       ['original', 'tiny', 'before compression'],
-      ['compressed', 'tiny + rtn-w4', 'rtn, group 64'],
+      ['compressed', 'tiny + rtn-w4', 'rtn, 4 bits, group 64'],
       ['measured', 'tiny/model_q4.onnx', 'measured only'],
     ]);
     const marks = report.rows.map(({ cells }) => Object.entries(cells).flatMap(([name, { cached }]) => (cached ? [name] : [])));
