@@ -1,4 +1,5 @@
 import nx from '@nx/eslint-plugin';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import tseslint from 'typescript-eslint';
 
 const container = ['tsyringe', 'reflect-metadata'];
@@ -14,6 +15,15 @@ const boundaries = [
   { sourceTag: 'layer:app', onlyDependOnLibsWithTags: ['layer:contract', 'layer:shared', 'layer:kernel', 'layer:plugin', 'layer:preset', 'layer:app'], bannedExternalImports: container },
   { sourceTag: 'layer:tool', onlyDependOnLibsWithTags: ['*'], bannedExternalImports: container },
 ];
+
+/** Packages whose tags promise that they run in a browser, too. `docs/decisions/0007-files-and-the-browser.md` says how. */
+const anywhere = ['packages', 'plugins'].flatMap((group) =>
+  readdirSync(new URL(group, import.meta.url)).filter((name) => {
+    const manifest = new URL(`${group}/${name}/package.json`, import.meta.url);
+    return existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8')).nx?.tags?.includes('runtime:any');
+  }).map((name) => `${group}/${name}`),
+);
+const absentInBrowsers = ['process', 'Buffer', 'global', 'setImmediate', '__dirname', '__filename', 'require'];
 
 export default tseslint.config(
   { ignores: ['**/dist', '**/out-tsc', '**/*.gen.ts', '**/node_modules', '**/assembly', '**/test-results', '**/vitest.config.*.timestamp*'] },
@@ -33,7 +43,19 @@ export default tseslint.config(
   {
     files: ['**/*.ts', '**/*.mts', '**/*.mjs'],
     rules: {
-      '@nx/enforce-module-boundaries': ['error', { enforceBuildableLibDependency: true, allow: ['../../vitest.shared.ts'], depConstraints: boundaries }],
+      '@nx/enforce-module-boundaries': ['error', { enforceBuildableLibDependency: true, allow: ['../../vitest.shared.ts', '../../vitest.webgpu.ts', '#*'], depConstraints: boundaries }],
+    },
+  },
+  {
+    files: anywhere.map((path) => `${path}/src/**/*.ts`),
+    // What only Node reaches lies apart: entry points of its own, and the other side of a `#` import.
+    ignores: ['**/*.test.ts', '**/testing.ts', '**/src/node.ts', '**/src/node/**', '**/src/node-only/**', 'packages/model/src/hub/**', 'packages/runtime/src/config.ts', 'packages/runtime/src/scan.ts'],
+    rules: {
+      'no-restricted-globals': ['error', ...absentInBrowsers.map((name) => ({ name, message: 'This package runs in browsers, too.' }))],
+      '@typescript-eslint/no-restricted-imports': [
+        'error',
+        { patterns: [{ group: ['node:*'], allowTypeImports: true, message: 'This package runs in browsers, too; @pare/platform has what differs.' }] },
+      ],
     },
   },
   {
@@ -43,7 +65,7 @@ export default tseslint.config(
       '@typescript-eslint/no-empty-function': 'off',
       '@nx/enforce-module-boundaries': [
         'error',
-        { allow: ['../../vitest.shared.ts'], checkDynamicDependenciesExceptions: ['.*'], depConstraints: [{ sourceTag: '*', onlyDependOnLibsWithTags: ['*'], bannedExternalImports: container }] },
+        { allow: ['../../vitest.shared.ts', '../../vitest.webgpu.ts'], checkDynamicDependenciesExceptions: ['.*'], depConstraints: [{ sourceTag: '*', onlyDependOnLibsWithTags: ['*'], bannedExternalImports: container }] },
       ],
     },
   },

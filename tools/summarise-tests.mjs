@@ -7,6 +7,9 @@ import { root } from './steps.mjs';
 /** Folders that hold packages. */
 const groups = ['packages', 'plugins', 'apps', 'tools'];
 
+/** The page's own tests, which run where Chromium is. */
+export const browserTests = 'examples/host-web';
+
 /** Packages with tests: those with a vitest.config.ts. Paths relative to the repository. */
 export function testedPackages(base = root) {
   return groups.flatMap((group) => {
@@ -20,9 +23,14 @@ export function testedPackages(base = root) {
 
 const reportOf = (base, name) => join(base, name, 'test-results', 'results.json');
 
+/** True when a folder's tests have run. */
+export function hasReport(name, base = root) {
+  return existsSync(reportOf(base, name));
+}
+
 /** Deletes the reports of earlier runs, so that a stale one is never counted. */
 export function clearReports(base = root) {
-  for (const name of testedPackages(base)) rmSync(join(base, name, 'test-results'), { recursive: true, force: true });
+  for (const name of [...testedPackages(base), browserTests]) rmSync(join(base, name, 'test-results'), { recursive: true, force: true });
 }
 
 /** Counts of all reports and what is wrong, in words. A package without a report, or a file that did not load, counts as one failure. */
@@ -30,7 +38,7 @@ export function summarise(base = root) {
   let passed = 0;
   let failed = 0;
   const problems = [];
-  for (const name of testedPackages(base)) {
+  for (const name of [...testedPackages(base), ...(hasReport(browserTests, base) ? [browserTests] : [])]) {
     const file = reportOf(base, name);
     let report;
     try {

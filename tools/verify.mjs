@@ -2,7 +2,8 @@
 // Ends with the line `N passed, N failed`; a step that fails counts as one failure.
 import { join } from 'node:path';
 import { bin, build, install, requireNode, root, run, step } from './steps.mjs';
-import { clearReports, printSummary, summarise } from './summarise-tests.mjs';
+import { findChromium } from '../examples/host-web/test/chromium.mjs';
+import { browserTests, clearReports, hasReport, printSummary, summarise } from './summarise-tests.mjs';
 
 requireNode();
 const start = performance.now();
@@ -23,6 +24,11 @@ if (failedSteps.length === 0) {
   await required('repository checks', () => run(node, [join(root, 'tools/checks/dist/main.js')]));
   // What runs was compiled above, so the tests' own build tasks are left out; nothing comes from a cache.
   await step('tests', () => run(node, [bin('nx'), 'run-many', '-t', 'test', '--parallel=2', '--skip-nx-cache', '--exclude-task-dependencies', '--output-style=stream']));
+  if (findChromium() !== undefined) {
+    const code = await step('web page in Chromium', () => run(node, [join(root, browserTests, 'test/run.mjs')]));
+    // Failed tests are counted from their report; without one the page could not be built.
+    if (code !== 0 && !hasReport(browserTests)) failedSteps.push('web page in Chromium');
+  } else if (process.env.CI) failedSteps.push('web page in Chromium (there is no Chromium)');
 }
 
 const summary = failedSteps.length > 0 && (failedSteps.includes('install') || failedSteps.includes('build and type-check')) ? { passed: 0, failed: 0, problems: [] } : summarise();

@@ -19,6 +19,7 @@ export const bundledPlugins: readonly BundledPlugin[] = [
   { kind: 'architecture', package: '@pare/architecture-opt', ids: [], load: () => import('@pare/architecture-opt') },
   { kind: 'backend', package: '@pare/backend-cpu', ids: ['cpu'], load: () => import('@pare/backend-cpu') },
   { kind: 'backend', package: '@pare/backend-reference', ids: ['reference'], load: () => import('@pare/backend-reference') },
+  { kind: 'backend', package: '@pare/backend-webgpu', ids: ['webgpu'], load: () => import('@pare/backend-webgpu') },
   { kind: 'evaluator', package: '@pare/evaluator-compute', ids: ['compute'], load: () => import('@pare/evaluator-compute') },
   { kind: 'evaluator', package: '@pare/evaluator-divergence', ids: ['divergence'], load: () => import('@pare/evaluator-divergence') },
   { kind: 'evaluator', package: '@pare/evaluator-latency', ids: ['latency'], load: () => import('@pare/evaluator-latency') },
@@ -33,7 +34,10 @@ export const bundledPlugins: readonly BundledPlugin[] = [
   { kind: 'format', package: '@pare/format-onnx', ids: ['onnx'], load: () => import('@pare/format-onnx') },
   { kind: 'preset', package: '@pare/preset-standard', ids: [], load: () => import('@pare/preset-standard') },
   { kind: 'technique', package: '@pare/technique-gptq', ids: ['gptq'], load: () => import('@pare/technique-gptq') },
+  { kind: 'technique', package: '@pare/technique-magnitude', ids: ['magnitude'], load: () => import('@pare/technique-magnitude') },
   { kind: 'technique', package: '@pare/technique-rtn', ids: ['rtn'], load: () => import('@pare/technique-rtn') },
+  { kind: 'technique', package: '@pare/technique-sparsegpt', ids: ['sparsegpt'], load: () => import('@pare/technique-sparsegpt') },
+  { kind: 'technique', package: '@pare/technique-wanda', ids: ['wanda'], load: () => import('@pare/technique-wanda') },
 ];
 
 /** Imports the default set, or the kinds asked for, each with its package's name and version. */

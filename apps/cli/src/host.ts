@@ -6,7 +6,7 @@ import { loadBundledPlugins } from './bundled-plugins.js';
 
 /** A host with the bundled plugins and those of the folder's `pare.config.ts`. */
 export async function openHost(context: CommandContext, options: Pick<HostOptions, 'cacheDirectory'> = {}): Promise<Host> {
-  const { createHost, loadConfig } = await import('@pare/runtime');
+  const [{ createHost }, { loadConfig }] = await Promise.all([import('@pare/runtime'), import('@pare/runtime/node')]);
   const [bundled, { file, config }] = await Promise.all([loadBundledPlugins(), loadConfig(context.cwd, context.config)]);
   return createHost({
     // The configuration's come first, so that a problem with plugins[0] is about its first entry.

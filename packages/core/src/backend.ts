@@ -83,6 +83,11 @@ export interface Backend extends AsyncDisposable {
   read(tensor: DeviceTensor): Promise<HostTensor>;
   /** Operators of `graph` that this backend lacks; empty when it can run all of it. */
   unsupported(graph: Graph): readonly UnsupportedOperator[];
+  /**
+   * Operators of `graph` that this backend has no kernel for and computes on the host instead, copying their inputs there and their results back, with the reason;
+   * plans report them. Left out by backends that never do so.
+   */
+  fallbacks?(graph: Graph): readonly UnsupportedOperator[];
   /** @throws PARE_OPERATOR_UNSUPPORTED naming every operator that is lacking. */
   compile(graph: Graph): Promise<Executable>;
   /** Resolves when all work handed in so far is done. */

@@ -155,6 +155,10 @@ export const errorCatalogue = {
     (d: { file: string; line: number; likelihood: number }) => `${d.file}:${String(d.line)}: the model gives this item a log-likelihood of ${String(d.likelihood)}`,
     () => 'Its weights or statistics are out of range; evaluate the model it was made from to see where they break.',
   ),
+  PARE_KERNEL_INVALID: template(
+    (d: { backend: string; kernel: string; problem: string; source?: string | undefined }) => `kernel "${d.kernel}" does not compile on backend "${d.backend}": ${d.problem}`,
+    (d) => `${d.source === undefined ? '' : `It stands at: ${d.source}. `}Another driver or --backend cpu may run it; a kernel that no driver takes is a defect to report.`,
+  ),
   PARE_LOGITS_NOT_FINITE: template(
     (d: { model: string; window: number; position: number }) => `${d.model} has logits that are NaN or infinite at position ${String(d.position)} of window ${String(d.window)}`,
     () => 'Its weights are out of range; compare the blocks (layer-error) to see where it begins.',
@@ -364,6 +368,11 @@ export const errorCatalogue = {
     (d: { stage: string; problems: readonly { module: string; reason: string }[] }) =>
       `${d.stage} does not fit ${String(d.problems.length)} module(s): ${byReason(d.problems)}`,
     () => 'Change the option with --set, exclude the modules in targets, or give them options of their own in overrides.',
+  ),
+  PARE_TARGET_TIED: template(
+    (d: { stage: string; module: string; earlierStage: string; earlierModule: string }) =>
+      `${d.stage} would compress ${d.module}, which is tied to ${d.earlierModule}: ${d.earlierStage} compressed that matrix already`,
+    (d) => `Tied modules are one matrix. Leave one of the two stages out, or name ${d.earlierModule} in both when it is to be compressed twice.`,
   ),
   PARE_TARGET_UNMATCHED: template(
     (d: { stage: string; pattern: string; nearest?: string | undefined }) => `${d.stage}: "${d.pattern}" matches no module`,

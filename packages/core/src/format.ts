@@ -1,3 +1,4 @@
+import type { FileSystem } from './files.js';
 import type { Model, ModelSummary } from './model.js';
 import type { Predictor } from './predictor.js';
 import type { OptionsSchema } from './options.js';
@@ -24,6 +25,8 @@ export interface FormatContext<O> extends PluginContext {
   readonly options: O;
   /** An existing folder that becomes the output when everything succeeded. Formats write side by side into it. */
   readonly directory: string;
+  /** The files that the folder is among; the model's own are `model.files`. */
+  readonly files: FileSystem;
 }
 
 /** What reading back found. */
@@ -58,11 +61,11 @@ export interface ArtifactReader {
   /** Ends of the names of its files: `.onnx`. */
   readonly extensions: readonly string[];
   /** The folder whose configuration and tokenizer go with a file. */
-  folderOf(file: string): string;
+  folderOf(file: string, files: FileSystem): string;
   /** What a folder has, what to take by default first. */
-  find(directory: string): Promise<readonly ArtifactFile[]>;
+  find(directory: string, files: FileSystem): Promise<readonly ArtifactFile[]>;
   /** Every file that an artefact consists of, absolute: their content decides what it predicts. */
-  filesOf(file: string): Promise<readonly string[]>;
+  filesOf(file: string, files: FileSystem): Promise<readonly string[]>;
   /** @throws PARE_ONNX_UNUSABLE and the like */
   open(request: ArtifactRequest): Promise<Artifact>;
 }
@@ -75,6 +78,8 @@ export interface FormatDefinition<O> extends PluginIdentity {
   readonly artifacts?: ArtifactReader | undefined;
   /** What cannot be written, before anything runs. `plans` has an entry for every module that the recipe changes; the others stay as they are. */
   refuse(summary: ModelSummary, plans: ReadonlyMap<string, ModulePlan>, options: O): readonly FormatRefusal[];
+  /** What a user should know about the result before anything runs, one sentence each: what is written larger or slower than it could be. Kept in `pare.json`. */
+  notes?(summary: ModelSummary, plans: ReadonlyMap<string, ModulePlan>, options: O): readonly string[];
   /** Writes the files and returns them. */
   write(context: FormatContext<O>): Promise<readonly WrittenFile[]>;
   /** Reads the written bytes back with code independent of the writer and compares. @throws PARE_VERIFICATION_FAILED */

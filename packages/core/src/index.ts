@@ -3,6 +3,7 @@ export * from './float16.js';
 export * from './tensor.js';
 export * from './graph.js';
 export * from './service.js';
+export * from './files.js';
 export * from './options.js';
 export * from './errors.js';
 export * from './backend.js';

@@ -1,5 +1,6 @@
 import type { DecoderDescription, LinearLayout, ModelConfig } from './architecture.js';
 import type { DType } from './dtype.js';
+import type { FileSystem } from './files.js';
 import type { HostTensor } from './tensor.js';
 import type { WeightForm } from './weights.js';
 
@@ -69,6 +70,8 @@ export interface ModelSummary {
 export interface Model extends ModelSummary, AsyncDisposable {
   /** Folder of the source files. */
   readonly directory: string;
+  /** The files that the folder is among. */
+  readonly files: FileSystem;
   /** Files beside the weights (tokenizer, generation config, chat template, licence), relative to the folder. */
   readonly companionFiles: readonly string[];
   /** The weights of a module as they are held, [out, in]. @throws PARE_MODULE_UNKNOWN */

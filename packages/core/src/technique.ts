@@ -4,7 +4,7 @@ import type { OptionsSchema } from './options.js';
 import type { PluginContext, PluginIdentity } from './plugin.js';
 import type { ServiceDependencies } from './service.js';
 import type { HostTensor } from './tensor.js';
-import type { WeightForm, WeightFormKind } from './weights.js';
+import type { SparsityPattern, WeightForm, WeightFormKind } from './weights.js';
 
 export type TechniqueFamily = 'quantization' | 'pruning' | 'factorization' | 'sharing' | 'distillation' | 'activation';
 
@@ -28,6 +28,8 @@ export interface StatisticRef<T> {
 export interface TargetModule<O> {
   readonly info: ModuleInfo;
   readonly options: O;
+  /** What the stage before promises to have made of the module; undefined when none changes it and it is as the source has it. */
+  readonly before?: ModulePlan | undefined;
 }
 
 /** What a technique promises to do to one module, computed without reading weights. */
@@ -36,7 +38,13 @@ export interface ModulePlan {
   readonly produces: WeightFormKind;
   /** Bits stored for the module's weight: codes, scales, zeros, indices. */
   readonly storedBits: number;
-  /** Bits per code for quantized results, else undefined. */
+  /** Bits that formats write for it, where they have no layout for the form: a sparse matrix with its zeros. Otherwise `storedBits`. */
+  readonly writtenBits?: number | undefined;
+  /** True when `storedBits` depends on the weights and is an estimate. */
+  readonly estimated?: boolean | undefined;
+  /** Where a sparse result has its zeros, and how many weights are pruned. */
+  readonly sparsity?: { readonly pattern: SparsityPattern; readonly pruned: number } | undefined;
+  /** Bits per code for quantized results and sparse ones with quantized values, else undefined. */
   readonly bits?: number | undefined;
   readonly groupSize?: number | undefined;
   readonly symmetric?: boolean | undefined;
@@ -74,6 +82,8 @@ export interface ModuleHandle<O> extends TargetModule<O> {
 export interface TechniqueContext<O, D extends ServiceDependencies = ServiceDependencies> extends PluginContext<D> {
   readonly model: Model;
   readonly modules: readonly ModuleHandle<O>[];
+  /** Every target of the stage, those of other calls included: what a ranking over the whole model is made of. The same array at every call of a run. */
+  readonly targets: readonly TargetModule<O>[];
   /** The block these modules belong to, absent for tensor scope. */
   readonly block: { readonly index: number; readonly count: number; readonly name: string } | undefined;
 }

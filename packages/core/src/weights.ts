@@ -38,6 +38,23 @@ export interface QuantizedWeight {
   readonly groupIndex: Int32Array | undefined;
 }
 
+/**
+ * Where a sparse matrix has its zeros. `unstructured`: anywhere. `grouped`: exactly `zeros` of every `group` neighbouring inputs of a row are pruned (N:M, Mishra
+ * et al., arXiv 2104.08378; 2:4 is zeros 2, group 4).
+ */
+export type SparsityPattern = { readonly kind: 'unstructured' } | { readonly kind: 'grouped'; readonly zeros: number; readonly group: number };
+
+/** A matrix [out, in] of which only some entries are kept; the others are exactly zero. */
+export interface SparseWeight {
+  readonly form: 'sparse';
+  readonly shape: readonly [number, number];
+  readonly pattern: SparsityPattern;
+  /** 1 for kept entries, 0 for pruned ones, one byte each, [out, in] row-major. A kept entry may happen to be zero. */
+  readonly mask: Uint8Array;
+  /** All entries in their places, pruned ones zero: dense, or quantized with the zero of their grid as code. */
+  readonly values: DenseWeight | QuantizedWeight;
+}
+
 /** The same weights as another tensor of the model, such as a head tied to the embedding. */
 export interface SharedWeight {
   readonly form: 'shared';
@@ -47,7 +64,7 @@ export interface SharedWeight {
 }
 
 /** One representation for every kind of compressed weight; techniques produce it, backends evaluate it, formats write it. */
-export type WeightForm = DenseWeight | QuantizedWeight | SharedWeight;
+export type WeightForm = DenseWeight | QuantizedWeight | SparseWeight | SharedWeight;
 
 /** The kinds of forms, as formats and techniques declare them. */
 export type WeightFormKind = WeightForm['form'];

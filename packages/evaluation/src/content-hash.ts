@@ -1,38 +1,34 @@
-import { pareError, throwIfAborted } from '@pare/core';
-import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
-import { join } from 'node:path';
+import { pareError, systemErrorCode, throwIfAborted, type FileSystem } from '@pare/core';
+import { createSha256 } from '@pare/platform';
 
 export interface HashedFile {
   readonly path: string;
   readonly sha256: string;
 }
 
-export function sha256(data: string | Uint8Array): string {
-  return createHash('sha256').update(data).digest('hex');
+export function sha256(text: string): string {
+  const hash = createSha256();
+  hash.update(new TextEncoder().encode(text));
+  return hash.hex();
 }
 
 /** SHA-256 of whole files, read piece by piece. @param paths relative to the folder @throws PARE_FILE_UNREADABLE, PARE_ABORTED */
-export async function hashFiles(directory: string, paths: readonly string[], signal?: AbortSignal): Promise<HashedFile[]> {
-  const files: HashedFile[] = [];
-  for (const path of paths) files.push({ path, sha256: await hashFile(join(directory, path), signal) });
-  return files;
+export async function hashFiles(files: FileSystem, directory: string, paths: readonly string[], signal?: AbortSignal): Promise<HashedFile[]> {
+  const hashed: HashedFile[] = [];
+  for (const path of paths) hashed.push({ path, sha256: await hashFile(files, files.path.join(directory, path), signal) });
+  return hashed;
 }
 
-async function hashFile(file: string, signal: AbortSignal | undefined): Promise<string> {
-  const handle = await open(file, 'r').catch((error: Error) => {
-    throw pareError('PARE_FILE_UNREADABLE', { file, reason: error.message }, error);
-  });
+async function hashFile(files: FileSystem, file: string, signal: AbortSignal | undefined): Promise<string> {
+  const hash = createSha256();
   try {
-    const hash = createHash('sha256');
-    const buffer = new Uint8Array(1 << 20);
-    for (;;) {
+    for await (const piece of files.chunks(file)) {
       throwIfAborted(signal, 'hashing');
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, null);
-      if (bytesRead === 0) return hash.digest('hex');
-      hash.update(buffer.subarray(0, bytesRead));
+      hash.update(piece);
     }
-  } finally {
-    await handle.close();
+  } catch (error) {
+    if (systemErrorCode(error) === undefined) throw error;
+    throw pareError('PARE_FILE_UNREADABLE', { file, reason: (error as Error).message }, error);
   }
+  return hash.hex();
 }

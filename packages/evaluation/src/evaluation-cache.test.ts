@@ -1,8 +1,9 @@
+import { defaultFiles } from '@pare/platform';
 import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { defaultCacheFolder, EvaluationCache, portionsOf, type CacheInputs } from './index.js';
+import { EvaluationCache, portionsOf, type CacheInputs } from './index.js';
 
 let folder: string;
 let warnings: string[];
@@ -10,7 +11,7 @@ let cache: EvaluationCache;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'pare-cache-'));
   warnings = [];
-  cache = new EvaluationCache(folder, (message) => warnings.push(message));
+  cache = new EvaluationCache(defaultFiles, folder, (message) => warnings.push(message));
 });
 afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
@@ -80,7 +81,7 @@ describe('EvaluationCache', () => {
   it('does without a folder that it cannot write to', async () => {
     const file = join(folder, 'file');
     await writeFile(file, '');
-    const broken = new EvaluationCache(file, (message) => warnings.push(message));
+    const broken = new EvaluationCache(defaultFiles, file, (message) => warnings.push(message));
     await broken.write(broken.key(inputs), result);
     const journal = await broken.journal('k', true);
     expect(await journal.piece('a', () => Promise.resolve(3))).toBe(3);
@@ -98,14 +99,12 @@ describe('ProgressJournal', () => {
     const values = [0.1 + 0.2, Number.NaN, -Infinity, -0];
     expect(await first.piece('0-3', piece(values))).toEqual(values);
     await first.piece('a "quoted" name', piece({ deep: [1] }));
-    await first.close();
 
     const second = await cache.journal('k', true);
     expect(await second.piece('0-3', never)).toEqual(values);
     expect(await second.piece('a "quoted" name', never)).toEqual({ deep: [1] });
     expect(await second.piece('4-7', piece(5))).toBe(5);
     expect(second.restored).toBe(2);
-    await second.close();
 
     const third = await cache.journal('k', false);
     expect(await third.piece('0-3', piece('anew'))).toBe('anew');
@@ -113,26 +112,28 @@ describe('ProgressJournal', () => {
     expect(await readdir(join(folder, 'progress'))).toEqual([]);
   });
 
-  it('drops a line that was cut off, and goes on behind the whole ones', async () => {
+  it.each([
+    ['cut off', (text: string) => text.slice(0, -2)],
+    ['changed', (text: string) => text.replace('"', '" ')],
+    ['empty', () => ''],
+  ])('computes a piece anew whose file is %s', async (_, spoil) => {
     const first = await cache.journal('k', false);
-    for (const name of ['a', 'ü', 'c']) await first.piece(name, piece(name));
-    await first.close();
-    const file = join(folder, 'progress', 'k.jsonl');
-    await writeFile(file, (await readFile(file)).subarray(0, -5));
+    for (const name of ['a', 'ü']) await first.piece(name, piece(name));
+    const [file] = await readdir(join(folder, 'progress', 'k'));
+    await writeFile(join(folder, 'progress', 'k', file!), spoil(await readFile(join(folder, 'progress', 'k', file!), 'utf8')));
     const second = await cache.journal('k', true);
-    expect([await second.piece('ü', never), await second.piece('c', piece('again'))]).toEqual(['ü', 'again']);
-    await second.close();
+    expect([await second.piece('a', piece('a')), await second.piece('ü', piece('ü'))]).toEqual(['a', 'ü']);
+    expect(second.restored).toBe(1);
     const third = await cache.journal('k', true);
-    expect([await third.piece('a', never), await third.piece('ü', never), await third.piece('c', never)]).toEqual(['a', 'ü', 'again']);
-    await third.close();
+    expect([await third.piece('a', never), await third.piece('ü', never)]).toEqual(['a', 'ü']);
   });
 
   it('throws away journals that nobody continued for a month', async () => {
-    await (await cache.journal('old', false)).close();
+    await cache.journal('old', false);
     const past = new Date(Date.now() - 31 * 86_400_000);
-    await utimes(join(folder, 'progress', 'old.jsonl'), past, past);
-    await (await cache.journal('new', false)).close();
-    expect(await readdir(join(folder, 'progress'))).toEqual(['new.jsonl']);
+    await utimes(join(folder, 'progress', 'old'), past, past);
+    await cache.journal('new', false);
+    expect(await readdir(join(folder, 'progress'))).toEqual(['new']);
   });
 });
 
@@ -146,21 +147,5 @@ describe('portionsOf', () => {
       ['5-5', [4], 5],
     ]);
     expect(portionsOf([], () => 1)).toEqual([]);
-  });
-});
-
-describe('defaultCacheFolder', () => {
-  it.each([
-    [{ PARE_CACHE: '/c', XDG_CACHE_HOME: '/x' }, 'linux', '/c'],
-    [{ XDG_CACHE_HOME: '/x' }, 'linux', '/x/pare'],
-    [{ XDG_CACHE_HOME: '/x', LOCALAPPDATA: '/l' }, 'linux', '/x/pare'],
-    [{ LOCALAPPDATA: '/l' }, 'win32', '/l/pare'],
-  ])('of %j on %s is %s', (environment, platform, expected) => {
-    expect(defaultCacheFolder(environment, platform)).toBe(expected);
-  });
-
-  it('is in the home folder otherwise, also for a relative XDG_CACHE_HOME', () => {
-    expect(defaultCacheFolder({}, 'linux')).toMatch(/\.cache\/pare$/);
-    expect(defaultCacheFolder({ XDG_CACHE_HOME: 'here' }, 'linux')).toMatch(/\.cache\/pare$/);
   });
 });

@@ -1,6 +1,5 @@
-import type { Checkpoint } from '@pare/core';
-import { mkdir, open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { systemErrorCode, type Checkpoint, type FileSystem } from '@pare/core';
+import { processId } from '@pare/platform';
 import { sha256 } from './content-hash.js';
 import { exactJson, parseExactJson } from './exact-json.js';
 import { ProgressJournal } from './progress-journal.js';
@@ -39,9 +38,11 @@ const journalDays = 30;
  */
 export class EvaluationCache {
   readonly directory: string;
+  readonly #files: FileSystem;
   readonly #warn: (message: string) => void;
 
-  constructor(directory: string, warn: (message: string) => void) {
+  constructor(files: FileSystem, directory: string, warn: (message: string) => void) {
+    this.#files = files;
     this.directory = directory;
     this.#warn = warn;
   }
@@ -56,9 +57,9 @@ export class EvaluationCache {
     const file = this.#file(key);
     let text: string;
     try {
-      text = await readFile(file, 'utf8');
+      text = await this.#files.readText(file);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') this.#warn(`cannot read the cached result ${file}: ${(error as Error).message}`);
+      if (systemErrorCode(error) !== 'ENOENT') this.#warn(`cannot read the cached result ${file}: ${(error as Error).message}`);
       return undefined;
     }
     try {
@@ -78,20 +79,16 @@ export class EvaluationCache {
     const file = this.#file(key);
     const body = exactJson(result);
     try {
-      await mkdir(join(file, '..'), { recursive: true });
+      const { dirname } = this.#files.path;
+      await this.#files.makeFolder(dirname(file));
       // A name of its own: other processes may be writing the same result.
-      const partial = `${file}.${String(process.pid)}-${sha256(`${String(performance.now())} ${key}`).slice(0, 8)}.partial`;
+      const partial = `${file}.${String(processId)}-${sha256(`${String(performance.now())} ${key}`).slice(0, 8)}.partial`;
       try {
-        const handle = await open(partial, 'wx');
-        try {
-          await handle.writeFile(`${JSON.stringify({ pareEvaluation: entryVersion, key, sha256: sha256(body) })}\n${body}\n`);
-          await handle.sync();
-        } finally {
-          await handle.close();
-        }
-        await rename(partial, file);
+        await this.#files.writeText(partial, `${JSON.stringify({ pareEvaluation: entryVersion, key, sha256: sha256(body) })}\n${body}\n`, { exclusive: true, flush: true });
+        await this.#files.rename(partial, file);
+        await this.#files.flush(dirname(file));
       } finally {
-        await rm(partial, { force: true });
+        await this.#files.remove(partial);
       }
     } catch (error) {
       this.#warn(`a result could not be kept in ${this.directory}: ${(error as Error).message}`);
@@ -100,8 +97,8 @@ export class EvaluationCache {
 
   /** The journal of an evaluation. Without `resume` what an earlier run left of it is thrown away. */
   async journal(key: string, resume: boolean): Promise<ProgressJournal> {
-    await this.#removeOld('progress');
-    return ProgressJournal.open(join(this.directory, 'progress', `${key}.jsonl`), { resume, warn: this.#warn });
+    const folder = await this.#removeOld('progress');
+    return ProgressJournal.open(this.#files, this.#files.path.join(folder, key), { resume, warn: this.#warn });
   }
 
   /** Folder for what recipes made of models, as long as it is needed. */
@@ -110,15 +107,15 @@ export class EvaluationCache {
   }
 
   #file(key: string): string {
-    return join(this.directory, 'results', key.slice(0, 2), `${key.slice(2)}.json`);
+    return this.#files.path.join(this.directory, 'results', key.slice(0, 2), `${key.slice(2)}.json`);
   }
 
   async #removeOld(kind: string): Promise<string> {
+    const { join } = this.#files.path;
     const folder = join(this.directory, kind);
-    for (const name of await readdir(folder).catch(() => [])) {
-      const path = join(folder, name);
-      const found = await stat(path).catch(() => undefined);
-      if (found !== undefined && Date.now() - found.mtimeMs > journalDays * 86_400_000) await rm(path, { recursive: true, force: true });
+    for (const { name } of await this.#files.list(folder).catch(() => [])) {
+      const found = await this.#files.status(join(folder, name)).catch(() => undefined);
+      if (found !== undefined && Date.now() - found.modified > journalDays * 86_400_000) await this.#files.remove(join(folder, name));
     }
     return folder;
   }

@@ -1,11 +1,10 @@
-import { pareError, type Architecture, type Artifact, type Backend, type Format, type Logger, type Model } from '@pare/core';
-import { stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { pareError, type Architecture, type Artifact, type Backend, type FileSystem, type Format, type Logger, type Model } from '@pare/core';
 import { artifactBytes, findArtifact, hashArtifact, hashModelFolder, openedSubject, type FoundArtifact, type Subject } from './subject.js';
 
 /** What opening something to evaluate needs of the host. */
 export interface SubjectContext {
   readonly log: Logger;
+  readonly files: FileSystem;
   readonly cwd: string;
   readonly formats: readonly Format[];
   readonly architectures: readonly Architecture[];
@@ -17,20 +16,20 @@ export interface SubjectContext {
 
 /** A model folder, an exported file, or a model that the caller opened. @throws PARE_ARTIFACT_UNKNOWN, and what opening a model throws */
 export async function openSubject(target: string | Model, wanted: string | undefined, context: SubjectContext): Promise<Subject> {
-  const { log, cwd, formats, architectures, signal } = context;
+  const { log, files, cwd, architectures, signal } = context;
   if (typeof target !== 'string') return openedSubject(target, await context.backend());
-  const path = resolve(cwd, target);
-  const exists = (await stat(path).catch(() => undefined)) !== undefined;
+  const path = files.path.resolve(cwd, target);
+  const exists = (await files.status(path).catch(() => undefined)) !== undefined;
   if (!exists && wanted !== undefined) throw pareError('PARE_ARTIFACT_UNKNOWN', { found: `"${wanted}" of ${target}`, known: [] });
-  const found = exists ? await findArtifact(path, wanted, formats) : undefined;
+  const found = exists ? await findArtifact(path, wanted, context) : undefined;
   if (found !== undefined) {
     if (found.file !== path && wanted === undefined) log.info(`${target} holds no weights but ${found.file}, which is evaluated`);
     const { describeModel } = await import('@pare/model');
-    const model = await describeModel(found.directory, { architectures, signal, file: found.file, bytes: await artifactBytes(found) });
+    const model = await describeModel(found.directory, { architectures, files, signal, file: found.file, bytes: await artifactBytes(found) });
     return artifactSubject(found, model, signal);
   }
   const model = await context.openModel(target);
-  const hash = once(() => hashModelFolder(model.directory, model.companionFiles, signal));
+  const hash = once(() => hashModelFolder(model, signal));
   return {
     model,
     artifact: undefined,

@@ -1,50 +1,33 @@
-import type { Checkpoint } from '@pare/core';
-import { mkdir, open, readFile, rm, truncate, type FileHandle } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import type { Checkpoint, FileSystem } from '@pare/core';
 import { sha256 } from './content-hash.js';
 import { exactJson, parseExactJson } from './exact-json.js';
 
 /**
- * Finished pieces of one evaluation in a file, a line each: a hash of the rest, the piece's name, its value. A line that was cut off by an interruption does not fit its hash; it
- * and what follows are dropped.
+ * Finished pieces of one evaluation in a folder, a file each: a hash of the value, and the value. A file appears under its name when it is complete; one that does not fit its hash
+ * counts as absent.
  */
 export class ProgressJournal implements Checkpoint {
-  readonly #file: string;
-  readonly #pieces: ReadonlyMap<string, string>;
+  readonly #files: FileSystem;
+  readonly #folder: string;
   readonly #warn: (message: string) => void;
-  #handle: FileHandle | undefined;
-  #opened = false;
+  #writable: boolean;
   #restored = 0;
 
-  private constructor(file: string, pieces: ReadonlyMap<string, string>, warn: (message: string) => void) {
-    this.#file = file;
-    this.#pieces = pieces;
+  private constructor(files: FileSystem, folder: string, writable: boolean, warn: (message: string) => void) {
+    this.#files = files;
+    this.#folder = folder;
+    this.#writable = writable;
     this.#warn = warn;
   }
 
-  static async open(file: string, { resume, warn }: { readonly resume: boolean; readonly warn: (message: string) => void }): Promise<ProgressJournal> {
-    const pieces = new Map<string, string>();
+  static async open(files: FileSystem, folder: string, { resume, warn }: { readonly resume: boolean; readonly warn: (message: string) => void }): Promise<ProgressJournal> {
     try {
-      await mkdir(dirname(file), { recursive: true });
-      if (resume) {
-        const text = await readFile(file, 'utf8').catch(() => '');
-        let end = 0;
-        for (let next = text.indexOf('\n'); next >= 0; end = next + 1, next = text.indexOf('\n', end)) {
-          const piece = readLine(text.slice(end, next));
-          if (piece === undefined) break;
-          pieces.set(piece.name, piece.value);
-        }
-        if (end < text.length) await truncate(file, Buffer.byteLength(text.slice(0, end)));
-      } else {
-        await rm(file, { force: true });
-      }
-      const journal = new ProgressJournal(file, pieces, warn);
-      journal.#handle = await open(file, 'a');
-      journal.#opened = true;
-      return journal;
+      if (!resume) await files.remove(folder);
+      await files.makeFolder(folder);
+      return new ProgressJournal(files, folder, true, warn);
     } catch (error) {
-      warn(`progress cannot be kept in ${file}: ${(error as Error).message}`);
-      return new ProgressJournal(file, pieces, warn);
+      warn(`progress cannot be kept in ${folder}: ${(error as Error).message}`);
+      return new ProgressJournal(files, folder, false, warn);
     }
   }
 
@@ -54,47 +37,40 @@ export class ProgressJournal implements Checkpoint {
   }
 
   async piece<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const kept = this.#pieces.get(name);
+    const file = this.#files.path.join(this.#folder, `${sha256(name).slice(0, 32)}.json`);
+    const kept = await this.#read(file);
     if (kept !== undefined) {
       this.#restored++;
       return parseExactJson(kept) as T;
     }
     // What comes back is what a continued run would read, whatever the value was.
     const value = exactJson(await work());
-    await this.#append(name, value);
+    if (this.#writable) await this.#write(file, value);
     return parseExactJson(value) as T;
-  }
-
-  async #append(name: string, value: string): Promise<void> {
-    try {
-      const body = `${JSON.stringify(name)} ${value}`;
-      await this.#handle?.appendFile(`${sha256(body).slice(0, hashLength)} ${body}\n`);
-      await this.#handle?.sync();
-    } catch (error) {
-      this.#warn(`progress cannot be kept in ${this.#file}: ${(error as Error).message}`);
-      await this.close();
-    }
-  }
-
-  /** Stops writing; the file stays for a run that goes on. */
-  async close(): Promise<void> {
-    const handle = this.#handle;
-    this.#handle = undefined;
-    await handle?.close();
   }
 
   /** The evaluation is finished. */
   async remove(): Promise<void> {
-    await this.close();
-    if (this.#opened) await rm(this.#file, { force: true });
+    if (this.#writable) await this.#files.remove(this.#folder);
+  }
+
+  async #read(file: string): Promise<string | undefined> {
+    const text = this.#writable ? await this.#files.readText(file).catch(() => undefined) : undefined;
+    const value = text?.slice(hashLength + 1);
+    return value !== undefined && text!.slice(0, hashLength) === sha256(value) ? value : undefined;
+  }
+
+  async #write(file: string, value: string): Promise<void> {
+    try {
+      await this.#files.writeText(`${file}.partial`, `${sha256(value)} ${value}`, { flush: true });
+      await this.#files.rename(`${file}.partial`, file);
+      await this.#files.flush(this.#folder);
+    } catch (error) {
+      this.#writable = false;
+      this.#warn(`progress cannot be kept in ${this.#folder}: ${(error as Error).message}`);
+    }
   }
 }
 
-const hashLength = 16;
-
-function readLine(line: string): { readonly name: string; readonly value: string } | undefined {
-  const body = line.slice(hashLength + 1);
-  if (sha256(body).slice(0, hashLength) !== line.slice(0, hashLength)) return undefined;
-  const match = /^("(?:[^"\\]|\\.)*") /.exec(body);
-  return match === null ? undefined : { name: JSON.parse(match[1]!) as string, value: body.slice(match[0].length) };
-}
+/** Hexadecimal digits of a SHA-256. */
+const hashLength = 64;

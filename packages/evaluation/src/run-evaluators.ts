@@ -1,4 +1,4 @@
-import { pareError, type Evaluator, type EvaluatorAccess, type PluginContext, type TextSource, type Tokenizer } from '@pare/core';
+import { pareError, type Evaluator, type EvaluatorAccess, type Model, type PluginContext, type TextSource, type Tokenizer } from '@pare/core';
 import { sha256 } from './content-hash.js';
 import { noCheckpoint, type EvaluationCache } from './evaluation-cache.js';
 import { lazyPredictor, type OpenSubject, type Subject } from './subject.js';
@@ -47,7 +47,7 @@ export interface EvaluatorsRun {
   readonly signal: AbortSignal;
   seedOf(evaluator: string): number;
   context(plugin: Evaluator, seed: number): Promise<PluginContext>;
-  openTokenizer(directory: string): Promise<Tokenizer>;
+  openTokenizer(model: Model): Promise<Tokenizer>;
   /** What an evaluator's error becomes. */
   failure(error: unknown, evaluator: string): unknown;
   onStart(evaluator: string): void;
@@ -66,7 +66,7 @@ export async function runEvaluators(run: EvaluatorsRun): Promise<EvaluationRecor
   checkAccess(run);
   const records: EvaluationRecord[] = [];
   let tokenizer: Promise<Tokenizer> | undefined;
-  const openTokenizer = (): Promise<Tokenizer> => (tokenizer ??= run.openTokenizer(run.subject.model.directory));
+  const openTokenizer = (): Promise<Tokenizer> => (tokenizer ??= run.openTokenizer(run.subject.model));
   for (const evaluator of run.evaluators) {
     const { id, original } = evaluator.plugin;
     if (original === 'required' && run.original === undefined) continue;
@@ -110,28 +110,24 @@ async function runOne(run: EvaluatorsRun, evaluator: PreparedEvaluator, tokenize
   const before = original && (await ready(original));
   const context = await run.context(plugin, seed);
   const journal = key === undefined ? undefined : await store?.cache.journal(key, store.resume);
-  try {
-    const started = performance.now();
-    const { metrics, details } = await plugin.evaluate({
-      ...context,
-      model,
-      predictor,
-      artifact: subject.artifact,
-      options,
-      data,
-      original: before?.model,
-      originalPredictor: before?.predictor,
-      checkpoint: journal ?? noCheckpoint,
-      tokenizer,
-    });
-    checkMetrics(plugin, metrics);
-    const result = { metrics, details, seconds: (performance.now() - started) / 1000 };
-    if (key !== undefined && store?.results === true) await store.cache.write(key, result);
-    await journal?.remove();
-    return { evaluator: plugin.id, options, ...result, cached: false, restoredPieces: journal?.restored ?? 0 };
-  } finally {
-    await journal?.close();
-  }
+  const started = performance.now();
+  const { metrics, details } = await plugin.evaluate({
+    ...context,
+    model,
+    predictor,
+    artifact: subject.artifact,
+    options,
+    data,
+    original: before?.model,
+    originalPredictor: before?.predictor,
+    checkpoint: journal ?? noCheckpoint,
+    tokenizer,
+  });
+  checkMetrics(plugin, metrics);
+  const result = { metrics, details, seconds: (performance.now() - started) / 1000 };
+  if (key !== undefined && store?.results === true) await store.cache.write(key, result);
+  await journal?.remove();
+  return { evaluator: plugin.id, options, ...result, cached: false, restoredPieces: journal?.restored ?? 0 };
 }
 
 /** The key of a result; undefined when it is not to be kept: measurements of this machine, what a summary gives at once, plugins or models whose content is not known. */

@@ -1,6 +1,4 @@
-import { pareError, type Backend, type EvaluatedArtifact, type Format, type Model, type Predictor } from '@pare/core';
-import { readdir, stat } from 'node:fs/promises';
-import { basename, extname, join } from 'node:path';
+import { pareError, type Backend, type EvaluatedArtifact, type FileSystem, type Format, type Model, type Predictor } from '@pare/core';
 import { blockPredictor } from './block-predictor.js';
 import { hashFiles, sha256 } from './content-hash.js';
 
@@ -40,9 +38,9 @@ export function lazyPredictor({ open }: Pick<Subject, 'open'>): Predictor {
 }
 
 /** Hash of a model folder's content: configuration, weights, tokenizer. */
-export async function hashModelFolder(directory: string, companionFiles: readonly string[], signal?: AbortSignal): Promise<string> {
-  const names = (await readdir(directory)).filter((name) => name === 'config.json' || name.endsWith('.safetensors') || name.endsWith('.safetensors.index.json'));
-  return sha256(JSON.stringify(await hashFiles(directory, [...new Set([...names, ...companionFiles])].sort(), signal)));
+export async function hashModelFolder({ files, directory, companionFiles }: Model, signal?: AbortSignal): Promise<string> {
+  const names = (await files.list(directory)).map(({ name }) => name).filter((name) => name === 'config.json' || name.endsWith('.safetensors') || name.endsWith('.safetensors.index.json'));
+  return sha256(JSON.stringify(await hashFiles(files, directory, [...new Set([...names, ...companionFiles])].sort(), signal)));
 }
 
 /** An artefact that was found, not opened yet. */
@@ -50,6 +48,7 @@ export interface FoundArtifact extends EvaluatedArtifact {
   /** Folder with the configuration and the tokenizer. */
   readonly directory: string;
   readonly reader: NonNullable<Format['artifacts']>;
+  readonly files: FileSystem;
 }
 
 /**
@@ -59,33 +58,33 @@ export interface FoundArtifact extends EvaluatedArtifact {
  * @param path absolute, existing
  * @throws PARE_ARTIFACT_UNKNOWN saying what there is
  */
-export async function findArtifact(path: string, wanted: string | undefined, formats: readonly Format[]): Promise<FoundArtifact | undefined> {
+export async function findArtifact(path: string, wanted: string | undefined, { files, formats }: { readonly files: FileSystem; readonly formats: readonly Format[] }): Promise<FoundArtifact | undefined> {
   const readers = formats.flatMap(({ id, artifacts }) => (artifacts === undefined ? [] : [{ id, reader: artifacts }]));
-  if ((await stat(path)).isFile()) {
-    const found = readers.find(({ reader }) => reader.extensions.includes(extname(path)));
+  if ((await files.status(path))?.kind === 'file') {
+    const found = readers.find(({ reader }) => reader.extensions.includes(files.path.extname(path)));
     if (found === undefined) throw pareError('PARE_ARTIFACT_UNKNOWN', { found: path, known: readers.flatMap(({ reader }) => reader.extensions.map((extension) => `files *${extension}`)) });
-    return { format: found.id, file: path, directory: found.reader.folderOf(path), reader: found.reader };
+    return { format: found.id, file: path, directory: found.reader.folderOf(path, files), reader: found.reader, files };
   }
-  if (wanted === undefined && (await readdir(path)).some((name) => name.endsWith('.safetensors'))) return undefined;
+  if (wanted === undefined && (await files.list(path)).some(({ name }) => name.endsWith('.safetensors'))) return undefined;
   const known: (FoundArtifact & { readonly name: string })[] = [];
-  for (const { id, reader } of readers) for (const { file, name } of await reader.find(path)) known.push({ format: id, file, directory: path, reader, name });
-  const found = known.find(({ format, name, file }) => wanted === undefined || wanted === format || wanted === name || wanted === basename(file));
+  for (const { id, reader } of readers) for (const { file, name } of await reader.find(path, files)) known.push({ format: id, file, directory: path, reader, files, name });
+  const found = known.find(({ format, name, file }) => wanted === undefined || wanted === format || wanted === name || wanted === files.path.basename(file));
   if (found === undefined && wanted !== undefined) {
-    throw pareError('PARE_ARTIFACT_UNKNOWN', { found: `"${wanted}" of ${path}`, known: known.map(({ name, file }) => `${name} (${basename(file)})`) });
+    throw pareError('PARE_ARTIFACT_UNKNOWN', { found: `"${wanted}" of ${path}`, known: known.map(({ name, file }) => `${name} (${files.path.basename(file)})`) });
   }
   return found;
 }
 
 /** Bytes of all files of an artefact. */
-export async function artifactBytes({ reader, file }: FoundArtifact): Promise<number> {
-  const sizes = await Promise.all((await reader.filesOf(file)).map(async (part) => (await stat(part)).size));
+export async function artifactBytes({ reader, file, files }: FoundArtifact): Promise<number> {
+  const sizes = await Promise.all((await reader.filesOf(file, files)).map(async (part) => (await files.status(part))?.bytes ?? 0));
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 /** Hash of an artefact's content: its files, and the configuration and tokenizer of its folder. */
-export async function hashArtifact({ reader, file, directory }: FoundArtifact, companionFiles: readonly string[], signal?: AbortSignal): Promise<string> {
-  const parts = await reader.filesOf(file);
-  const files = [];
-  for (const part of parts) files.push(...(await hashFiles(join(part, '..'), [basename(part)], signal)));
-  return sha256(JSON.stringify([files, await hashFiles(directory, ['config.json', ...companionFiles].sort(), signal)]));
+export async function hashArtifact({ reader, file, directory, files }: FoundArtifact, companionFiles: readonly string[], signal?: AbortSignal): Promise<string> {
+  const { basename, dirname } = files.path;
+  const parts = [];
+  for (const part of await reader.filesOf(file, files)) parts.push(...(await hashFiles(files, dirname(part), [basename(part)], signal)));
+  return sha256(JSON.stringify([parts, await hashFiles(files, directory, ['config.json', ...companionFiles].sort(), signal)]));
 }

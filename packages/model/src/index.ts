@@ -5,4 +5,3 @@ export * from './statistics/index.js';
 export * from './forward/index.js';
 export * from './scoring/index.js';
 export * from './text/index.js';
-export * from './hub/index.js';

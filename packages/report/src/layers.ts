@@ -38,11 +38,17 @@ interface Entry {
   readonly value: number;
 }
 
-/** Grids of what is known by layer: bits and loss of every stage, and what evaluators say about layers. */
+/** Grids of what is known by layer: bits, sparsity and loss of every stage, and what evaluators say about layers. */
 export function layerGrids(stages: readonly StageOutcome[], evaluations: readonly EvaluationResultRecord[]): LayerGrid[] {
   const grids: (LayerGrid | undefined)[] = [];
   const finalBits = new Map<string, number>();
-  for (const { modules } of stages) for (const { module, bits } of modules) if (bits !== undefined) finalBits.set(module, bits);
+  const finalSparsity = new Map<string, number>();
+  for (const { modules } of stages) {
+    for (const { module, bits, sparsity } of modules) {
+      if (bits !== undefined) finalBits.set(module, bits);
+      if (sparsity !== undefined) finalSparsity.set(module, sparsity);
+    }
+  }
   for (const { technique, modules } of stages) {
     const losses = modules.flatMap(({ module, loss }) => (loss === undefined ? [] : [{ module, value: loss }]));
     grids.push(
@@ -54,6 +60,7 @@ export function layerGrids(stages: readonly StageOutcome[], evaluations: readonl
     if (entries.length > 0) grids.push(grid(`Layers by ${evaluator}`, `As ${evaluator} measured them. Shades compare the layers within a column: darkest is the column's largest.`, entries, 'column'));
   }
   grids.push(grid('Bits', 'Bits a code; the more, the darker.', entriesOf([...finalBits].map(([module, value]) => ({ module, value }))), darkestBits));
+  grids.push(grid('Sparsity', 'Share of weights that are pruned; the more, the darker.', entriesOf([...finalSparsity].map(([module, value]) => ({ module, value }))), 1));
   return grids.filter((found) => found !== undefined);
 }
 

@@ -17,6 +17,8 @@ export interface EvaluationResultRecord {
 export interface ModuleOutcome {
   readonly module: string;
   readonly bits: number | undefined;
+  /** Share of weights that were to be pruned. */
+  readonly sparsity?: number | undefined;
   readonly loss: number | undefined;
   readonly fallback: string | undefined;
 }
@@ -128,6 +130,7 @@ function fromManifest(root: Json, reader: Reader, tensors: readonly StoredTensor
           return {
             module: reader.text(module['module'], `${place}.module`),
             bits: reader.optionalNumber(module['bits'], `${place}.bits`),
+            sparsity: reader.optionalNumber(module['sparsity'], `${place}.sparsity`),
             loss: reader.optionalNumber(module['loss'], `${place}.loss`),
             fallback: reader.optionalText(module['fallback'], `${place}.fallback`),
           };

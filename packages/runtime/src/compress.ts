@@ -1,7 +1,6 @@
-import { isPareError, pareError, throwIfAborted, type Backend, type Model } from '@pare/core';
+import { isPareError, pareError, throwIfAborted, type Backend, type FileSystem, type Model } from '@pare/core';
 import { mergeMetrics, openedSubject } from '@pare/evaluation';
-import { access, readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { sampleMemory } from '@pare/platform';
 import { pluginFailure } from './cancellation.js';
 import { isDiskFull, requireFreeSpace } from './disk.js';
 import { runEvaluation, type PreparedEvaluation } from './evaluations.js';
@@ -9,7 +8,6 @@ import type { CompressionRequest, CompressionResult, EvaluationRecord, FormatRes
 import { hasUnfinishedRun, Journal, journalFolder, journalState } from './journal.js';
 import { describeModelFiles, hashWindows, sha256, type JournalInputs } from './journal-inputs.js';
 import { createManifest, writeManifest } from './manifest.js';
-import { sampleMemory } from './memory.js';
 import type { ModelLibrary } from './model-library.js';
 import { createPartialOutput, inspectOutput, recoverOutput } from './output-folder.js';
 import { createPluginContext, deriveSeed, type HostCore } from './plugin-context.js';
@@ -25,6 +23,7 @@ export interface BackendLease extends AsyncDisposable {
 /** What applying a recipe needs, looked up and checked. */
 export interface RecipeRun {
   readonly core: HostCore;
+  readonly files: FileSystem;
   readonly library: ModelLibrary;
   readonly request: Pick<CompressionRequest, 'seed'>;
   readonly preparation: Preparation;
@@ -51,35 +50,35 @@ export interface CompressionRun extends RecipeRun {
  * Refuses an output path before anything else is looked at.
  * @throws PARE_OUTPUT_FOREIGN, PARE_OUTPUT_EXISTS, PARE_JOURNAL_EXISTS
  */
-export async function checkOutput(output: string, request: Pick<CompressionRequest, 'overwrite' | 'resume'>, modelDirectory?: string): Promise<void> {
-  const state = await inspectOutput(output, modelDirectory);
+export async function checkOutput(files: FileSystem, output: string, request: Pick<CompressionRequest, 'overwrite' | 'resume'>, modelDirectory?: string): Promise<void> {
+  const state = await inspectOutput(files, output, modelDirectory);
   const { overwrite = false, resume = false } = request;
-  const unfinished = await hasUnfinishedRun(output);
+  const unfinished = await hasUnfinishedRun(files, output);
   if (unfinished && !resume && !overwrite) throw pareError('PARE_JOURNAL_EXISTS', { output, journal: journalFolder(output) });
   // The run that is to be continued may have been allowed to replace this output.
-  const allowed = overwrite || (resume && (await journalState(output))?.overwrite === true);
+  const allowed = overwrite || (resume && (await journalState(files, output))?.overwrite === true);
   if (state === 'ours' && !allowed) throw pareError('PARE_OUTPUT_EXISTS', { output });
 }
 
 /** Runs a recipe: stages with a journal, then formats into a folder beside the output, which is put in place when everything was verified. */
 export async function compress(run: CompressionRun): Promise<CompressionResult> {
-  const { request, output, preparation, library, model, signal } = run;
+  const { files, request, output, preparation, library, model, signal } = run;
   const started = performance.now();
   throwIfAborted(signal, 'compression');
   const calibration = await readCalibration(run);
-  await checkOutput(output, request, model.directory);
-  await requireFreeSpace(output, preparation.plan.diskBytes - ((request.resume ?? false) ? ((await journalState(output))?.bytes ?? 0) : 0));
+  await checkOutput(files, output, request, model.directory);
+  await requireFreeSpace(files, output, preparation.plan.diskBytes - ((request.resume ?? false) ? ((await journalState(files, output))?.bytes ?? 0) : 0));
   const inputs = await journalInputs(run, calibration);
   await checkWeights(model, run.core, signal);
   let journal: Journal;
   try {
-    journal = await Journal.open({ output, inputs, resume: request.resume ?? false, overwrite: request.overwrite ?? false }, library);
+    journal = await Journal.open({ files, output, inputs, resume: request.resume ?? false, overwrite: request.overwrite ?? false }, library);
   } catch (error) {
     throw diskFailure(error, output, undefined);
   }
   let completed = false;
   try {
-    await recoverOutput(output);
+    await recoverOutput(files, output);
     const result = await runWithJournal(run, journal, calibration, started);
     await journal.remove();
     completed = true;
@@ -102,7 +101,7 @@ export async function readCalibration({ preparation, library, model }: RecipeRun
   if (needing.length === 0) return { windows: [], textHash: undefined };
   const { calibration } = preparation;
   if (calibration === undefined) throw pareError('PARE_CALIBRATION_MISSING', { techniques: [...new Set(needing)] });
-  const windows = await library.tokenWindows(await library.openTokenizer(model.directory), calibration.source, calibration);
+  const windows = await library.tokenWindows(await library.openTokenizer(model.directory, model.files), calibration.source, calibration);
   return { windows, textHash: sha256(await calibration.source.text()) };
 }
 
@@ -140,6 +139,8 @@ async function runWithJournal(run: CompressionRun, journal: Journal, calibration
   const { backend } = opened;
   run.core.emit('run:start', { model: run.modelName, stages: preparation.stages.map(({ technique }) => technique.id), blocks: run.model.description.blocks.length });
 
+  for (const { plugin, notes } of preparation.formats) for (const note of notes) run.core.emit('warning', { code: 'PARE_FORMAT_NOTE', message: `${plugin.id}: ${note}` });
+
   const before = await metricsBefore(run, journal, backend);
   const { compressed, outcomes } = await runStages(run, journal, backend, calibration);
   const { formats, after, manifest } = await writeOutput(run, compressed, backend, calibration, outcomes, before.metrics);
@@ -147,7 +148,7 @@ async function runWithJournal(run: CompressionRun, journal: Journal, calibration
     output: run.output,
     seconds: (performance.now() - started) / 1000,
     evaluationSeconds: before.seconds + after.seconds,
-    peakMemoryBytes: sampleMemory().peakResidentBytes,
+    peakMemoryBytes: sampleMemory()?.peakResidentBytes,
     backend: run.backendId,
     stages: preparation.stages.map((stage, index) => stageResult(stage.technique.id, outcomes[index]!)),
     formats,
@@ -200,8 +201,8 @@ async function writeOutput(
   outcomes: readonly StageOutcome[],
   before: Readonly<Record<string, number>>,
 ): Promise<{ formats: readonly FormatResult[]; after: Measurement; manifest: Manifest }> {
-  const { core, library, preparation, evaluation, output, signal } = run;
-  const partial = await createPartialOutput(output);
+  const { core, files, library, preparation, evaluation, output, signal } = run;
+  const partial = await createPartialOutput(files, output);
   try {
     const formats = await writeFormats(run, compressed, backend, partial.directory);
     let after: Measurement = { metrics: {}, seconds: 0 };
@@ -228,7 +229,7 @@ async function writeOutput(
       after: after.metrics,
       signal,
     });
-    await writeManifest(partial.directory, manifest);
+    await writeManifest(files, partial.directory, manifest);
     throwIfAborted(signal, 'compression');
     await partial.commit();
     return { formats, after, manifest };
@@ -239,27 +240,27 @@ async function writeOutput(
 
 /** Writes all formats, then reads all of them back: a format that spoils another's files does not go unnoticed. */
 async function writeFormats(run: CompressionRun, model: Model, backend: Backend, directory: string): Promise<FormatResult[]> {
-  const { core, preparation, signal } = run;
+  const { core, files: fileSystem, preparation, signal } = run;
   const written: (Omit<FormatResult, 'verification'> & { verify: () => Promise<FormatResult['verification']> })[] = [];
-  for (const [index, { plugin, options }] of preparation.formats.entries()) {
+  for (const [index, { plugin, options, notes }] of preparation.formats.entries()) {
     const label = `format "${plugin.id}"`;
     throwIfAborted(signal, 'compression');
     core.emit('format:start', { format: plugin.id });
     const base = await createPluginContext(core, { plugin: plugin.id, task: label, deps: undefined, signal, seed: deriveSeed(run.request.seed ?? 0, index), backend });
-    const context = { ...base, model, options, directory };
+    const context = { ...base, model, options, directory, files: fileSystem };
     try {
       const files = [...(await plugin.write(context))].sort((a, b) => (a.path < b.path ? -1 : 1));
-      for (const { path } of files) await access(join(directory, path));
-      written.push({ id: plugin.id, files, verify: () => plugin.verify(context, files) });
+        for (const { path } of files) await fileSystem.access(fileSystem.path.join(directory, path));
+        written.push({ id: plugin.id, files, ...(notes.length > 0 ? { notes } : {}), verify: () => plugin.verify(context, files) });
     } catch (error) {
       throw pluginFailure(error, signal, 'writing', { plugin: label });
     }
   }
   const results: FormatResult[] = [];
-  for (const { id, files, verify } of written) {
+  for (const { id, files, notes, verify } of written) {
     throwIfAborted(signal, 'compression');
     try {
-      results.push({ id, files, verification: await verify() });
+      results.push({ id, files, verification: await verify(), ...(notes === undefined ? {} : { notes }) });
     } catch (error) {
       throw pluginFailure(error, signal, 'verifying what it wrote', { plugin: `format "${id}"` });
     }
@@ -295,7 +296,7 @@ function runFailure(error: unknown, run: CompressionRun, journal: Journal): unkn
 /** "No space left", wherever it came up, as one error; missing rights to the output's folder as another. */
 function diskFailure(error: unknown, output: string, kept: string | undefined): unknown {
   if (isDiskFull(error)) return pareError('PARE_DISK_FULL', { path: output, kept }, error);
-  const { code, path } = (error ?? {}) as NodeJS.ErrnoException;
+  const { code, path } = (error ?? {}) as { readonly code?: unknown; readonly path?: string };
   if ((code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || code === 'ENOTDIR') && path?.startsWith(output) === true) {
     return pareError('PARE_OUTPUT_FOREIGN', { output, reason: code === 'ENOTDIR' ? 'a part of the path is a file' : 'its folder cannot be written to' }, error);
   }
@@ -303,7 +304,7 @@ function diskFailure(error: unknown, output: string, kept: string | undefined): 
 }
 
 /** True when a folder holds a model's configuration and weights. */
-export async function looksLikeModel(directory: string): Promise<boolean> {
-  const config = await stat(join(directory, 'config.json')).catch(() => undefined);
-  return config?.isFile() === true && (await readdir(directory)).some((name) => name.endsWith('.safetensors'));
+export async function looksLikeModel(files: FileSystem, directory: string): Promise<boolean> {
+  const config = await files.status(files.path.join(directory, 'config.json')).catch(() => undefined);
+  return config?.kind === 'file' && (await files.list(directory)).some(({ name }) => name.endsWith('.safetensors'));
 }

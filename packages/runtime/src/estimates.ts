@@ -162,7 +162,7 @@ const companionBytes = 32 * mebibyte;
 export function outputEstimate(model: Model, finalPlans: ReadonlyMap<string, ModulePlan>, stages: readonly PreparedStage[], formats: number): OutputEstimate {
   const changed = model.modules.filter((module) => finalPlans.has(module.name));
   const replacedBytes = sum(changed.map((module) => storedBytes(module, model)));
-  const outputBytes = Math.max(0, Math.round(model.bytes - replacedBytes + sum([...finalPlans.values()].map((plan) => plan.storedBits / 8))));
+  const outputBytes = Math.max(0, Math.round(model.bytes - replacedBytes + sum([...finalPlans.values()].map(({ storedBits, writtenBits = storedBits }) => writtenBits / 8))));
   const journalBytes = sum(stages.flatMap((stage) => [...stage.plans.values()].map((plan) => plan.storedBits / 8)));
   return { outputBytes, diskBytes: Math.round(Math.max(1, formats) * outputBytes + journalBytes + companionBytes) };
 }

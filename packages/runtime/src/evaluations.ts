@@ -1,7 +1,5 @@
-import { nearest, optionsJsonSchema, pareError, type Backend, type Evaluator, type TextSource } from '@pare/core';
-import { runEvaluators, type EvaluationRecord, type PreparedEvaluator, type Subject, type EvaluationStore } from '@pare/evaluation';
-import { access, constants, readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { nearest, optionsJsonSchema, pareError, systemErrorCode, type Backend, type Evaluator, type FileSystem, type TextSource } from '@pare/core';
+import { runEvaluators, type EvaluationRecord, type EvaluationStore, type PreparedEvaluator, type Subject } from '@pare/evaluation';
 import { pluginFailure } from './cancellation.js';
 import type { EvaluationRequest } from './host-types.js';
 import type { ModelLibrary } from './model-library.js';
@@ -17,6 +15,7 @@ export interface PreparedEvaluation {
 
 export interface EvaluationCatalogue {
   readonly evaluators: ReadonlyMap<string, Evaluator>;
+  readonly files: FileSystem;
   readonly cwd: string;
   readonly library: ModelLibrary;
 }
@@ -62,22 +61,22 @@ export async function prepareEvaluation(request: Omit<EvaluationRequest, 'model'
 }
 
 /** A text by file path, checked to be readable, or a text as given. */
-export async function openText(data: string | TextSource, context: { readonly cwd: string; readonly library: ModelLibrary }): Promise<TextSource> {
-  return typeof data === 'string' ? context.library.fileText(await readable(data, context.cwd)) : data;
+export async function openText(data: string | TextSource, context: Pick<EvaluationCatalogue, 'files' | 'cwd' | 'library'>): Promise<TextSource> {
+  return typeof data === 'string' ? context.library.fileText(await readable(data, context), context.files) : data;
 }
 
 /** A file of items as it stands: to the evaluator every line is an item, where a text would be joined from them. */
-async function openItems(items: string | TextSource, { cwd }: { readonly cwd: string }): Promise<TextSource> {
+async function openItems(items: string | TextSource, context: Pick<EvaluationCatalogue, 'files' | 'cwd'>): Promise<TextSource> {
   if (typeof items !== 'string') return items;
-  const file = await readable(items, cwd);
-  return { name: file, text: () => readFile(file, 'utf8') };
+  const file = await readable(items, context);
+  return { name: file, text: () => context.files.readText(file) };
 }
 
 /** The path of a file, checked to be readable. @throws PARE_FILE_UNREADABLE */
-async function readable(path: string, cwd: string): Promise<string> {
-  const file = resolve(cwd, path);
-  await access(file, constants.R_OK).catch((error: NodeJS.ErrnoException) => {
-    throw pareError('PARE_FILE_UNREADABLE', { file: path, reason: error.code === 'ENOENT' ? 'no such file' : error.message }, error);
+async function readable(path: string, { files, cwd }: Pick<EvaluationCatalogue, 'files' | 'cwd'>): Promise<string> {
+  const file = files.path.resolve(cwd, path);
+  await files.access(file).catch((error: Error) => {
+    throw pareError('PARE_FILE_UNREADABLE', { file: path, reason: systemErrorCode(error) === 'ENOENT' ? 'no such file' : error.message }, error);
   });
   return file;
 }
@@ -113,7 +112,7 @@ export function runEvaluation({ evaluators, data, items }: PreparedEvaluation, r
     // By the id, not by the place in a list: a result must not depend on what else is evaluated.
     seedOf: (id) => deriveSeed(run.seed, ...[...id].map((letter) => letter.codePointAt(0)!)),
     context: async ({ id, deps }, seed) => createPluginContext(core, { plugin: id, task: id, deps, signal, seed, backend: await backend() }),
-    openTokenizer: (directory) => library.openTokenizer(directory),
+    openTokenizer: ({ directory, files }) => library.openTokenizer(directory, files),
     failure: (error, id) => pluginFailure(error, signal, `evaluating ${name}`, { plugin: `evaluator "${id}"` }),
     onStart: (evaluator) => core.emit('evaluation:start', { evaluator, model: name }),
     onDone: ({ evaluator, metrics, cached }) => core.emit('evaluation:done', { evaluator, model: name, metrics, cached }),

@@ -192,6 +192,8 @@ export interface PlannedStage {
 export interface PlannedFormat {
   readonly id: string;
   readonly options: Readonly<Record<string, unknown>>;
+  /** What is worth knowing about what it will write: sizes and speeds that are not what one might expect. */
+  readonly notes: readonly string[];
 }
 
 export interface CompressionPlan {
@@ -242,6 +244,7 @@ export interface FormatResult {
   readonly id: string;
   readonly files: readonly WrittenFile[];
   readonly verification: VerificationResult;
+  readonly notes?: readonly string[] | undefined;
 }
 
 export interface CompressionResult {
@@ -251,8 +254,8 @@ export interface CompressionResult {
   readonly seconds: number;
   /** Of `seconds`, what evaluations before and after took. */
   readonly evaluationSeconds: number;
-  /** Largest resident memory of this process so far. */
-  readonly peakMemoryBytes: number;
+  /** Largest resident memory of this process so far; undefined where the system does not tell. */
+  readonly peakMemoryBytes: number | undefined;
   readonly backend: string;
   readonly stages: readonly StageResult[];
   readonly formats: readonly FormatResult[];
@@ -277,10 +280,21 @@ export interface Manifest {
   readonly plugins: readonly { readonly id: string; readonly kind: PluginKind; readonly package: string | undefined; readonly version: string | undefined }[];
   readonly stages: readonly {
     readonly technique: string;
-    readonly modules: readonly { readonly module: string; readonly bits?: number | undefined; readonly loss?: number | undefined; readonly fallback?: string | undefined }[];
+    readonly modules: readonly ManifestModule[];
   }[];
   readonly formats: readonly FormatResult[];
   readonly metrics: { readonly before: Readonly<Record<string, number>>; readonly after: Readonly<Record<string, number>> };
+}
+
+/** What a stage did to a module. */
+export interface ManifestModule {
+  readonly module: string;
+  readonly bits?: number | undefined;
+  /** Where a sparse result has its zeros (`unstructured`, `2:4`), and the share of weights that the plan prunes. */
+  readonly pattern?: string | undefined;
+  readonly sparsity?: number | undefined;
+  readonly loss?: number | undefined;
+  readonly fallback?: string | undefined;
 }
 
 export interface BackendListing {
@@ -329,6 +343,8 @@ export interface Host extends AsyncDisposable {
   explain(): string;
   /** Every backend with its score, best first. A backend whose probe fails scores 0 with the failure as reason. */
   backends(): Promise<readonly BackendListing[]>;
+  /** Opens a backend by id, or the best for `auto`; the caller disposes it. Requests take it in the place of an id. @throws PARE_BACKEND_UNAVAILABLE */
+  openBackend(selection?: string | Selection): Promise<Backend>;
   /** Opens a model folder or hub name; the caller disposes it. */
   openModel(model: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<Model>;
   inspect(model: string | Model, options?: { readonly signal?: AbortSignal | undefined }): Promise<Inspection>;

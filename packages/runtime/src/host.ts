@@ -1,4 +1,5 @@
 import {
+  fileSystemRef,
   isPareError,
   loggerRef,
   nearest,
@@ -8,15 +9,16 @@ import {
   throwIfAborted,
   type Backend,
   type BackendPlugin,
+  type FileSystem,
   type Logger,
   type Model,
   type PluginKind,
   type ServiceRef,
 } from '@pare/core';
 import { EvaluationCache, mergeMetrics, openSubject, type EvaluationStore, type SubjectContext } from '@pare/evaluation';
+import { defaultFiles } from '@pare/platform';
+import { resolveModel } from '#node-only';
 import { EventEmitter } from 'eventemitter3';
-import { stat } from 'node:fs/promises';
-import { basename, resolve } from 'node:path';
 import { anySignal } from './cancellation.js';
 import { checkOutput, compress, looksLikeModel, type BackendLease } from './compress.js';
 import { checkServices, createServiceContainer, withDefaults } from './container.js';
@@ -37,6 +39,7 @@ import type {
   PlanRequest,
   PluginOfKind,
   RecipeRequest,
+  Selection,
 } from './host-types.js';
 import { loadPlugins, refuseProblems } from './loader.js';
 import { readManifest } from './manifest.js';
@@ -64,21 +67,20 @@ export async function createHost(options: HostOptions): Promise<Host> {
     phases.push({ name, milliseconds: now - started, details });
     started = now;
   };
-  const cwd = resolve(options.cwd ?? process.cwd());
   throwIfAborted(options.signal, 'starting the host');
 
-  const loaded = await loadPlugins(options.plugins, { cwd: resolve(cwd, options.pluginFolder ?? '.'), timeoutSeconds: options.pluginTimeoutSeconds ?? 30 });
+  const loaded = await loadPlugins(options.plugins, { cwd: defaultFiles.path.resolve(options.cwd ?? '.', options.pluginFolder ?? '.'), timeoutSeconds: options.pluginTimeoutSeconds ?? 30 });
   const problems: PluginProblem[] = [...loaded.problems];
   endPhase('validate', loaded.timings.map((timing) => `${timing.source} ${timing.milliseconds.toFixed(1)} ms: ${timing.plugins.join(', ')}`));
 
-  const factories = withDefaults(options.services ?? [], [provide(loggerRef, {}, () => options.logger ?? silent)]);
+  const factories = withDefaults(options.services ?? [], [provide(loggerRef, {}, () => options.logger ?? silent), provide(fileSystemRef, {}, () => defaultFiles)]);
   problems.push(...checkServices(factories));
   problems.push(...missingServices(loaded.plugins, new Set(factories.map((factory) => factory.ref.id))));
   refuseProblems(problems);
   const container = createServiceContainer(factories);
   endPhase('register', [`${String(factories.length)} service(s)`]);
 
-  const host = new PareHost(options, cwd, await container.get(loggerRef), loaded.plugins, container, phases);
+  const host = new PareHost(options, await container.get(fileSystemRef), await container.get(loggerRef), loaded.plugins, container, phases);
   endPhase('connect', [`${String(loaded.plugins.length)} plugin(s)`]);
   endPhase('ready');
   return host;
@@ -107,16 +109,18 @@ class PareHost implements Host {
   readonly events = new EventEmitter<HostEventArguments>();
   readonly plugins: readonly LoadedPlugin[];
   readonly #options: HostOptions;
+  readonly #files: FileSystem;
   readonly #cwd: string;
   readonly #core: HostCore;
   readonly #phases: readonly BootPhase[];
   readonly #closing = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
 
-  constructor(options: HostOptions, cwd: string, log: Logger, plugins: readonly LoadedPlugin[], container: HostCore['container'], phases: readonly BootPhase[]) {
+  constructor(options: HostOptions, files: FileSystem, log: Logger, plugins: readonly LoadedPlugin[], container: HostCore['container'], phases: readonly BootPhase[]) {
     this.plugins = plugins;
     this.#options = options;
-    this.#cwd = cwd;
+    this.#files = files;
+    this.#cwd = files.path.resolve(options.cwd ?? '.');
     this.#phases = phases;
     this.#core = {
       container,
@@ -165,20 +169,25 @@ class PareHost implements Host {
     }));
   }
 
+  async openBackend(selection?: string | Selection): Promise<Backend> {
+    return (await (await this.#backend(selection)).openBackend()).backend;
+  }
+
   async openModel(model: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Model> {
     const signal = this.#signal(options.signal);
     throwIfAborted(signal, 'opening the model');
     const library = await loadModelLibrary();
-    const local = resolve(this.#cwd, model);
-    const isFolder = (await stat(local).catch(() => undefined))?.isDirectory() === true;
-    const directory = isFolder ? local : await library.resolveModel(model, {
+    const files = this.#files;
+    const local = files.path.resolve(this.#cwd, model);
+    const isFolder = (await files.status(local).catch(() => undefined))?.kind === 'folder';
+    const directory = isFolder ? local : await resolveModel(model, {
       ...this.#options.hub,
       signal,
       onProgress: ({ file, bytes, totalBytes }) => {
         this.#core.emit('progress', { task: 'download', completed: bytes, total: totalBytes ?? bytes, unit: 'bytes', detail: file });
       },
     });
-    return library.openModel(directory, { architectures: this.#ofKind('architecture').map(({ plugin }) => plugin), signal });
+    return library.openModel(directory, { architectures: this.#ofKind('architecture').map(({ plugin }) => plugin), files, signal });
   }
 
   async inspect(model: string | Model, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Inspection> {
@@ -201,7 +210,7 @@ class PareHost implements Host {
       modules: value.modules,
       tensors: value.tensors,
       companionFiles: value.companionFiles,
-      manifest: await readManifest(value.directory),
+      manifest: await readManifest(value.files, value.directory),
     };
   }
 
@@ -218,8 +227,9 @@ class PareHost implements Host {
 
   async #compress(request: CompressionRequest): Promise<CompressionResult> {
     const signal = this.#signal(request.signal);
-    const output = resolve(this.#cwd, request.output);
-    await checkOutput(output, request);
+    const files = this.#files;
+    const output = files.path.resolve(this.#cwd, request.output);
+    await checkOutput(files, output, request);
     using _memory = this.#watchMemory();
     const { context, openBackend } = await this.#preparationContext(request.backend, signal);
     const library = context.library;
@@ -229,6 +239,7 @@ class PareHost implements Host {
     const evaluation = evaluate === undefined || evaluate.evaluators.length === 0 ? undefined : await prepareEvaluation({ ...evaluate, original: lease.value }, this.#evaluationCatalogue(library));
     return await compress({
       core: this.#core,
+      files,
       library,
       request,
       output,
@@ -246,7 +257,7 @@ class PareHost implements Host {
 
   /** A model that was just written; undefined when it is none, or one of a layout that only other programs read. */
   async #reopen(directory: string, signal: AbortSignal): Promise<Model | undefined> {
-    if (!(await looksLikeModel(directory))) return undefined;
+    if (!(await looksLikeModel(this.#files, directory))) return undefined;
     try {
       return await this.openModel(directory, { signal });
     } catch (error) {
@@ -271,6 +282,7 @@ class PareHost implements Host {
     const backend = async (): Promise<Backend> => (await opened.get()).backend;
     const context: SubjectContext = {
       log: this.#core.log,
+      files: this.#files,
       cwd: this.#cwd,
       formats: this.#ofKind('format').map(({ plugin }) => plugin),
       architectures: this.#ofKind('architecture').map(({ plugin }) => plugin),
@@ -284,7 +296,7 @@ class PareHost implements Host {
     const { model } = source;
     const name = typeof request.model === 'string' ? request.model : request.model.name;
     const seed = request.seed ?? 0;
-    const shared = { core: this.#core, library, signal };
+    const shared = { core: this.#core, files: this.#files, library, signal };
     const store = this.#evaluationStore(request, computedBy);
     const apply = async (chosen: RecipeRequest): Promise<RecipeSubject> => {
       if (source.artifact !== undefined) throw pareError('PARE_WEIGHTS_INACCESSIBLE', { file: source.artifact.file, wanted: 'a recipe' });
@@ -309,7 +321,7 @@ class PareHost implements Host {
       return name === undefined || version === undefined ? undefined : `${name} ${version}`;
     };
     const warn = (message: string): void => this.#core.emit('warning', { code: 'PARE_CACHE', message });
-    return { cache: new EvaluationCache(resolve(this.#cwd, cacheDirectory), warn), results: cache, resume, versionOf, computedBy };
+    return { cache: new EvaluationCache(this.#files, this.#files.path.resolve(this.#cwd, cacheDirectory), warn), results: cache, resume, versionOf, computedBy };
   }
 
   resolveRecipe: Host['resolveRecipe'] = (recipe, set = []) => resolveRecipe(recipe, set, this.#recipeCatalogue());
@@ -336,11 +348,11 @@ class PareHost implements Host {
   }
 
   #recipeCatalogue(): RecipeCatalogue {
-    return { techniques: this.#byId('technique'), presets: this.#byId('preset'), cwd: this.#cwd };
+    return { techniques: this.#byId('technique'), presets: this.#byId('preset'), files: this.#files, cwd: this.#cwd };
   }
 
   #evaluationCatalogue(library: ModelLibrary): Parameters<typeof prepareEvaluation>[1] {
-    return { evaluators: this.#byId('evaluator'), cwd: this.#cwd, library };
+    return { evaluators: this.#byId('evaluator'), files: this.#files, cwd: this.#cwd, library };
   }
 
   async #preparationContext(backend: PlanRequest['backend'], signal: AbortSignal): Promise<{ context: PreparationContext; openBackend: () => Promise<BackendLease> }> {
@@ -380,7 +392,7 @@ class PareHost implements Host {
     if (typeof model !== 'string') return { value: model, portableName: model.name, [Symbol.asyncDispose]: () => Promise.resolve() };
     const value = await this.openModel(model, { signal });
     // A folder's own name says as much on any machine; its path does not.
-    const portableName = value.directory === resolve(this.#cwd, model) ? basename(value.directory) : model;
+    const portableName = value.directory === value.files.path.resolve(this.#cwd, model) ? value.files.path.basename(value.directory) : model;
     return { value, portableName, [Symbol.asyncDispose]: () => value[Symbol.asyncDispose]() };
   }
 

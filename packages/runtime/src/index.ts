@@ -1,5 +1,4 @@
 export type * from './host-types.js';
-export { configFiles, loadConfig, type LoadedConfig } from './config.js';
 export { createHost } from './host.js';
 export { journalFolder } from './journal.js';
 export { manifestName } from './output-folder.js';
@@ -8,4 +7,3 @@ export { applySetting, describeOptions, parseOptions, parseSetting, type Setting
 export type { PluginProblem } from './plugin-problem.js';
 export { defaultCalibration } from './prepare.js';
 export { parseRecipe, recipeJsonSchema } from './recipes.js';
-export { scanPlugins } from './scan.js';

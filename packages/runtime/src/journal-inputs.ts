@@ -1,7 +1,5 @@
-import type { Model, Recipe } from '@pare/core';
-import { createHash } from 'node:crypto';
-import { open, readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import type { FileSystem, Model, Recipe } from '@pare/core';
+import { createSha256 } from '@pare/platform';
 
 /** Everything that the results of a run follow from. Two runs with equal inputs give equal bytes. */
 export interface JournalInputs {
@@ -25,65 +23,58 @@ export interface ModelFile {
 }
 
 export function sha256(data: string | Uint8Array): string {
-  return createHash('sha256').update(data).digest('hex');
+  const hash = createSha256();
+  hash.update(typeof data === 'string' ? new TextEncoder().encode(data) : data);
+  return hash.hex();
 }
 
 /** SHA-256 of token windows. */
 export function hashWindows(windows: readonly Int32Array[]): string {
-  const hash = createHash('sha256');
+  const hash = createSha256();
   for (const window of windows) hash.update(new Uint8Array(window.buffer, window.byteOffset, window.byteLength));
-  return hash.digest('hex');
+  return hash.hex();
 }
 
 /** Names of the files that make up a model: weights, their index and the configuration. */
-export async function modelFileNames(directory: string): Promise<string[]> {
-  const names = await readdir(directory);
+export async function modelFileNames({ files, directory }: Pick<Model, 'files' | 'directory'>): Promise<string[]> {
+  const names = (await files.list(directory)).map(({ name }) => name);
   return names.filter((name) => name === 'config.json' || name.endsWith('.safetensors') || name.endsWith('.safetensors.index.json')).sort();
 }
 
 const headBytes = 1 << 20;
 
 export async function describeModelFiles(model: Model): Promise<ModelFile[]> {
-  const names = await modelFileNames(model.directory);
+  const names = await modelFileNames(model);
   return Promise.all(
     names.map(async (path) => {
-      const file = join(model.directory, path);
-      const { size, mtimeMs } = await stat(file);
-      return { path, bytes: size, modified: new Date(1000 * Math.floor(mtimeMs / 1000)).toISOString(), head: await hashHead(file, size) };
+      const { files } = model;
+      const file = files.path.join(model.directory, path);
+      const status = await files.status(file);
+      return { path, bytes: status!.bytes, modified: new Date(1000 * Math.floor(status!.modified / 1000)).toISOString(), head: await hashHead(files, file) };
     }),
   );
 }
 
 /** A safetensors header (its length stands in the first eight bytes), as much of it as fits a megabyte; or the start of any other file. */
-async function hashHead(file: string, size: number): Promise<string> {
-  const handle = await open(file, 'r');
-  try {
-    const buffer = new Uint8Array(Math.min(size, headBytes));
-    await handle.read(buffer, 0, buffer.length, 0);
-    if (!file.endsWith('.safetensors') || size < 8) return sha256(buffer);
-    const header = Number(new DataView(buffer.buffer).getBigUint64(0, true));
-    return sha256(buffer.subarray(0, Math.min(buffer.length, 8 + header)));
-  } finally {
-    await handle.close();
-  }
+async function hashHead(files: FileSystem, path: string): Promise<string> {
+  await using file = await files.open(path);
+  const buffer = new Uint8Array(Math.min(file.bytes, headBytes));
+  await file.read(buffer, 0);
+  if (!path.endsWith('.safetensors') || file.bytes < 8) return sha256(buffer);
+  const header = Number(new DataView(buffer.buffer).getBigUint64(0, true));
+  return sha256(buffer.subarray(0, Math.min(buffer.length, 8 + header)));
 }
 
 /** Size and SHA-256 of a whole file, read piece by piece. */
-export async function hashFile(file: string, signal: AbortSignal): Promise<{ readonly bytes: number; readonly sha256: string }> {
-  const hash = createHash('sha256');
-  const handle = await open(file, 'r');
-  try {
-    const buffer = new Uint8Array(1 << 20);
-    for (let bytes = 0; ; ) {
-      signal.throwIfAborted();
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, null);
-      if (bytesRead === 0) return { bytes, sha256: hash.digest('hex') };
-      hash.update(buffer.subarray(0, bytesRead));
-      bytes += bytesRead;
-    }
-  } finally {
-    await handle.close();
+export async function hashFile(files: FileSystem, path: string, signal: AbortSignal): Promise<{ readonly bytes: number; readonly sha256: string }> {
+  const hash = createSha256();
+  let bytes = 0;
+  for await (const piece of files.chunks(path)) {
+    signal.throwIfAborted();
+    hash.update(piece);
+    bytes += piece.length;
   }
+  return { bytes, sha256: hash.hex() };
 }
 
 /** Where two JSON values differ: `seed was 0, is 1`. At most `limit` places. */

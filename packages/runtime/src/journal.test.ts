@@ -1,4 +1,5 @@
 import { float32Tensor, hostTensor, type QuantizedWeight } from '@pare/core';
+import { defaultFiles } from '@pare/platform';
 import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -48,7 +49,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-const open = (given: Partial<Parameters<typeof Journal.open>[0]> = {}): Promise<Journal> => Journal.open({ output, inputs, resume: false, overwrite: false, ...given }, library);
+const open = (given: Partial<Parameters<typeof Journal.open>[0]> = {}): Promise<Journal> => Journal.open({ files: defaultFiles, output, inputs, resume: false, overwrite: false, ...given }, library);
 
 describe('Journal', () => {
   it('gives back forms and reports bit for bit after it was opened again', async () => {
@@ -68,7 +69,7 @@ describe('Journal', () => {
     const first = await open();
     await first.write(key, outcomes);
     await first.release();
-    expect(await hasUnfinishedRun(output)).toBe(true);
+    expect(await hasUnfinishedRun(defaultFiles, output)).toBe(true);
     await expect(open()).rejects.toMatchObject({ code: 'PARE_JOURNAL_EXISTS' });
     const fresh = await open({ overwrite: true });
     expect(await fresh.reports(key)).toBeUndefined();
@@ -78,11 +79,11 @@ describe('Journal', () => {
   it('leaves nothing when nothing was finished', async () => {
     await (await open()).release();
     expect(await readdir(folder)).toEqual([]);
-    expect(await hasUnfinishedRun(output)).toBe(false);
+    expect(await hasUnfinishedRun(defaultFiles, output)).toBe(false);
     // A run that was killed before its first batch leaves a folder that the next run takes over.
     await open();
     await writeFile(join(journalFolder(output), 'lock'), '2147483646');
-    expect(await hasUnfinishedRun(output)).toBe(false);
+    expect(await hasUnfinishedRun(defaultFiles, output)).toBe(false);
   });
 
   it('refuses to continue a run of other inputs, and names what differs', async () => {
@@ -102,7 +103,7 @@ describe('Journal', () => {
     const first = await open({ overwrite: true });
     await first.write(key, outcomes);
     await first.release();
-    const state = await journalState(output);
+    const state = await journalState(defaultFiles, output);
     expect(state?.overwrite).toBe(true);
     expect(state?.bytes).toBeGreaterThan(0);
   });

@@ -1,8 +1,7 @@
-import { isPareError, pareError, type HostTensor, type ModuleReport, type WeightForm } from '@pare/core';
+import { isPareError, pareError, systemErrorCode, type FileSystem, type HostTensor, type ModuleReport, type WeightForm } from '@pare/core';
+import { isRunning, processId } from '@pare/platform';
 import { deserializeForm, serializeForm } from '@pare/weights';
-import { mkdir, readFile, readdir, rename, rm, stat, unlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { flush, isRunning, writeAtomically } from './disk.js';
+import { writeAtomically } from './disk.js';
 import { differences, type JournalInputs } from './journal-inputs.js';
 import type { ModelLibrary } from './model-library.js';
 
@@ -20,6 +19,7 @@ export interface BatchKey {
 }
 
 export interface JournalRequest {
+  readonly files: FileSystem;
   readonly output: string;
   readonly inputs: JournalInputs;
   readonly resume: boolean;
@@ -42,17 +42,17 @@ export function journalFolder(output: string): string {
 }
 
 /** True when a run to this output stopped after finishing some of its work. */
-export async function hasUnfinishedRun(output: string): Promise<boolean> {
-  return ((await journalState(output))?.bytes ?? 0) > 0;
+export async function hasUnfinishedRun(files: FileSystem, output: string): Promise<boolean> {
+  return ((await journalState(files, output))?.bytes ?? 0) > 0;
 }
 
 /** What an earlier run to this output left: whether it may replace an output, and the bytes of its finished batches. */
-export async function journalState(output: string): Promise<{ readonly overwrite: boolean; readonly bytes: number } | undefined> {
+export async function journalState(files: FileSystem, output: string): Promise<{ readonly overwrite: boolean; readonly bytes: number } | undefined> {
   const directory = journalFolder(output);
-  const document = await readDocument(directory);
+  const document = await readDocument(files, directory);
   if (document === undefined) return undefined;
-  const names = (await readdir(directory)).filter((name) => batchFile.test(name));
-  const sizes = await Promise.all(names.map(async (name) => (await stat(join(directory, name))).size));
+  const batches = (await files.list(directory)).filter(({ name }) => batchFile.test(name));
+  const sizes = await Promise.all(batches.map(async ({ name }) => (await files.status(files.path.join(directory, name)))?.bytes ?? 0));
   return { overwrite: document.overwrite, bytes: sizes.reduce((sum, size) => sum + size, 0) };
 }
 
@@ -64,10 +64,12 @@ const batchFile = /^stage-\d+-(block-\d+|outside)\.safetensors$/;
  */
 export class Journal {
   readonly directory: string;
+  readonly #files: FileSystem;
   readonly #library: ModelLibrary;
   readonly #finished = new Set<string>();
 
-  private constructor(directory: string, library: ModelLibrary) {
+  private constructor(files: FileSystem, directory: string, library: ModelLibrary) {
+    this.#files = files;
     this.directory = directory;
     this.#library = library;
   }
@@ -77,15 +79,17 @@ export class Journal {
    * @throws PARE_OUTPUT_BUSY, PARE_JOURNAL_EXISTS, PARE_RESUME_MISMATCH
    */
   static async open(request: JournalRequest, library: ModelLibrary): Promise<Journal> {
+    const { files } = request;
     const directory = journalFolder(request.output);
-    await mkdir(directory, { recursive: true });
-    await lock(directory, request.output);
+    await files.makeFolder(directory);
+    await lock(files, directory, request.output);
     try {
-      const journal = new Journal(directory, library);
+      const journal = new Journal(files, directory, library);
       // JSON has no undefined: both sides of the comparison go through it.
       const inputs = JSON.parse(JSON.stringify(request.inputs)) as JournalInputs;
-      const earlier = await readDocument(directory);
-      const batches = (await readdir(directory)).filter((name) => batchFile.test(name));
+      const earlier = await readDocument(files, directory);
+      const names = (await files.list(directory)).map(({ name }) => name);
+      const batches = names.filter((name) => batchFile.test(name));
       if (earlier !== undefined && batches.length > 0 && !request.resume && !request.overwrite) {
         throw pareError('PARE_JOURNAL_EXISTS', { output: request.output, journal: directory });
       }
@@ -94,12 +98,12 @@ export class Journal {
         if (found.length > 0) throw pareError('PARE_RESUME_MISMATCH', { journal: directory, differences: found });
         for (const name of batches) journal.#finished.add(name);
       } else {
-        for (const name of await readdir(directory)) if (name !== lockName) await rm(join(directory, name), { recursive: true });
-        await writeAtomically(join(directory, documentName), JSON.stringify({ journal: 1, overwrite: request.overwrite, inputs } satisfies JournalDocument, undefined, 1));
+        for (const name of names) if (name !== lockName) await files.remove(files.path.join(directory, name));
+        await writeAtomically(files, files.path.join(directory, documentName), JSON.stringify({ journal: 1, overwrite: request.overwrite, inputs } satisfies JournalDocument, undefined, 1));
       }
       return journal;
     } catch (error) {
-      await unlock(directory);
+      await unlock(files, directory);
       throw error;
     }
   }
@@ -117,15 +121,16 @@ export class Journal {
       metadata[module] = JSON.stringify({ index, form: serialized.metadata, report } satisfies BatchEntry);
       for (const [name, tensor] of Object.entries(serialized.tensors)) tensors.push({ name: `${String(index)}.${name}`, tensor });
     }
-    const path = join(this.directory, fileName(key));
+    const path = this.#path(fileName(key));
     await this.#library.writeSafetensors(
       `${path}.partial`,
       tensors.map(({ name, tensor }) => this.#library.tensorEntry(name, tensor)),
       metadata,
+      { files: this.#files },
     );
     // The writer has flushed the content; now the name.
-    await rename(`${path}.partial`, path);
-    await flush(this.directory);
+    await this.#files.rename(`${path}.partial`, path);
+    await this.#files.flush(this.directory);
     this.#finished.add(fileName(key));
   }
 
@@ -133,7 +138,7 @@ export class Journal {
   async reports(key: BatchKey): Promise<ReadonlyMap<string, ModuleReport> | undefined> {
     if (!this.#finished.has(fileName(key))) return undefined;
     try {
-      await using file = await this.#library.SafetensorsFile.open(join(this.directory, fileName(key)));
+      await using file = await this.#library.SafetensorsFile.open(this.#path(fileName(key)), this.#files);
       return new Map(Object.entries(file.metadata).map(([module, text]) => [module, (JSON.parse(text) as BatchEntry).report]));
     } catch (error) {
       if (!isPareError(error) && !(error instanceof SyntaxError)) throw error;
@@ -144,7 +149,7 @@ export class Journal {
 
   /** A module's weight from a finished batch, read from disk at every call. */
   async form(key: BatchKey, module: string): Promise<WeightForm> {
-    await using file = await this.#library.SafetensorsFile.open(join(this.directory, fileName(key)));
+    await using file = await this.#library.SafetensorsFile.open(this.#path(fileName(key)), this.#files);
     const entry = JSON.parse(file.metadata[module] ?? 'null') as BatchEntry | null;
     if (entry === null) throw pareError('PARE_MODULE_UNKNOWN', { module });
     const prefix = `${String(entry.index)}.`;
@@ -155,25 +160,29 @@ export class Journal {
 
   /** A small result that is not a weight, such as metrics before compression. */
   async note<T>(name: string): Promise<T | undefined> {
-    const text = await readFile(join(this.directory, `${name}.json`), 'utf8').catch(() => undefined);
+    const text = await this.#files.readText(this.#path(`${name}.json`)).catch(() => undefined);
     return text === undefined ? undefined : (JSON.parse(text) as T);
   }
 
   async writeNote(name: string, value: unknown): Promise<void> {
-    await writeAtomically(join(this.directory, `${name}.json`), JSON.stringify(value));
+    await writeAtomically(this.#files, this.#path(`${name}.json`), JSON.stringify(value));
   }
 
   /** Lets other runs have it; the batches stay. */
   async release(): Promise<void> {
-    await unlock(this.directory);
+    await unlock(this.#files, this.directory);
     // A run that stopped before its first batch leaves nothing worth keeping.
-    if (this.#finished.size === 0) await rm(this.directory, { recursive: true, force: true });
+    if (this.#finished.size === 0) await this.#files.remove(this.directory);
   }
 
   /** Removes the journal after the output is complete. */
   async remove(): Promise<void> {
-    await rm(this.directory, { recursive: true, force: true });
+    await this.#files.remove(this.directory);
     heldLocks.delete(this.directory);
+  }
+
+  #path(name: string): string {
+    return this.#files.path.join(this.directory, name);
   }
 }
 
@@ -191,9 +200,9 @@ function fileName({ stage, block }: BatchKey): string {
   return `stage-${String(stage)}-${block === undefined ? 'outside' : `block-${String(block)}`}.safetensors`;
 }
 
-async function readDocument(directory: string): Promise<JournalDocument | undefined> {
+async function readDocument(files: FileSystem, directory: string): Promise<JournalDocument | undefined> {
   try {
-    const document = JSON.parse(await readFile(join(directory, documentName), 'utf8')) as JournalDocument;
+    const document = JSON.parse(await files.readText(files.path.join(directory, documentName))) as JournalDocument;
     return (document as { journal?: unknown }).journal === 1 ? document : undefined;
   } catch {
     // Absent, or a run died before it was written: either way there is nothing to continue.
@@ -201,34 +210,34 @@ async function readDocument(directory: string): Promise<JournalDocument | undefi
   }
 }
 
-async function lock(directory: string, output: string): Promise<void> {
-  const path = join(directory, lockName);
-  if (heldLocks.has(directory)) throw pareError('PARE_OUTPUT_BUSY', { output, process: process.pid, lock: path });
+async function lock(files: FileSystem, directory: string, output: string): Promise<void> {
+  const path = files.path.join(directory, lockName);
+  if (heldLocks.has(directory)) throw pareError('PARE_OUTPUT_BUSY', { output, process: processId, lock: path });
   heldLocks.add(directory);
   try {
-    await createLock(path, output);
+    await createLock(files, path, output);
   } catch (error) {
     heldLocks.delete(directory);
     throw error;
   }
 }
 
-async function createLock(path: string, output: string): Promise<void> {
+async function createLock(files: FileSystem, path: string, output: string): Promise<void> {
   for (let attempt = 0; ; attempt++) {
     try {
-      await writeFile(path, String(process.pid), { flag: 'wx' });
+      await files.writeText(path, String(processId), { exclusive: true });
       return;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || attempt === 2) throw error;
+      if (systemErrorCode(error) !== 'EEXIST' || attempt === 2) throw error;
     }
-    const owner = Number(await readFile(path, 'utf8').catch(() => ''));
-    if (owner !== process.pid && owner > 0 && isRunning(owner)) throw pareError('PARE_OUTPUT_BUSY', { output, process: owner, lock: path });
+    const owner = Number(await files.readText(path).catch(() => ''));
+    if (owner !== processId && owner > 0 && (await isRunning(owner))) throw pareError('PARE_OUTPUT_BUSY', { output, process: owner, lock: path });
     // Its owner is gone. The file is taken away and created anew, so that of two runs doing this only one succeeds.
-    await unlink(path).catch(() => undefined);
+    await files.remove(path).catch(() => undefined);
   }
 }
 
-async function unlock(directory: string): Promise<void> {
-  await rm(join(directory, lockName), { force: true });
+async function unlock(files: FileSystem, directory: string): Promise<void> {
+  await files.remove(files.path.join(directory, lockName));
   heldLocks.delete(directory);
 }

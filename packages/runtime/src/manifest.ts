@@ -1,6 +1,5 @@
-import type { Evaluator, Model } from '@pare/core';
-import { readFile, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import type { Evaluator, FileSystem, Model } from '@pare/core';
+import { sparsityPatternText } from '@pare/weights';
 import type { FormatResult, LoadedPlugin, Manifest } from './host-types.js';
 import { hashFile, modelFileNames } from './journal-inputs.js';
 import { manifestName } from './output-folder.js';
@@ -29,10 +28,10 @@ export interface ManifestParts {
 export async function createManifest(parts: ManifestParts): Promise<Manifest> {
   const { preparation, model, outcomes } = parts;
   const { calibration, recipe, stages, formats } = preparation;
-  const names = await modelFileNames(model.directory);
+  const names = await modelFileNames(model);
   const files: Manifest['source']['files'][number][] = [];
   for (const path of names) {
-    const file = await hashFile(join(model.directory, path), parts.signal);
+    const file = await hashFile(model.files, model.files.path.join(model.directory, path), parts.signal);
     files.push({ path, ...file });
   }
   return {
@@ -43,7 +42,7 @@ export async function createManifest(parts: ManifestParts): Promise<Manifest> {
     calibration:
       calibration === undefined
         ? undefined
-        : { data: basename(calibration.source.name), sha256: parts.calibrationHash!, samples: calibration.samples, sequenceLength: calibration.sequenceLength },
+        : { data: model.files.path.basename(calibration.source.name), sha256: parts.calibrationHash!, samples: calibration.samples, sequenceLength: calibration.sequenceLength },
     backend: parts.backend,
     plugins: usedPlugins(parts, [
       ...stages.map(({ technique }) => `technique:${technique.id}`),
@@ -55,7 +54,9 @@ export async function createManifest(parts: ManifestParts): Promise<Manifest> {
       technique: technique.id,
       modules: targets.map(({ info }) => {
         const report = outcomes[index]!.reports.get(info.name);
-        return { module: info.name, bits: plans.get(info.name)!.bits, loss: report?.loss, fallback: report?.fallback };
+        const { bits, sparsity } = plans.get(info.name)!;
+        const zeros = sparsity === undefined ? {} : { pattern: sparsityPatternText(sparsity.pattern), sparsity: sparsity.pruned / (info.shape[0] * info.shape[1]) };
+        return { module: info.name, bits, ...zeros, loss: report?.loss, fallback: report?.fallback };
       }),
     })),
     formats: parts.formats,
@@ -73,14 +74,14 @@ function usedPlugins({ plugins, model }: ManifestParts, used: readonly string[])
     .sort((a, b) => (`${a.kind} ${a.id}` < `${b.kind} ${b.id}` ? -1 : 1));
 }
 
-export async function writeManifest(directory: string, manifest: Manifest): Promise<void> {
-  await writeFile(join(directory, manifestName), `${JSON.stringify(manifest, undefined, 2)}\n`);
+export async function writeManifest(files: FileSystem, directory: string, manifest: Manifest): Promise<void> {
+  await files.writeText(files.path.join(directory, manifestName), `${JSON.stringify(manifest, undefined, 2)}\n`);
 }
 
 /** The manifest of a folder, or undefined when Pare did not write it. */
-export async function readManifest(directory: string): Promise<Manifest | undefined> {
+export async function readManifest(files: FileSystem, directory: string): Promise<Manifest | undefined> {
   try {
-    const manifest = JSON.parse(await readFile(join(directory, manifestName), 'utf8')) as Manifest;
+    const manifest = JSON.parse(await files.readText(files.path.join(directory, manifestName))) as Manifest;
     return (manifest as { pare?: unknown }).pare === 1 ? manifest : undefined;
   } catch {
     return undefined;

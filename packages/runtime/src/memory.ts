@@ -1,23 +1,20 @@
 import type { MemorySample } from '@pare/core';
+import { sampleMemory } from '@pare/platform';
 
-/** Memory of this process now and at most so far. */
-export function sampleMemory(): MemorySample {
-  // maxRSS is in kibibytes on every system; it can lag behind what the process reports now.
-  const residentBytes = process.memoryUsage.rss();
-  return { residentBytes, peakResidentBytes: Math.max(residentBytes, process.resourceUsage().maxRSS * 1024) };
-}
-
-/** Calls `report` with a sample at every interval until disposed, and once at the end. Does not keep the process alive. */
+/** Calls `report` with a sample at every interval until disposed, and once at the end; never where memory is not told. Does not keep the process alive. */
 export function watchMemory(seconds: number, report: (sample: MemorySample) => void): Disposable {
+  const tell = (): void => {
+    const sample = sampleMemory();
+    if (sample !== undefined) report(sample);
+  };
   if (seconds <= 0) return { [Symbol.dispose]: () => undefined };
-  const timer = setInterval(() => {
-    report(sampleMemory());
-  }, seconds * 1000);
-  timer.unref();
+  const timer: unknown = setInterval(tell, seconds * 1000);
+  // Browsers give a number.
+  if (typeof timer === 'object') (timer as NodeJS.Timeout).unref();
   return {
     [Symbol.dispose]() {
-      clearInterval(timer);
-      report(sampleMemory());
+      clearInterval(timer as NodeJS.Timeout);
+      tell();
     },
   };
 }

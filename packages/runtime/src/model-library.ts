@@ -9,7 +9,6 @@ export type ModelLibrary = Pick<
   | 'openModel'
   | 'openTokenizer'
   | 'overlayModel'
-  | 'resolveModel'
   | 'tensorEntry'
   | 'tokenWindows'
   | 'writeSafetensors'

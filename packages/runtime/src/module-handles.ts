@@ -28,9 +28,10 @@ export function createHandles(targets: readonly TargetModule<unknown>[], context
   const outcomes = new Map<string, ModuleOutcome>();
   const invalid = (module: string, problem: string): Error => pareError('PARE_RESULT_INVALID', { plugin, module, problem });
 
-  const modules = targets.map(({ info, options }): ModuleHandle<unknown> => ({
+  const modules = targets.map(({ info, options, before }): ModuleHandle<unknown> => ({
     info,
     options,
+    before,
     weight: () => source.denseWeight(info.name),
     form: () => source.weight(info.name),
     async statistic<T>(ref: StatisticRef<T>): Promise<T> {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { isDiskFull, requireFreeSpace } from './disk.js';
 import { pareError } from '@pare/core';
+import { defaultFiles } from '@pare/platform';
 import { createPartialOutput, inspectOutput, recoverOutput } from './output-folder.js';
 
 let folder = '';
@@ -26,15 +27,15 @@ async function ours(path: string, content = 'old'): Promise<void> {
 
 describe('inspectOutput', () => {
   it('tells absent, empty and our folders', async () => {
-    expect(await inspectOutput(output)).toBe('absent');
+    expect(await inspectOutput(defaultFiles, output)).toBe('absent');
     await mkdir(output);
-    expect(await inspectOutput(output)).toBe('empty');
+    expect(await inspectOutput(defaultFiles, output)).toBe('empty');
     await ours(output);
-    expect(await inspectOutput(output)).toBe('ours');
+    expect(await inspectOutput(defaultFiles, output)).toBe('ours');
   });
 
   it('refuses what is not ours', async () => {
-    const reason = (path: string, model?: string): Promise<unknown> => inspectOutput(path, model).catch((error: unknown) => (error as { code: string; data: { reason: string } }).data.reason);
+    const reason = (path: string, model?: string): Promise<unknown> => inspectOutput(defaultFiles, path, model).catch((error: unknown) => (error as { code: string; data: { reason: string } }).data.reason);
     await writeFile(join(folder, 'file'), '');
     expect(await reason(join(folder, 'file'))).toBe('it is a file');
     expect(await reason(join(folder, 'file', 'inside'))).toBe('a part of the path is a file');
@@ -52,16 +53,16 @@ describe('inspectOutput', () => {
     await ours(output);
     await symlink(output, join(folder, 'link'));
     for (const path of [output, join(output, 'model'), join(folder, 'link')]) {
-      await expect(inspectOutput(path, join(output, 'model'))).rejects.toMatchObject({ code: 'PARE_OUTPUT_FOREIGN' });
+      await expect(inspectOutput(defaultFiles, path, join(output, 'model'))).rejects.toMatchObject({ code: 'PARE_OUTPUT_FOREIGN' });
     }
     await ours(join(folder, 'out-2'));
-    expect(await inspectOutput(join(folder, 'out-2'), output)).toBe('ours');
+    expect(await inspectOutput(defaultFiles, join(folder, 'out-2'), output)).toBe('ours');
   });
 });
 
 describe('createPartialOutput', () => {
   it('appears under its name only when it is committed', async () => {
-    const partial = await createPartialOutput(join(folder, 'new', 'parent', 'out'));
+    const partial = await createPartialOutput(defaultFiles, join(folder, 'new', 'parent', 'out'));
     await ours(partial.directory, 'new');
     expect(await readdir(join(folder, 'new', 'parent'))).toEqual([`out.pare-partial-${String(process.pid)}`]);
     await partial.commit();
@@ -72,7 +73,7 @@ describe('createPartialOutput', () => {
   it('replaces an empty folder and an earlier output', async () => {
     for (const content of ['first', 'second']) {
       if (content === 'first') await mkdir(output);
-      const partial = await createPartialOutput(output);
+      const partial = await createPartialOutput(defaultFiles, output);
       await ours(partial.directory, content);
       await mkdir(join(partial.directory, 'onnx'));
       await partial.commit();
@@ -82,14 +83,14 @@ describe('createPartialOutput', () => {
   });
 
   it('leaves nothing when it is discarded', async () => {
-    const partial = await createPartialOutput(output);
+    const partial = await createPartialOutput(defaultFiles, output);
     await writeFile(join(partial.directory, 'half'), '');
     await partial.discard();
     expect(await readdir(folder)).toEqual([]);
   });
 
   it('never replaces a folder that became somebody else’s meanwhile', async () => {
-    const partial = await createPartialOutput(output);
+    const partial = await createPartialOutput(defaultFiles, output);
     await ours(partial.directory);
     await mkdir(output);
     await writeFile(join(output, 'thesis.tex'), 'years of work');
@@ -106,7 +107,7 @@ describe('recoverOutput', () => {
     await ours(`${output}.pare-replaced-${dead}`, 'saved');
     await ours(`${output}.pare-partial-${String(process.ppid)}`);
     await ours(join(folder, `other.pare-partial-${dead}`));
-    await recoverOutput(output);
+    await recoverOutput(defaultFiles, output);
     expect((await readdir(folder)).sort()).toEqual(['other.pare-partial-2147483646', 'out', `out.pare-partial-${String(process.ppid)}`]);
     expect(await readFile(join(output, 'weights'), 'utf8')).toBe('saved');
   });
@@ -114,7 +115,7 @@ describe('recoverOutput', () => {
   it('keeps the output that is in place', async () => {
     await ours(output, 'new');
     await ours(`${output}.pare-replaced-2147483646`, 'old');
-    await recoverOutput(output);
+    await recoverOutput(defaultFiles, output);
     expect(await readdir(folder)).toEqual(['out']);
     expect(await readFile(join(output, 'weights'), 'utf8')).toBe('new');
   });
@@ -122,8 +123,8 @@ describe('recoverOutput', () => {
 
 describe('disk', () => {
   it('is asked for space where the path will be', async () => {
-    await requireFreeSpace(join(output, 'not', 'there', 'yet'), 1);
-    await expect(requireFreeSpace(output, 2 ** 60)).rejects.toMatchObject({ code: 'PARE_DISK_FULL', data: { path: output, needed: 2 ** 60 } });
+    await requireFreeSpace(defaultFiles, join(output, 'not', 'there', 'yet'), 1);
+    await expect(requireFreeSpace(defaultFiles, output, 2 ** 60)).rejects.toMatchObject({ code: 'PARE_DISK_FULL', data: { path: output, needed: 2 ** 60 } });
   });
 
   it('full is recognised in whatever wraps it', () => {

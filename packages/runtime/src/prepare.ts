@@ -2,6 +2,7 @@ import {
   nearest,
   pareError,
   type BackendPlugin,
+  type FileSystem,
   type Format,
   type Model,
   type ModuleInfo,
@@ -11,7 +12,6 @@ import {
   type TargetModule,
   type Technique,
   type TextSource,
-  type WeightFormKind,
 } from '@pare/core';
 import { pluginFailure } from './cancellation.js';
 import { openText } from './evaluations.js';
@@ -20,7 +20,7 @@ import type { CompressionPlan, LoadedPlugin, PlannedStage, PlanRequest } from '.
 import type { ModelLibrary } from './model-library.js';
 import { applySetting, checkOptions, parseOptions, parseSetting, type Setting } from './options.js';
 import { resolveRecipe, stageLabel, techniqueOf } from './recipes.js';
-import { compileOverrides, selectTargets } from './targets.js';
+import { compileOverrides, matchedModules, selectTargets } from './targets.js';
 import { TimeLimitError, withTimeLimit } from './time-limit.js';
 
 type Options = Readonly<Record<string, unknown>>;
@@ -39,6 +39,8 @@ export interface PreparedStage {
 export interface PreparedFormat {
   readonly plugin: Format;
   readonly options: Options;
+  /** What the format says of the plan. */
+  readonly notes: readonly string[];
 }
 
 /** The calibration set of a run. */
@@ -61,6 +63,7 @@ export interface Preparation {
 
 /** What preparing needs of the host. */
 export interface PreparationContext {
+  readonly files: FileSystem;
   readonly cwd: string;
   readonly library: ModelLibrary;
   readonly techniques: ReadonlyMap<string, Technique>;
@@ -85,23 +88,31 @@ export async function prepare(request: PlanRequest, model: Model, context: Prepa
     return formatIds.includes(owner) && !context.techniques.has(owner);
   });
   const recipe = await resolveRecipe(request.recipe, forRecipe, context);
-  const formats = await prepareFormats(request, forFormats.map(parseSetting), context);
+  const chosen = await prepareFormats(request, forFormats.map(parseSetting), context);
   const stages: PreparedStage[] = [];
+  const finalPlans = new Map<string, ModulePlan>();
+  const makers = new Map<string, string>();
+  const tied = new Map<string, TiedMatrix>();
   for (const [index, stage] of recipe.stages.entries()) {
-    stages.push(await prepareStage(stage, index, techniqueOf(stage, context.techniques), model, context.signal));
+    const prepared = await prepareStage(stage, index, techniqueOf(stage, context.techniques), { model, before: finalPlans, makers, tied, signal: context.signal });
+    for (const [module, plan] of prepared.plans) {
+      finalPlans.set(module, plan);
+      makers.set(module, prepared.label);
+    }
+    stages.push(prepared);
   }
-  const finalPlans = checkOrder(stages, model.modules);
-  checkFormats(formats, model, finalPlans);
+  checkFormats(chosen, model, finalPlans);
+  const formats = chosen.map((format) => ({ ...format, notes: format.plugin.notes?.(model, finalPlans, format.options) ?? [] }));
   const calibration = await prepareCalibration(request, stages, model, context);
   const { plan, spillBytes } = assemblePlan({ recipe, stages, formats, calibration, finalPlans, model, context, limit: request.memory });
   checkMemory(plan, request.memory);
   return { recipe, stages, formats, calibration, plan, spillBytes };
 }
 
-async function prepareFormats(request: PlanRequest, settings: readonly Setting[], context: PreparationContext): Promise<PreparedFormat[]> {
+async function prepareFormats(request: PlanRequest, settings: readonly Setting[], context: PreparationContext): Promise<Omit<PreparedFormat, 'notes'>[]> {
   const selections = (request.formats ?? ['hf']).map((format) => (typeof format === 'string' ? { id: format } : format));
   const known = [...context.formats.keys()];
-  const formats: PreparedFormat[] = [];
+  const formats: Omit<PreparedFormat, 'notes'>[] = [];
   for (const selection of selections) {
     const plugin = context.formats.get(selection.id);
     if (plugin === undefined) throw pareError('PARE_PLUGIN_UNKNOWN', { kind: 'format', id: selection.id, known, nearest: nearest(selection.id, known) });
@@ -117,9 +128,21 @@ function partition<T>(items: readonly T[], belongs: (item: T) => boolean): [T[],
   return [items.filter(belongs), items.filter((item) => !belongs(item))];
 }
 
-async function prepareStage(stage: Recipe['stages'][number], index: number, technique: Technique, model: Model, signal: AbortSignal): Promise<PreparedStage> {
+/** A recipe as far as it is prepared. */
+interface StagesBefore {
+  readonly model: Model;
+  /** What the stages before make of each module that they change, and the last of them that does. */
+  readonly before: ReadonlyMap<string, ModulePlan>;
+  readonly makers: ReadonlyMap<string, string>;
+  /** Matrices with two names that stages worked on, by owner; every stage adds its own. */
+  readonly tied: Map<string, TiedMatrix>;
+  readonly signal: AbortSignal;
+}
+
+async function prepareStage(stage: Recipe['stages'][number], index: number, technique: Technique, { model, before, makers, tied, signal }: StagesBefore): Promise<PreparedStage> {
   const label = stageLabel(index, technique.id);
   const modules = selectTargets(label, model.modules, stage.targets);
+  checkTied(label, matchedModules(label, model.modules, stage.targets), tied);
   if (technique.scope === 'block') refuseOutsideBlocks(label, modules);
   const overrides = compileOverrides(label, modules, stage.overrides);
 
@@ -135,8 +158,9 @@ async function prepareStage(stage: Recipe['stages'][number], index: number, tech
       options = await parseOptions(`${label}${key === '' ? '' : `, overrides ${key}`}`, technique.options, merged);
       optionSets.set(key, options);
     }
-    targets.push({ info, options });
+    targets.push({ info, options, before: before.get(info.name) });
   }
+  checkOrder(label, technique, targets, makers);
 
   const place = { plugin: `technique "${technique.id}"`, stage: label };
   let plans: readonly ModulePlan[];
@@ -165,26 +189,39 @@ function refuseOutsideBlocks(stage: string, modules: readonly ModuleInfo[]): voi
   throw pareError('PARE_TARGET_REFUSED', { stage, problems: outside.map((module) => ({ module: module.name, reason })) });
 }
 
-/** Follows each module's form from stage to stage. Returns the last plan of each module that a stage changes. */
-function checkOrder(stages: readonly PreparedStage[], modules: readonly ModuleInfo[]): ReadonlyMap<string, ModulePlan> {
-  const forms = new Map<string, { form: WeightFormKind; madeBy: string }>(modules.map(({ name, form }) => [name, { form, madeBy: 'the model' }]));
-  const finalPlans = new Map<string, ModulePlan>();
-  for (const { label, technique, targets, plans } of stages) {
-    for (const { info } of targets) {
-      const { form, madeBy } = forms.get(info.name)!;
-      if (!technique.accepts.includes(form)) {
-        throw pareError('PARE_RECIPE_ORDER', { stage: label, module: info.name, found: form, madeBy, accepts: technique.accepts });
-      }
-      const plan = plans.get(info.name)!;
-      forms.set(info.name, { form: plan.produces, madeBy: label });
-      finalPlans.set(info.name, plan);
+/** A tied matrix in a recipe: the stage that worked on it last, and the names that it called it by. */
+interface TiedMatrix {
+  readonly stage: string;
+  readonly names: readonly string[];
+}
+
+/**
+ * Two stages that call one matrix by different names, embedding and tied head, would compress it twice where a recipe means two.
+ * @throws PARE_TARGET_TIED
+ */
+function checkTied(stage: string, matched: readonly ModuleInfo[], tied: Map<string, TiedMatrix>): void {
+  const byOwner = new Map<string, string[]>();
+  for (const { name, sharedWith = name } of matched) byOwner.set(sharedWith, [...(byOwner.get(sharedWith) ?? []), name]);
+  for (const [owner, names] of byOwner) {
+    const earlier = tied.get(owner);
+    if (earlier !== undefined && !earlier.names.some((name) => names.includes(name))) {
+      throw pareError('PARE_TARGET_TIED', { stage, module: names[0]!, earlierStage: earlier.stage, earlierModule: earlier.names[0]! });
     }
+    tied.set(owner, { stage, names });
   }
-  return finalPlans;
+}
+
+/** Follows each module's form from stage to stage. @throws PARE_RECIPE_ORDER when a technique would get one that it does not accept */
+function checkOrder(stage: string, { accepts }: Technique, targets: readonly TargetModule<Options>[], makers: ReadonlyMap<string, string>): void {
+  for (const { info, before } of targets) {
+    const found = before?.produces ?? info.form;
+    if (accepts.includes(found)) continue;
+    throw pareError('PARE_RECIPE_ORDER', { stage, module: info.name, found, madeBy: makers.get(info.name) ?? 'the model', accepts });
+  }
 }
 
 /** Asks every format whether it can write the result, and reports all refusals together. */
-function checkFormats(formats: readonly PreparedFormat[], model: Model, plans: ReadonlyMap<string, ModulePlan>): void {
+function checkFormats(formats: readonly Omit<PreparedFormat, 'notes'>[], model: Model, plans: ReadonlyMap<string, ModulePlan>): void {
   const refusals = formats.flatMap(({ plugin, options }) => {
     const forms = model.modules.flatMap(({ name, form, sharedWith }) => {
       // A tied head is its owner's business.
@@ -241,7 +278,7 @@ function assemblePlan({ recipe, stages, formats, calibration, finalPlans, model,
     model: { name: model.name, directory: model.directory, parameters: model.parameters, bytes: model.bytes, blocks: model.description.blocks.length },
     recipe,
     backend: context.backend,
-    formats: formats.map(({ plugin, options }) => ({ id: plugin.id, options })),
+    formats: formats.map(({ plugin, options, notes }) => ({ id: plugin.id, options, notes })),
     calibration: calibration === undefined ? undefined : { data: calibration.source.name, samples: calibration.samples, sequenceLength: calibration.sequenceLength },
     stages: planned,
     outputBytes: output.outputBytes,

@@ -1,8 +1,6 @@
 import type { Backend, Recipe } from '@pare/core';
 import { once, openedSubject, sha256, type Subject } from '@pare/evaluation';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { memoryFiles } from '@pare/platform';
 import { journalInputs, readCalibration, runStages, type RecipeRun } from './compress.js';
 import { requireFreeSpace } from './disk.js';
 import { Journal } from './journal.js';
@@ -19,7 +17,7 @@ export interface RecipeSubjectOptions {
   readonly run: RecipeRun;
   readonly source: Subject;
   readonly backend: () => Promise<Backend>;
-  /** Where finished work waits: a folder that outlives the process for runs that can be resumed. */
+  /** Where finished work waits: a folder that outlives the process for runs that can be resumed. Memory when absent. */
   readonly folder: string | undefined;
   readonly resume: boolean;
 }
@@ -38,15 +36,15 @@ export async function recipeSubject({ run, source, backend, folder, resume }: Re
     return content === undefined ? undefined : sha256(JSON.stringify({ ...inputs, model: content }));
   });
   let journal: Journal | undefined;
-  let temporary: string | undefined;
   let finished = false;
   const apply = once(async () => {
     const content = await hash();
-    if (folder === undefined || content === undefined) temporary = await mkdtemp(join(tmpdir(), 'pare-recipe-'));
-    const output = temporary === undefined ? join(folder!, content!.slice(0, 32)) : join(temporary, 'result');
-    await requireFreeSpace(output, preparation.plan.diskBytes);
+    const kept = folder !== undefined && content !== undefined;
+    const files = kept ? run.files : memoryFiles();
+    const output = kept ? files.path.join(folder, content.slice(0, 32)) : '/recipe';
+    await requireFreeSpace(files, output, preparation.plan.diskBytes);
     await checkWeights(model, run.core, signal);
-    journal = await Journal.open({ output, inputs, resume, overwrite: true }, library);
+    journal = await Journal.open({ files, output, inputs, resume, overwrite: true }, library);
     const { compressed } = await runStages(run, journal, await backend(), calibration);
     finished = true;
     return openedSubject(compressed, await backend()).open();
@@ -63,7 +61,6 @@ export async function recipeSubject({ run, source, backend, folder, resume }: Re
       // What a run left unfinished is worth going on from, if it can be found again.
       if (finished) await journal?.remove();
       else await journal?.release();
-      if (temporary !== undefined) await rm(temporary, { recursive: true, force: true });
     },
   };
 }

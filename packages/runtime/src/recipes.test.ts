@@ -1,4 +1,5 @@
 import { definePreset, defineTechnique, type Preset, type Recipe, type Technique } from '@pare/core';
+import { defaultFiles } from '@pare/platform';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,7 +32,7 @@ let catalogue: RecipeCatalogue;
 
 beforeAll(async () => {
   cwd = await mkdtemp(join(tmpdir(), 'pare-recipes-'));
-  catalogue = { techniques: new Map([gptq, rtn].map((entry) => [entry.id, entry])), presets: new Map([[preset.id, preset]]), cwd };
+  catalogue = { techniques: new Map([gptq, rtn].map((entry) => [entry.id, entry])), presets: new Map([[preset.id, preset]]), files: defaultFiles, cwd };
   await writeFile(join(cwd, 'recipe.yaml'), 'version: 1\nstages:\n  - technique: rtn\n    options: { bits: 6 }\n    targets: { exclude: ["head"] }\n');
   await writeFile(join(cwd, 'recipe.json'), JSON.stringify({ $schema: './schema.json', version: 1, stages: [{ technique: 'gptq' }] }));
 });

@@ -1,6 +1,4 @@
-import { nearest, optionsJsonSchema, pareError, type JsonSchema, type Preset, type Recipe, type RecipeStage, type Technique } from '@pare/core';
-import { readFile, stat } from 'node:fs/promises';
-import { extname, resolve } from 'node:path';
+import { nearest, optionsJsonSchema, pareError, systemErrorCode, type FileSystem, type JsonSchema, type Preset, type Recipe, type RecipeStage, type Technique } from '@pare/core';
 import { applySetting, parseOptions, parseSetting } from './options.js';
 import { asRecipe, recipeProblems, recipeVersion } from './recipe-document.js';
 
@@ -8,6 +6,7 @@ import { asRecipe, recipeProblems, recipeVersion } from './recipe-document.js';
 export interface RecipeCatalogue {
   readonly techniques: ReadonlyMap<string, Technique>;
   readonly presets: ReadonlyMap<string, Preset>;
+  readonly files: FileSystem;
   /** Folder that relative paths start from. */
   readonly cwd: string;
 }
@@ -25,7 +24,7 @@ export function stageLabel(index: number, technique: string): string {
 export async function parseRecipe(text: string, name: string): Promise<Recipe> {
   let document: unknown;
   try {
-    if (extname(name) === '.json') document = JSON.parse(text);
+    if (name.endsWith('.json')) document = JSON.parse(text);
     else {
       const { parse } = await import('yaml');
       document = parse(text);
@@ -50,21 +49,18 @@ async function readRecipe(recipe: string | Recipe, catalogue: RecipeCatalogue): 
   }
   const preset = catalogue.presets.get(recipe);
   if (preset !== undefined) return { recipe: checkDocument(preset.recipe, `preset "${recipe}"`), name: `preset "${recipe}"` };
-  const file = resolve(catalogue.cwd, recipe);
-  const isFile = await stat(file).then(
-    (found) => found.isFile(),
-    () => false,
-  );
+  const { files } = catalogue;
+  const file = files.path.resolve(catalogue.cwd, recipe);
+  const isFile = (await files.status(file).catch(() => undefined))?.kind === 'file';
   if (!isFile && !/[\\/]|\.(ya?ml|json)$/.test(recipe)) {
     const known = [...catalogue.presets.keys()];
     throw pareError('PARE_PLUGIN_UNKNOWN', { kind: 'preset', id: recipe, known, nearest: nearest(recipe, known) });
   }
   let text: string;
   try {
-    text = await readFile(file, 'utf8');
+    text = await files.readText(file);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw pareError('PARE_FILE_UNREADABLE', { file: recipe, reason: code === 'ENOENT' ? 'no such file' : message }, error);
+    throw pareError('PARE_FILE_UNREADABLE', { file: recipe, reason: systemErrorCode(error) === 'ENOENT' ? 'no such file' : (error as Error).message }, error);
   }
   return { recipe: await parseRecipe(text, recipe), name: recipe };
 }

@@ -208,6 +208,7 @@ class StageExecution {
       })),
       model: source,
       modules: handles.modules,
+      targets: this.#stage.targets,
       block: block === undefined ? undefined : { index: block, count: model.description.blocks.length, name: model.description.blocks[block]!.name },
     };
     try {

@@ -8,19 +8,24 @@ import { compilePattern, kindWords, nameEndings, roleWords, type ModulePattern }
  * @throws PARE_TARGET_UNMATCHED for a pattern that matches nothing, or when nothing is left; PARE_RECIPE_INVALID for a bad regular expression
  */
 export function selectTargets(stage: string, modules: readonly ModuleInfo[], selection: TargetSelection | undefined): ModuleInfo[] {
+  const names = new Set(modules.map(({ name }) => name));
+  const chosen = new Set(matchedModules(stage, modules, selection).map(({ name, sharedWith }) => (sharedWith !== undefined && names.has(sharedWith) ? sharedWith : name)));
+  return modules.filter((module) => chosen.has(module.name));
+}
+
+/**
+ * The modules that a selection matches, under the names that it calls them by: a tied head is itself here.
+ * @throws as `selectTargets`
+ */
+export function matchedModules(stage: string, modules: readonly ModuleInfo[], selection: TargetSelection | undefined): ModuleInfo[] {
   const include = (selection?.include ?? ['linear']).map((text) => compile(stage, text));
   const exclude = (selection?.exclude ?? []).map((text) => compile(stage, text));
   for (const pattern of [...include, ...exclude]) {
     if (!pattern.word && !modules.some((module) => pattern.matches(module))) throw unmatched(stage, pattern.text, modules);
   }
-  const byName = new Map(modules.map((module) => [module.name, module]));
-  const chosen = new Set<string>();
-  for (const module of modules) {
-    if (!include.some((pattern) => pattern.matches(module)) || exclude.some((pattern) => pattern.matches(module))) continue;
-    chosen.add(module.sharedWith !== undefined && byName.has(module.sharedWith) ? module.sharedWith : module.name);
-  }
-  if (chosen.size === 0) throw unmatched(stage, include.map((pattern) => pattern.text).join(', '), modules);
-  return modules.filter((module) => chosen.has(module.name));
+  const matched = modules.filter((module) => include.some((pattern) => pattern.matches(module)) && !exclude.some((pattern) => pattern.matches(module)));
+  if (matched.length === 0) throw unmatched(stage, include.map((pattern) => pattern.text).join(', '), modules);
+  return matched;
 }
 
 /** Overrides compiled against a stage's targets. */

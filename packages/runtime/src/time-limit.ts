@@ -3,7 +3,7 @@ export class TimeLimitError extends Error {}
 
 /** The result of some work, or TimeLimitError when it takes too long. The work itself goes on: promises cannot be stopped. */
 export async function withTimeLimit<T>(work: Promise<T>, seconds: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const limit = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
       reject(new TimeLimitError());

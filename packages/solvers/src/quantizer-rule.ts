@@ -55,11 +55,16 @@ export function planGroups(quantizer: SweepQuantizer, size: number, order: Int32
 export interface QuantizerRule extends ColumnRule<QuantizedWeight> {
   readonly id: 'quantizer';
   readonly quantizer: SweepQuantizer;
+  readonly mask: Uint8Array | undefined;
 }
 
-/** The rule of a quantizer; its plain TypeScript is the reference of the solvers' kernels. */
-export function quantizerRule(quantizer: SweepQuantizer): QuantizerRule {
-  return { id: 'quantizer', quantizer, begin: (context) => quantizerPass(quantizer, context) };
+/**
+ * The rule of a quantizer; its plain TypeScript is the reference of the solvers' kernels.
+ * @param mask [rows, size], natural column order, of a matrix that was pruned: entries with 0 stay exactly zero (the zero of their grid as code), whatever the
+ *   errors of earlier columns would make of them, and do not count in grids
+ */
+export function quantizerRule(quantizer: SweepQuantizer, mask?: Uint8Array): QuantizerRule {
+  return { id: 'quantizer', quantizer, mask, begin: (context) => quantizerPass(quantizer, context, mask) };
 }
 
 /** True for the rule that `quantizerRule` makes. */
@@ -67,7 +72,8 @@ export function isQuantizerRule(rule: ColumnRule<unknown>): rule is QuantizerRul
   return rule.id === 'quantizer' && 'quantizer' in rule;
 }
 
-function quantizerPass(quantizer: SweepQuantizer, context: SweepContext): ColumnPass<QuantizedWeight> {
+/** A quantizer at work. The mask is read when columns settle, so that another pass may write it along the way. */
+export function quantizerPass(quantizer: SweepQuantizer, context: SweepContext, mask: Uint8Array | undefined): ColumnPass<QuantizedWeight> {
   const { rows, size, weight, order } = context;
   const { bits, scaleType } = quantizer;
   const plan = planGroups(quantizer, size, context.factor.order);
@@ -87,14 +93,15 @@ function quantizerPass(quantizer: SweepQuantizer, context: SweepContext): Column
     lookahead: (position) => (dynamic && position % scheme.groupSize === 0 ? Math.min(scheme.groupSize, size - position) : 0),
     observe(position, columns, count) {
       const group = plan.positions[position]!;
-      for (let row = 0; row < rows; row++) grids[group * rows + row] = computeGrid(columns, quantizer, scaleType, row, count, rows);
+      const kept = mask === undefined ? columns : columns.map((value, index) => (mask[(index % rows) * size + order[position + Math.floor(index / rows)]!] === 0 ? 0 : value));
+      for (let row = 0; row < rows; row++) grids[group * rows + row] = computeGrid(kept, quantizer, scaleType, row, count, rows);
     },
     settle(position, weights, settled) {
       const column = order[position]!;
       const first = plan.positions[position]! * rows;
       for (let row = 0; row < rows; row++) {
         const grid = grids[first + row]!;
-        const code = encode(weights[row]!, grid, bits);
+        const code = mask?.[row * size + column] === 0 ? grid.zero : encode(weights[row]!, grid, bits);
         codes[row * size + column] = code;
         settled[row] = grid.scale * (code - grid.zero);
       }

@@ -7,6 +7,7 @@ import {
   type Model,
   type ModuleHandle,
   type ModuleInfo,
+  type ModulePlan,
   type ModuleReport,
   type StatisticRef,
   type Technique,
@@ -20,8 +21,13 @@ import { denseFloat32 } from '@pare/weights';
 export interface LoneModule {
   /** [out, in] float32. */
   readonly weight: HostTensor & { readonly data: Float32Array };
+  /** What a stage before made of the weight, with what it promised; the weight as it is by default. */
+  readonly form?: WeightForm;
+  readonly before?: ModulePlan;
   /** Calibration inputs [rows, in] float32; without them, or with no rows, statistics are those of an input that was never seen. */
   readonly inputs?: HostTensor;
+  /** Statistics by id that are at hand already, instead of those of the inputs. They stay the caller's. */
+  readonly statistics?: Readonly<Record<string, unknown>>;
 }
 
 export interface LoneRun<O> {
@@ -42,23 +48,25 @@ const silent = { debug: () => undefined, info: () => undefined, warn: () => unde
 
 /**
  * Applies a technique to linear layers without a model: weights and inputs in, forms out. Statistics are computed by their own definitions on the backend and
- * freed at the end. `context.model` cannot be used by techniques that run so.
+ * freed at the end. `context.model` holds the weights and nothing else.
  */
 export async function runTechnique<O>(technique: Technique<O>, run: LoneRun<O>): Promise<Map<string, LoneResult>> {
   const { backend, options } = run;
   const signal = run.signal ?? new AbortController().signal;
   const results = new Map<string, LoneResult>();
   const disposals: (() => void)[] = [];
-  const handles = Object.entries(run.modules).map(([name, { weight, inputs }], index): ModuleHandle<O> => {
+  const handles = Object.entries(run.modules).map(([name, { weight, inputs, form, before, statistics: given }], index): ModuleHandle<O> => {
     const info = loneInfo(name, weight, index);
     const statistics = new Map<string, Promise<unknown>>();
     return {
       info,
       options,
+      before,
       weight: () => Promise.resolve(float32Tensor(weight.shape, weight.data.slice())),
-      form: () => Promise.resolve({ form: 'dense', shape: weight.shape, tensor: weight }),
+      form: () => Promise.resolve(form ?? { form: 'dense', shape: weight.shape, tensor: weight }),
       statistic<T>(ref: StatisticRef<T>): Promise<T> {
         if (technique.statistics?.(options).some(({ id }) => id === ref.id) !== true) throw new Error(`statistic "${ref.id}" was not declared`);
+        if (given !== undefined && ref.id in given) return Promise.resolve(given[ref.id] as T);
         let value = statistics.get(ref.id);
         if (value === undefined) {
           if (!isStatistic(ref)) throw new Error(`statistic "${ref.id}" has no definition`);
@@ -86,8 +94,9 @@ export async function runTechnique<O>(technique: Technique<O>, run: LoneRun<O>):
       progress: { report: () => undefined },
       backend,
       services: {},
-      model: { name: 'lone modules' } as Model,
+      model: { name: 'lone modules', denseWeight: (module: string) => Promise.resolve(run.modules[module]!.weight) } as unknown as Model,
       modules: handles,
+      targets: handles,
       block: technique.scope === 'block' ? { index: 0, count: 1, name: 'block' } : undefined,
     });
   } finally {

@@ -49,6 +49,7 @@ export function squaredError(weight: Float32Array, form: QuantizedWeight): numbe
  * @throws PARE_FORM_UNSUPPORTED for tensors of integers.
  */
 export function denseFloat32(form: Exclude<WeightForm, SharedWeight>): Float32Array {
+  if (form.form === 'sparse') return denseFloat32(form.values);
   return form.form === 'quantized' ? dequantize(form) : denseTensorFloat32(form);
 }
 

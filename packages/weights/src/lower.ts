@@ -7,6 +7,7 @@ import { groupsPerRow, symmetricZero } from './scheme.js';
  * Adds a weight's stored parts to a graph as constants named after `name`, and the operators that make the dense float32 matrix [out, in] of them.
  * Codes of up to 4 bits are uint4 tensors, wider ones uint8; scales keep their storage type. Grids that lie in runs of a row use one DequantizeLinear
  * (opset 21), columns with a group index or a shorter last group gather their scales.
+ * Sparse matrices are their values with the zeros in place: products of ONNX know no masks.
  * @throws PARE_FORM_UNSUPPORTED for a shared weight: lower the weight that it shares.
  */
 export function lowerWeight(builder: GraphBuilder, form: WeightForm, name: string): Value {
@@ -15,8 +16,10 @@ export function lowerWeight(builder: GraphBuilder, form: WeightForm, name: strin
       return asFloat32(builder, builder.initializer(name, form.tensor));
     case 'quantized':
       return form.groupIndex === undefined && form.shape[1] % form.scheme.groupSize === 0 ? lowerRuns(builder, form, name) : lowerGathered(builder, form, name);
+    case 'sparse':
+      return lowerWeight(builder, form.values, name);
     case 'shared':
-      throw pareError('PARE_FORM_UNSUPPORTED', { operation: 'lowering to a graph', found: `it is stored with "${form.with}"`, allowed: 'dense and quantized weights' });
+      throw pareError('PARE_FORM_UNSUPPORTED', { operation: 'lowering to a graph', found: `it is stored with "${form.with}"`, allowed: 'weights that stand on their own' });
   }
 }
 

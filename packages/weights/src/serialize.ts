@@ -9,10 +9,14 @@ import {
   type HostTensor,
   type QuantizationScheme,
   type QuantizedWeight,
+  type SparseWeight,
   type WeightForm,
 } from '@pare/core';
 import { packRows, unpackRows, wordsPerRow } from './pack-rows.js';
 import { groupsPerRow, type ScaleType } from './scheme.js';
+import { countPruned } from './sparse/masks.js';
+import { parseSparsityPattern, sparsityPatternText } from './sparse/pattern.js';
+import { zeroCodes } from './sparse/sparse-weight.js';
 
 /** A weight as named tensors and string metadata, as a safetensors file holds them. */
 export interface SerializedForm {
@@ -24,7 +28,8 @@ export interface SerializedForm {
 const layoutVersion = '1';
 
 /**
- * Takes a weight apart for storage; `deserializeForm` gives back the same bits. Codes are packed (`packRows`), scales are in their storage type.
+ * Takes a weight apart for storage; `deserializeForm` gives back the same bits. Codes are packed (`packRows`), scales are in their storage type. Of a sparse
+ * matrix the mask is stored as bits, and kept values only.
  * @throws PARE_FORM_INVALID when scales are not values of the type they claim.
  */
 export function serializeForm(form: WeightForm): SerializedForm {
@@ -35,15 +40,53 @@ export function serializeForm(form: WeightForm): SerializedForm {
     case 'shared':
       return { tensors: {}, metadata: { ...metadata, with: form.with } };
     case 'quantized':
-      return serializeQuantized(form, metadata);
+      return serializeQuantized(form, metadata, { packed: packRows(form.codes, form.shape, form.scheme.bits), shape: [form.shape[0], wordsPerRow(form.shape[1], form.scheme.bits)] });
+    case 'sparse':
+      return serializeSparse(form, metadata);
   }
 }
 
-function serializeQuantized(form: QuantizedWeight, metadata: Record<string, string>): SerializedForm {
+/** Names of a sparse matrix' values among its parts. */
+const valuesPrefix = 'values.';
+
+function serializeSparse({ shape, pattern, mask, values }: SparseWeight, metadata: Record<string, string>): SerializedForm {
+  const kept = mask.length - countPruned(mask);
+  const inner: Record<string, string> = { layout: layoutVersion, form: values.form, shape: shape.join('x') };
+  let parts: SerializedForm;
+  if (values.form === 'dense') {
+    const { dtype, data } = values.tensor;
+    parts = { tensors: { weight: hostTensor(dtype, [kept], gather(data, mask, kept)) }, metadata: inner };
+  } else {
+    const codes = packRows(gather(values.codes, mask, kept) as Uint8Array, [1, kept], values.scheme.bits);
+    parts = serializeQuantized(values, inner, { packed: codes, shape: [1, codes.length] });
+  }
+  const prefixed = <T>(record: Readonly<Record<string, T>>): [string, T][] => Object.entries(record).map(([name, value]) => [`${valuesPrefix}${name}`, value]);
+  return {
+    tensors: { mask: hostTensor('int32', [shape[0], wordsPerRow(shape[1], 1)], packRows(mask, shape, 1)), ...Object.fromEntries(prefixed(parts.tensors)) },
+    metadata: { ...metadata, pattern: sparsityPatternText(pattern), ...Object.fromEntries(prefixed(parts.metadata)) },
+  };
+}
+
+/** The kept entries, in order. */
+function gather(data: HostTensor['data'], mask: Uint8Array, kept: number): HostTensor['data'] {
+  const result = new (data.constructor as new (length: number) => HostTensor['data'])(kept);
+  let target = 0;
+  for (let index = 0; index < mask.length; index++) if (mask[index] === 1) result[target++] = data[index]!;
+  return result;
+}
+
+/** Entries back in their places; the others stay as `into` has them. */
+function scatter<T extends HostTensor['data']>(data: HostTensor['data'], mask: Uint8Array, into: T): T {
+  let source = 0;
+  for (let index = 0; index < mask.length; index++) if (mask[index] === 1) into[index] = data[source++]!;
+  return into;
+}
+
+function serializeQuantized(form: QuantizedWeight, metadata: Record<string, string>, codes: { readonly packed: Int32Array; readonly shape: readonly number[] }): SerializedForm {
   const { scheme, scaleType, shape, scales, zeros, groupIndex } = form;
   const gridShape = scalesShape(shape, scheme);
   const tensors: Record<string, HostTensor> = {
-    codes: hostTensor('int32', [shape[0], wordsPerRow(shape[1], scheme.bits)], packRows(form.codes, shape, scheme.bits)),
+    codes: hostTensor('int32', codes.shape, codes.packed),
     scales: encodeScales(scales, scaleType, gridShape),
   };
   if (zeros !== undefined) tensors['zeros'] = hostTensor('uint8', gridShape, zeros);
@@ -81,12 +124,47 @@ export function deserializeForm(tensors: Readonly<Record<string, HostTensor>>, m
       return { form, shape, with: field(metadata, 'with') };
     case 'quantized':
       return deserializeQuantized(tensors, metadata, shape);
+    case 'sparse':
+      return deserializeSparse(tensors, metadata, shape);
     default:
-      throw invalid(`form "${form}"; known are dense, quantized, shared`);
+      throw invalid(`form "${form}"; known are dense, quantized, sparse, shared`);
   }
 }
 
-function deserializeQuantized(tensors: Readonly<Record<string, HostTensor>>, metadata: Readonly<Record<string, string>>, dimensions: number[]): QuantizedWeight {
+function deserializeSparse(tensors: Readonly<Record<string, HostTensor>>, metadata: Readonly<Record<string, string>>, dimensions: number[]): SparseWeight {
+  const [rows, columns] = dimensions;
+  if (rows === undefined || columns === undefined || dimensions.length !== 2) throw invalid(`shape [${dimensions.join(', ')}] of a sparse matrix`);
+  const shape = [rows, columns] as const;
+  const pattern = parseSparsityPattern(field(metadata, 'pattern'));
+  if (pattern === undefined) throw invalid(`pattern "${field(metadata, 'pattern')}"`);
+  const mask = unpackRows(storage(tensors, 'mask', 'int32', rows * wordsPerRow(columns, 1)) as Int32Array, shape, 1);
+  const kept = mask.length - countPruned(mask);
+  const own = <T>(record: Readonly<Record<string, T>>): Record<string, T> =>
+    Object.fromEntries(Object.entries(record).flatMap(([name, value]) => (name.startsWith(valuesPrefix) ? [[name.slice(valuesPrefix.length), value]] : [])));
+  const parts = own(tensors);
+  const inner = own(metadata);
+  const form = field(inner, 'form');
+  if (form === 'dense') {
+    const { dtype } = parts['weight'] ?? {};
+    if (dtype === undefined) throw invalid('the tensor "values.weight" is missing');
+    const data = storage(parts, 'weight', dtype, kept);
+    const whole = new (data.constructor as new (length: number) => HostTensor['data'])(mask.length);
+    return { form: 'sparse', shape, pattern, mask, values: { form, shape, tensor: hostTensor(dtype, shape, scatter(data, mask, whole)) } };
+  }
+  if (form !== 'quantized') throw invalid(`values of form "${form}" in a sparse matrix`);
+  const values = deserializeQuantized(parts, inner, dimensions, (bits) => unpackRows(storage(parts, 'codes', 'int32', wordsPerRow(kept, bits)) as Int32Array, [1, kept], bits));
+  const zeroCode = zeroCodes(values);
+  const codes = Uint8Array.from({ length: mask.length }, (_, index) => zeroCode(Math.floor(index / columns), index % columns));
+  return { form: 'sparse', shape, pattern, mask, values: { ...values, codes: scatter(values.codes, mask, codes) } };
+}
+
+/** @param readCodes codes of another layout than one a weight in rows */
+function deserializeQuantized(
+  tensors: Readonly<Record<string, HostTensor>>,
+  metadata: Readonly<Record<string, string>>,
+  dimensions: number[],
+  readCodes?: (bits: number) => Uint8Array,
+): QuantizedWeight {
   const [rows, columns] = dimensions;
   if (rows === undefined || columns === undefined || dimensions.length !== 2) throw invalid(`shape [${dimensions.join(', ')}] of a quantized matrix`);
   const granularity = field(metadata, 'granularity');
@@ -100,12 +178,11 @@ function deserializeQuantized(tensors: Readonly<Record<string, HostTensor>>, met
   const scheme: QuantizationScheme = { bits, symmetric: field(metadata, 'symmetric') === 'true', granularity, groupSize };
   const shape = [rows, columns] as const;
   const grids = elementCount(scalesShape(shape, scheme));
-  const words = storage(tensors, 'codes', 'int32', rows * wordsPerRow(columns, bits)) as Int32Array;
   return {
     form: 'quantized',
     shape,
     scheme,
-    codes: unpackRows(words, shape, bits),
+    codes: readCodes?.(bits) ?? unpackRows(storage(tensors, 'codes', 'int32', rows * wordsPerRow(columns, bits)) as Int32Array, shape, bits),
     scales: decodeScales(storage(tensors, 'scales', scaleType, grids), scaleType),
     scaleType,
     zeros: scheme.symmetric ? undefined : (storage(tensors, 'zeros', 'uint8', grids) as Uint8Array),

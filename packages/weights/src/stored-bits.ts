@@ -1,5 +1,6 @@
-import { tensorBytes, dtypeBits, type QuantizationScheme, type WeightForm } from '@pare/core';
+import { tensorBytes, dtypeBits, type QuantizationScheme, type SparsityPattern, type WeightForm } from '@pare/core';
 import { groupsPerRow, type ScaleType } from './scheme.js';
+import { countPruned } from './sparse/masks.js';
 
 /** Bits of a group index entry. */
 const groupIndexBits = 32;
@@ -14,6 +15,20 @@ export function quantizedBits(shape: readonly [number, number], scheme: Quantiza
   return rows * columns * scheme.bits + grids * (dtypeBits(scaleType) + (scheme.symmetric ? 0 : scheme.bits)) + (groupIndex ? columns * groupIndexBits : 0);
 }
 
+/**
+ * Bits that a sparse matrix [out, in] stores: kept values, and where they stand. Unstructured: one bit of mask for every weight. Grouped: for each kept value its
+ * place in the group, log₂ of the group rounded up (2:4 of 16-bit values: 9 bits a weight). Never more than the values with their zeros: below one weight in
+ * as many as a value has bits, a mask costs more than it saves and would not be stored.
+ * @param valueBits bits of a value
+ * @param written bits of all values with their zeros, grids included
+ */
+export function sparseBits([rows, columns]: readonly [number, number], pattern: SparsityPattern, pruned: number, valueBits: number, written: number): number {
+  const weights = rows * columns;
+  const kept = weights - pruned;
+  const places = pattern.kind === 'unstructured' ? weights : kept * Math.ceil(Math.log2(pattern.group));
+  return Math.min(written, written - pruned * valueBits + places);
+}
+
 /** Bits that a weight stores, everything counted; a shared weight stores nothing of its own. */
 export function storedBits(form: WeightForm): number {
   switch (form.form) {
@@ -21,7 +36,17 @@ export function storedBits(form: WeightForm): number {
       return tensorBytes(form.tensor) * 8;
     case 'quantized':
       return quantizedBits(form.shape, form.scheme, form.scaleType, form.groupIndex !== undefined);
+    case 'sparse': {
+      const { values } = form;
+      const valueBits = values.form === 'dense' ? dtypeBits(values.tensor.dtype) : values.scheme.bits;
+      return sparseBits(form.shape, form.pattern, countPruned(form.mask), valueBits, writtenBits(form));
+    }
     case 'shared':
       return 0;
   }
+}
+
+/** Bits that a format without a layout for masks writes: sparse matrices with their zeros, other forms as they are stored. */
+export function writtenBits(form: WeightForm): number {
+  return storedBits(form.form === 'sparse' ? form.values : form);
 }

@@ -56,6 +56,7 @@ async function write(model: Model, options: Partial<HuggingFaceOptions> = {}, si
     model,
     options: huggingFaceOptions.parse(options),
     directory,
+    files: model.files,
     log: { debug: ignore, info: ignore, warn: (message: string) => warnings.push(message), error: ignore },
     signal,
     seed: 0,
@@ -441,7 +442,7 @@ describe('reading back', () => {
     const model = await rounded('llama', () => w4);
     const dense = await open(fixtures.model('llama'));
     const compare = async (written: Written, held: Model, options: Partial<HuggingFaceOptions> = {}) => {
-      const context = { model: held, directory: written.directory, options: huggingFaceOptions.parse(options), signal: new AbortController().signal };
+      const context = { model: held, directory: written.directory, files: held.files, options: huggingFaceOptions.parse(options), signal: new AbortController().signal };
       return failure(huggingFaceFormat.verify(context as never, written.files));
     };
     const packed = await write(model);
@@ -451,7 +452,7 @@ describe('reading back', () => {
     const weightless = { ...plain, files: plain.files.filter(({ path }) => path !== 'model.safetensors') };
     expect((await compare(weightless, dense)).message).toContain('"model.embed_tokens.weight" is missing');
     await cp(join(plain.directory, 'model.safetensors'), join(packed.directory, 'other.safetensors'));
-    const context = { model, directory: packed.directory, options: huggingFaceOptions.parse({}), signal: new AbortController().signal };
+    const context = { model, directory: packed.directory, files: model.files, options: huggingFaceOptions.parse({}), signal: new AbortController().signal };
     const extra = await failure(huggingFaceFormat.verify(context as never, [...packed.files, { path: 'other.safetensors', bytes: 0 }]));
     expect(extra.message).toContain('belongs to nothing');
   });

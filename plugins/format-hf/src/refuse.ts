@@ -1,4 +1,5 @@
 import type { FormatRefusal, ModelSummary, ModuleInfo, ModulePlan } from '@pare/core';
+import { plansCodes } from '@pare/weights';
 import type { HuggingFaceOptions } from './options.js';
 
 /** Bits whose fields never straddle a word, so that all readers agree on their layout. */
@@ -27,7 +28,7 @@ function reasonAgainst(info: ModuleInfo, plan: ModulePlan, options: HuggingFaceO
     if (info.sharedWith !== undefined) return undefined;
     return { reason: 'a Hugging Face folder can tie the head to the embedding, and nothing else', help: 'Leave this module out of the targets.' };
   }
-  if (plan.produces !== 'quantized' || options.dequantize) return undefined;
+  if (!plansCodes(plan) || options.dequantize) return undefined;
   const refuse = (reason: string, help: string): Omit<FormatRefusal, 'module'> => ({ reason, help: `${help} Or ${dequantizeAdvice}.` });
   if (info.layout === 'in-out')
     return refuse('it is a Conv1D, and compressed-tensors reads packed weights of Linear layers only', 'Write another format (onnx).');
@@ -55,7 +56,7 @@ function reasonAgainst(info: ModuleInfo, plan: ModulePlan, options: HuggingFaceO
 /** Runtimes fuse the experts of a layer into one matrix and know one symmetric scheme for all of them. */
 function refuseExperts(summary: ModelSummary, plans: ReadonlyMap<string, ModulePlan>): FormatRefusal[] {
   const experts = summary.modules.filter(({ expert }) => expert !== undefined);
-  const quantized = experts.filter(({ name, form }) => (plans.get(name)?.produces ?? form) === 'quantized');
+  const quantized = experts.filter(({ name, form }) => plansCodes(plans.get(name) ?? { produces: form }));
   if (quantized.length === 0) return [];
   const help = `Target all experts with the same symmetric options, or none. Or ${dequantizeAdvice}.`;
   const dense = experts.filter((info) => !quantized.includes(info));

@@ -6,12 +6,11 @@ import {
   type HostTensor,
   type Model,
   type ModuleInfo,
-  type QuantizedWeight,
   type WrittenFile,
 } from '@pare/core';
 import { configText, writeShardedSafetensors, type TensorEntry } from '@pare/model';
-import { copyFile, mkdir, stat, writeFile } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { copyFile } from '@pare/platform';
+import { quantizedPart } from '@pare/weights';
 import type { HuggingFaceOptions } from './options.js';
 import { packedParts, type PackedPart } from './pack-weight.js';
 import { schemeOf, type PackedScheme } from './packed-scheme.js';
@@ -19,7 +18,8 @@ import { quantizationConfig } from './quantization-config.js';
 
 /** Writes configuration, companion files and weights. One matrix is in memory at a time. */
 export async function writeFolder(context: FormatContext<HuggingFaceOptions>): Promise<readonly WrittenFile[]> {
-  const { model, options, directory, signal } = context;
+  const { model, options, directory, files, signal } = context;
+  const { join, relative } = files.path;
   const forms = options.dequantize ? new Map<string, FormLoader>() : await findQuantized(model, signal);
   if (options.dequantize && model.modules.some(({ form }) => form === 'quantized')) {
     context.log.warn('hf: quantized weights are written dense (dequantize): the folder is no smaller than the uncompressed model');
@@ -29,16 +29,17 @@ export async function writeFolder(context: FormatContext<HuggingFaceOptions>): P
   written.push(await writeConfig(context, schemes));
   for (const name of model.companionFiles) {
     const target = join(directory, name);
-    await mkdir(dirname(target), { recursive: true });
-    await copyFile(join(model.directory, name), target);
-    written.push({ path: name, bytes: (await stat(target)).size });
+    await files.makeFolder(files.path.dirname(target));
+    await copyFile({ files: model.files, path: model.files.path.join(model.directory, name) }, { files, path: target });
+    written.push({ path: name, bytes: (await files.status(target))!.bytes });
   }
-  const files = await writeShardedSafetensors(directory, weightEntries(model, forms), {
+  const weights = await writeShardedSafetensors(directory, weightEntries(model, forms), {
+    files,
     maximumShardBytes: options.maximumShardBytes,
     signal,
     onProgress: ({ bytes, totalBytes, tensor }) => context.progress.report({ completed: bytes, total: totalBytes, unit: 'bytes', detail: tensor }),
   });
-  for (const { path, bytes } of files) written.push({ path: relative(directory, path), bytes });
+  for (const { path, bytes } of weights) written.push({ path: relative(directory, path), bytes });
   return written;
 }
 
@@ -56,15 +57,16 @@ async function findQuantized(model: Model, signal: AbortSignal): Promise<Map<str
   let latest: { readonly module: string; readonly parts: readonly PackedPart[] } | undefined;
   for (const info of model.modules) {
     throwIfAborted(signal, 'writing the Hugging Face folder');
-    if (info.form !== 'quantized') continue;
-    const form = await model.weight(info.name);
-    if (form.form !== 'quantized') continue;
+    // A sparse matrix may hold codes, too; its zeros are codes like others.
+    if (info.form !== 'quantized' && info.form !== 'sparse') continue;
+    const form = quantizedPart(await model.weight(info.name));
+    if (form === undefined) continue;
     requirePackable(info);
     found.set(info.name, {
       scheme: schemeOf(form),
       parts: packedParts(form).map(({ part, dtype, shape }) => ({ part, dtype, shape })),
       async read(part) {
-        if (latest?.module !== info.name) latest = { module: info.name, parts: packedParts((await model.weight(info.name)) as QuantizedWeight) };
+        if (latest?.module !== info.name) latest = { module: info.name, parts: packedParts(quantizedPart(await model.weight(info.name))!) };
         const { dtype, shape, data } = latest.parts.find((candidate) => candidate.part === part)!;
         return hostTensor(dtype, shape, data());
       },
@@ -98,10 +100,10 @@ function* weightEntries(model: Model, forms: ReadonlyMap<string, FormLoader>): G
   }
 }
 
-async function writeConfig({ model, directory }: FormatContext<HuggingFaceOptions>, schemes: ReadonlyMap<string, PackedScheme>): Promise<WrittenFile> {
+async function writeConfig({ model, directory, files }: FormatContext<HuggingFaceOptions>, schemes: ReadonlyMap<string, PackedScheme>): Promise<WrittenFile> {
   // How the source was compressed says nothing about this folder.
   const none = { quantization_config: undefined, compression_config: undefined };
   const text = await configText(model, schemes.size === 0 ? none : { ...none, quantization_config: quantizationConfig(model.modules, schemes) });
-  await writeFile(join(directory, 'config.json'), text);
-  return { path: 'config.json', bytes: Buffer.byteLength(text) };
+  await files.writeText(files.path.join(directory, 'config.json'), text);
+  return { path: 'config.json', bytes: new TextEncoder().encode(text).length };
 }

@@ -1,5 +1,6 @@
 import type { Backend, Continuation, Model, Predictor } from '@pare/core';
 import { blockPredictor, comparePredictions } from '@pare/evaluation';
+import { defaultFiles } from '@pare/platform';
 import { openFixture, temporaryDirectory, type FixtureName, type TemporaryDirectory } from '@pare/testkit';
 import { referenceBackend } from '@pare/backend-reference';
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -22,7 +23,7 @@ async function bothOf(name: FixtureName): Promise<AsyncDisposable & { model: Mod
   const model = await openFixture(name);
   const folder = await temporaryDirectory();
   const options = onnxOptions.parse({ dtype: ['fp32'], verifyByRunning: false });
-  await onnxFormat.write({ log: silent, signal, seed: 0, progress: { report: () => undefined }, backend, services: {}, model, options, directory: folder.path });
+  await onnxFormat.write({ log: silent, signal, seed: 0, progress: { report: () => undefined }, backend, services: {}, model, options, files: defaultFiles, directory: folder.path });
   const artifact = await onnxFormat.artifacts!.open({ file: folder.join('onnx', 'model.onnx'), model, signal });
   return {
     model,
@@ -125,14 +126,14 @@ describe('artefacts of a folder', () => {
     const touch = (name: string): Promise<void> => writeFile(folder.join('onnx', name), '');
     for (const name of ['model.onnx', 'model_q4.onnx', 'model_q4.onnx_data', 'model_q4.onnx_data_1', 'model_q4f16.onnx', 'model.onnx.data', 'notes.txt']) await touch(name);
     const { find, filesOf, folderOf } = onnxFormat.artifacts!;
-    expect((await find(folder.path)).map(({ name }) => name)).toEqual(['fp32', 'q4', 'q4f16']);
+    expect((await find(folder.path, defaultFiles)).map(({ name }) => name)).toEqual(['fp32', 'q4', 'q4f16']);
     await writeFile(folder.join('config.json'), JSON.stringify({ 'transformers.js_config': { dtype: 'q4' } }));
-    const [first] = await find(folder.path);
+    const [first] = await find(folder.path, defaultFiles);
     expect(first).toEqual({ file: folder.join('onnx', 'model_q4.onnx'), name: 'q4' });
-    const names = async (file: string): Promise<string[]> => (await filesOf(folder.join('onnx', file))).map((path) => path.slice(folder.join('onnx').length + 1));
+    const names = async (file: string): Promise<string[]> => (await filesOf(folder.join('onnx', file), defaultFiles)).map((path) => path.slice(folder.join('onnx').length + 1));
     expect(await names('model_q4.onnx')).toEqual(['model_q4.onnx', 'model_q4.onnx_data', 'model_q4.onnx_data_1']);
     expect(await names('model.onnx')).toEqual(['model.onnx', 'model.onnx.data']);
-    expect(folderOf(first!.file)).toBe(folder.path);
-    expect(folderOf(folder.join('loose.onnx'))).toBe(folder.path);
+    expect(folderOf(first!.file, defaultFiles)).toBe(folder.path);
+    expect(folderOf(folder.join('loose.onnx'), defaultFiles)).toBe(folder.path);
   });
 });

@@ -13,7 +13,7 @@ export const onnxArtifacts: ArtifactReader = {
   async find(directory) {
     return (await findOnnxFiles(directory)).map(({ path, dtype }) => ({ file: path, name: dtype }));
   },
-  filesOf: onnxFileParts,
+  filesOf: (file) => onnxFileParts(file),
   async open({ file, model, signal }: ArtifactRequest): Promise<Artifact> {
     throwIfAborted(signal, `opening ${file}`);
     const runtime = await import('onnxruntime-node');

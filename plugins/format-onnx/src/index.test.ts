@@ -48,6 +48,7 @@ function contextOf(model: Model, options: Partial<OnnxOptions> = {}): FormatCont
     model,
     options: { ...onnxOptions.parse({}), ...options },
     directory,
+    files: model.files,
     backend,
     log: console,
     signal: new AbortController().signal,

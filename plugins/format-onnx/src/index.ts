@@ -1,4 +1,5 @@
 import { defineFormat, type Format, type FormatContext } from '@pare/core';
+import { sparseNotes } from '@pare/weights';
 import { basename } from 'node:path';
 import { onnxArtifacts } from './artifacts.js';
 import { writeCompanions, type WrittenVariant } from './companions.js';
@@ -16,9 +17,10 @@ export const onnxFormat: Format<OnnxOptions> = defineFormat<OnnxOptions>({
   title: 'ONNX',
   summary: 'ONNX decoder with key-value cache in the layout of transformers.js: fp32, fp16, or packed 2, 4 and 8 bits.',
   options: onnxOptions,
-  accepts: ['dense', 'quantized', 'shared'],
+  accepts: ['dense', 'quantized', 'sparse', 'shared'],
   artifacts: onnxArtifacts,
   refuse,
+  notes: (summary, plans) => sparseNotes(summary, plans, 'ONNX'),
   async write(context: FormatContext<OnnxOptions>) {
     const modules = await planQuantizedModules(context);
     const variants = resolveVariants(

@@ -1,5 +1,5 @@
 import { pareError, type Model, type QuantizedWeight } from '@pare/core';
-import { matMulNBitsProblem, matMulNBitsWidth, packMatMulNBits, type MatMulNBitsWeight, type MatMulNBitsWidth } from '@pare/weights';
+import { quantizedPart, matMulNBitsProblem, matMulNBitsWidth, packMatMulNBits, type MatMulNBitsWeight, type MatMulNBitsWidth } from '@pare/weights';
 
 /** How a quantized matrix will be laid out, known without keeping its codes. */
 export interface PackedLayout {
@@ -59,9 +59,10 @@ export class Packer {
   }
 }
 
-/** A module's weight, which has to be quantized. */
+/** A module's weight, which has to be quantized; a sparse one with codes is, its zeros among them. */
 export async function quantizedWeight(model: Model, module: string): Promise<QuantizedWeight> {
   const form = await model.weight(module);
-  if (form.form !== 'quantized') throw pareError('PARE_FORM_UNSUPPORTED', { operation: `packing "${module}"`, found: `a ${form.form} weight`, allowed: 'quantized weights' });
-  return form;
+  const quantized = quantizedPart(form);
+  if (quantized === undefined) throw pareError('PARE_FORM_UNSUPPORTED', { operation: `packing "${module}"`, found: `a ${form.form} weight`, allowed: 'quantized weights' });
+  return quantized;
 }

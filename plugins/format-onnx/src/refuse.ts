@@ -1,10 +1,11 @@
 import type { FormatRefusal, ModelSummary, ModulePlan } from '@pare/core';
+import { plansCodes } from '@pare/weights';
 import type { OnnxOptions } from './options.js';
 import { resolveVariants } from './variants.js';
 
 /** What of a plan cannot be written. Multiplied-out variants take anything; packed ones need blocks of at least 16 inputs on one grid. */
 export function refuse(summary: ModelSummary, plans: ReadonlyMap<string, ModulePlan>, options: OnnxOptions): FormatRefusal[] {
-  const quantized = summary.modules.filter(({ name, form, sharedWith }) => sharedWith === undefined && (plans.get(name)?.produces ?? form) === 'quantized');
+  const quantized = summary.modules.filter(({ name, form, sharedWith }) => sharedWith === undefined && plansCodes(plans.get(name) ?? { produces: form }));
   const widths = quantized.map(({ name }) => plans.get(name)?.bits ?? 4);
   const packed = resolveVariants(options.dtype, widths).filter((variant) => variant.packed);
   if (packed.length === 0) return [];

@@ -32,6 +32,7 @@ describe('a written folder in transformers.js', () => {
       model: weights,
       options: onnxOptions.parse({ dtype }),
       directory,
+      files: weights.files,
       backend,
       log: console,
       signal: new AbortController().signal,

@@ -1,11 +1,12 @@
-import { isHostInitializer, tensorBytes, type FormatContext, type QuantizedWeight, type WrittenFile } from '@pare/core';
+import { isHostInitializer, tensorBytes, type FormatContext, type WrittenFile } from '@pare/core';
 import { writeOnnxFile } from '@pare/graph/node';
 import { addCachedDecoder } from '@pare/model';
+import { quantizedPart } from '@pare/weights';
 import { mkdir } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { ExportScope } from './export-scope.js';
 import type { OnnxOptions } from './options.js';
-import { planLayout, quantizedWeight, type PackedLayout } from './packing.js';
+import { planLayout, type PackedLayout } from './packing.js';
 import { variantFile, type Variant } from './variants.js';
 
 /** A module's layout and the width of its codes before widening. */
@@ -18,8 +19,9 @@ export interface QuantizedModule {
 export async function planQuantizedModules({ model }: FormatContext<OnnxOptions>): Promise<Map<string, QuantizedModule>> {
   const planned = new Map<string, QuantizedModule>();
   for (const { name, form, sharedWith } of model.modules) {
-    if (form !== 'quantized' || sharedWith !== undefined) continue;
-    const weight: QuantizedWeight = await quantizedWeight(model, name);
+    if ((form !== 'quantized' && form !== 'sparse') || sharedWith !== undefined) continue;
+    const weight = quantizedPart(await model.weight(name));
+    if (weight === undefined) continue;
     planned.set(name, { bits: weight.scheme.bits, layout: planLayout(name, weight) });
   }
   return planned;

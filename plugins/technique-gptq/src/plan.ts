@@ -1,6 +1,6 @@
 import { dtypeBits, type ModulePlan, type TargetModule } from '@pare/core';
 import { planGroups } from '@pare/solvers';
-import { fittingGroupSizes, quantizedBits, resolveScaleType } from '@pare/weights';
+import { fittingGroupSizes, planUnderMask, quantizedBits, resolveScaleType } from '@pare/weights';
 import type { GptqOptions } from './options.js';
 
 /** Why a group size does not fit a module, with those that do. */
@@ -13,14 +13,14 @@ export function checkGroupSize({ info, options }: TargetModule<GptqOptions>): st
 /** Stored bits, operations and memory of each target. The factorization counts for the first of the modules that share an input. */
 export function planModules(targets: readonly TargetModule<GptqOptions>[]): ModulePlan[] {
   const factorized = new Set<string>();
-  return targets.map(({ info, options }) => {
+  return targets.map(({ info, options, before }) => {
     const [rows, columns] = info.shape;
     const { scheme, groups, dynamic } = planGroups({ ...options, scaleType: 'float32' }, columns, undefined);
     const groupIndex = options.actOrder && dynamic && groups > 1;
     const factor = [info.block, info.step, info.expert, columns, options.damping, options.dampingIncrement, options.actOrder].join();
     const factorFlops = factorized.has(factor) ? 0 : (2 / 3) * columns ** 3;
     factorized.add(factor);
-    return {
+    const plan: ModulePlan = {
       module: info.name,
       produces: 'quantized',
       storedBits: quantizedBits(info.shape, scheme, resolveScaleType(options.scaleType, info.dtype), groupIndex),
@@ -33,5 +33,6 @@ export function planModules(targets: readonly TargetModule<GptqOptions>[]): Modu
       // stored, in float32, the solver's copy, and codes.
       workingBytes: columns ** 2 * (4 + 4 + 8 + 4 + 4) + rows * columns * (dtypeBits(info.dtype) / 8 + 4 + 4 + 2),
     };
+    return planUnderMask(plan, info.shape, before);
   });
 }

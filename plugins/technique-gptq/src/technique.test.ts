@@ -76,7 +76,7 @@ function outputError(weight: Float32Array, form: QuantizedWeight, gram: Float32A
 describe('gptq', () => {
   it('is exported by name and by default', () => {
     expect(pluginDefault).toBe(gptq);
-    expect(gptq).toMatchObject({ $$type: '@pare/technique', id: 'gptq', api: 1, scope: 'block', produces: ['quantized'] });
+    expect(gptq).toMatchObject({ $$type: '@pare/technique', id: 'gptq', api: 1, scope: 'block', produces: ['quantized', 'sparse'] });
   });
 
   it('wants the Gram matrix, and one step at a time when true-sequential', () => {

@@ -127,6 +127,7 @@ export function testContext(modules: readonly TestModule[], settings: { signal?:
     services: {},
     model: {} as Model,
     modules: handles,
+    targets: handles,
     block: { index: 0, count: 1, name: 'layers.0' },
   };
   return { context, results, events };

@@ -75,6 +75,7 @@ async function apply(modules: readonly TestModule[], signal = new AbortControlle
     services: {},
     model: {} as Model,
     modules: handles,
+    targets: handles,
     block: undefined,
   };
   await rtn.apply(context);
@@ -88,7 +89,7 @@ function golden(name: string): Promise<SafetensorsFile> {
 describe('rtn', () => {
   it('is exported by name and by default', () => {
     expect(pluginDefault).toBe(rtn);
-    expect(rtn).toMatchObject({ $$type: '@pare/technique', id: 'rtn', api: 1, scope: 'tensor', produces: ['quantized'] });
+    expect(rtn).toMatchObject({ $$type: '@pare/technique', id: 'rtn', api: 1, scope: 'tensor', produces: ['quantized', 'sparse'] });
   });
 
   it.each(['l0_q', 'l5_down'])('equals the golden codes, scales and zeros of %s exactly', async (layer) => {

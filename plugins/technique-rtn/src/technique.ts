@@ -1,5 +1,5 @@
-import { apiVersion, defineTechnique, dtypeBits, isPareError, throwIfAborted, type ModuleHandle, type ModulePlan, type TargetModule, type Technique } from '@pare/core';
-import { fittingGroupSizes, quantizedBits, resolveScaleType, resolveScheme, squaredError } from '@pare/weights';
+import { apiVersion, defineTechnique, dtypeBits, isPareError, throwIfAborted, type ModuleHandle, type ModulePlan, type TargetModule, type Technique, type WeightForm } from '@pare/core';
+import { fittingGroupSizes, planUnderMask, quantizedBits, resolveScaleType, resolveScheme, squaredError } from '@pare/weights';
 import { rtnOptions, type RtnOptions } from './options.js';
 import { roundMatrix } from './rounding.js';
 
@@ -16,8 +16,8 @@ export const rtn: Technique<RtnOptions> = defineTechnique<RtnOptions>({
   scope: 'tensor',
   paper: 'arXiv:1712.05877',
   options: rtnOptions,
-  accepts: ['dense', 'quantized'],
-  produces: ['quantized'],
+  accepts: ['dense', 'quantized', 'sparse'],
+  produces: ['quantized', 'sparse'],
   check({ info, options }) {
     const { granularity, groupSize } = options;
     const width = info.shape[1];
@@ -43,17 +43,20 @@ export const rtn: Technique<RtnOptions> = defineTechnique<RtnOptions>({
 async function roundModule(module: ModuleHandle<RtnOptions>, signal: AbortSignal): Promise<void> {
   const { info, options } = module;
   const { data } = await module.weight();
-  const form = await roundMatrix(data, info.shape, options, resolveScaleType(options.scaleType, info.dtype), signal);
-  await module.replace(form, { loss: squaredError(data, form) });
+  const values = await roundMatrix(data, info.shape, options, resolveScaleType(options.scaleType, info.dtype), signal);
+  const before = module.before?.produces === 'sparse' ? await module.form() : undefined;
+  // Zero is a point of every grid, so what an earlier stage pruned stays exactly zero.
+  const form: WeightForm = before?.form === 'sparse' ? { ...before, values } : values;
+  await module.replace(form, { loss: squaredError(data, values) });
 }
 
-function planModule({ info, options }: TargetModule<RtnOptions>): ModulePlan {
+function planModule({ info, options, before }: TargetModule<RtnOptions>): ModulePlan {
   const [rows, columns] = info.shape;
   const scheme = resolveScheme(options, columns);
   const weights = rows * columns;
   // Divide, round, clamp, subtract; the clip search repeats that for some twenty candidates that the extremes do not rule out.
   const flops = weights * (options.clip === 'mse' ? 100 : 5);
-  return {
+  const plan: ModulePlan = {
     module: info.name,
     produces: 'quantized',
     storedBits: quantizedBits(info.shape, scheme, resolveScaleType(options.scaleType, info.dtype)),
@@ -65,4 +68,5 @@ function planModule({ info, options }: TargetModule<RtnOptions>): ModulePlan {
     // The stored weight, its float32 copy and the codes.
     workingBytes: weights * (dtypeBits(info.dtype) / 8 + 4 + 1),
   };
+  return planUnderMask(plan, info.shape, before);
 }

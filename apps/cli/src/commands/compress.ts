@@ -117,7 +117,7 @@ function compressionText(result: CompressionResult, { terminal: { style } }: Com
   parts.push(
     formatPairs([
       ['time', formatSeconds(result.seconds)],
-      ['peak memory', formatBytes(result.peakMemoryBytes)],
+      ...(result.peakMemoryBytes === undefined ? [] : [['peak memory', formatBytes(result.peakMemoryBytes)] as const]),
       ['written', `${style.bold(result.output)}  (${result.formats.map(({ id, files }) => `${id}: ${formatBytes(files.reduce((sum, file) => sum + file.bytes, 0))}`).join(', ')})`],
     ]),
   );

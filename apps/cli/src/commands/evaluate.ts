@@ -7,6 +7,7 @@ import { routeSettings } from '../settings.js';
 import { showProgress } from '../terminal/progress-display.js';
 import type { Terminal } from '../terminal/terminal.js';
 import { formatPairs } from '../terminal/table.js';
+import { defaultCacheFolder } from '../values/cache-folder.js';
 import { formatNamedMetric } from '../values/numbers.js';
 import { defaultEvaluators } from './default-evaluators.js';
 
@@ -14,7 +15,7 @@ import { defaultEvaluators } from './default-evaluators.js';
 export async function evaluate(context: CommandContext, models: readonly string[], options: EvaluateOptions): Promise<void> {
   const { terminal, signal } = context;
   const recipes = options.recipe ?? [];
-  await using host = await openHost(context, { cacheDirectory: await cacheFolder(options) });
+  await using host = await openHost(context, { cacheDirectory: typeof options.cache === 'string' ? options.cache : defaultCacheFolder() });
   // A recipe's result is compared with the model it came from.
   const evaluators = options.evaluator ?? defaultEvaluators(options.data, options.original ?? recipes[0]);
   const settings = await routeSettings(host, options.set, { formats: [], backend: options.backend, evaluators });
@@ -56,12 +57,6 @@ export async function evaluate(context: CommandContext, models: readonly string[
   }
   await print(reports, recipes, terminal);
   if (options.evaluator === undefined && options.data === undefined) terminal.note('Give a text with --data to measure perplexity too.');
-}
-
-async function cacheFolder({ cache }: EvaluateOptions): Promise<string> {
-  if (typeof cache === 'string') return cache;
-  const { defaultCacheFolder } = await import('@pare/evaluation');
-  return defaultCacheFolder();
 }
 
 /** Of the settings for techniques, those that each recipe has a stage for. One that fits none goes to all, which complain. */

@@ -1,3 +1,4 @@
+import type { SparsityPattern } from '@pare/core';
 import type { CompressionPlan } from '@pare/runtime';
 import type { CommandContext } from '../context.js';
 import { openHost } from '../host.js';
@@ -26,6 +27,11 @@ export async function plan(context: CommandContext, model: string, options: Plan
   });
   if (terminal.json) terminal.printJson(planned);
   else terminal.print(planText(planned, options.modules === true, terminal.style));
+}
+
+/** A sparsity pattern as recipes write it. */
+function patternText(pattern: SparsityPattern): string {
+  return pattern.kind === 'unstructured' ? pattern.kind : `${String(pattern.zeros)}:${String(pattern.group)}`;
 }
 
 function planText(plan: CompressionPlan, withModules: boolean, style: Style): string {
@@ -67,7 +73,7 @@ function planText(plan: CompressionPlan, withModules: boolean, style: Style): st
           stage.modules.map((module) => [
             module.module,
             module.info.shape.join(' × '),
-            module.produces,
+            module.sparsity === undefined ? module.produces : `${module.produces} ${patternText(module.sparsity.pattern)}`,
             module.bits === undefined ? '' : String(module.bits),
             module.groupSize === undefined ? '' : String(module.groupSize),
             formatBytes(module.storedBits / 8),
@@ -85,5 +91,6 @@ function planText(plan: CompressionPlan, withModules: boolean, style: Style): st
       ['time', `~ ${formatSeconds(plan.seconds)}`],
     ]),
   );
+  for (const { id, notes } of plan.formats) for (const note of notes) parts.push(`${style.yellow('note')} ${id}: ${note}`);
   return parts.join('\n\n');
 }

@@ -1,5 +1,5 @@
 import { apiVersion, isPareError, optionsJsonSchema, type Backend, type ModulePlan, type ModuleReport, type Technique, type WeightForm } from '@pare/core';
-import { denseFloat32, serializeForm, storedBits } from '@pare/weights';
+import { denseFloat32, quantizedPart, serializeForm, storedBits, structureProblem, writtenBits } from '@pare/weights';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { awkwardLayers, usualLayers } from './layer-samples.js';
 import { layerInfo, layerSummary, type LayerSample, type TechniqueConformanceOptions } from './technique-subject.js';
@@ -198,42 +198,33 @@ export function describeTechnique<O>(technique: Technique<O>, kit: TechniqueConf
 
 /** What a plan says about a module, as far as it says it. */
 function promisedBy(entry: ModulePlan, form: WeightForm): Record<string, unknown> {
-  const promised: Record<string, unknown> = { form: entry.produces, storedBits: entry.storedBits };
-  if (form.form === 'quantized') {
-    promised['bits'] = entry.bits ?? form.scheme.bits;
-    promised['groupSize'] = entry.groupSize ?? form.scheme.groupSize;
-    promised['symmetric'] = entry.symmetric ?? form.scheme.symmetric;
-    promised['groupIndex'] = entry.groupIndex ?? form.groupIndex !== undefined;
-  }
+  const kept = promiseOf(form);
+  const promised: Record<string, unknown> = { ...kept, form: entry.produces };
+  if (entry.estimated !== true) promised['storedBits'] = entry.storedBits;
+  for (const name of ['bits', 'groupSize', 'symmetric', 'groupIndex'] as const) if (name in kept && entry[name] !== undefined) promised[name] = entry[name];
+  if (form.form === 'sparse') Object.assign(promised, { pattern: entry.sparsity?.pattern, writtenBits: entry.writtenBits });
   return promised;
 }
 
 function promiseOf(form: WeightForm): Record<string, unknown> {
   const kept: Record<string, unknown> = { form: form.form, storedBits: storedBits(form) };
-  if (form.form === 'quantized') {
-    const { bits, groupSize, symmetric } = form.scheme;
-    Object.assign(kept, { bits, groupSize, symmetric, groupIndex: form.groupIndex !== undefined });
+  const quantized = quantizedPart(form);
+  if (quantized !== undefined) {
+    const { bits, groupSize, symmetric } = quantized.scheme;
+    Object.assign(kept, { bits, groupSize, symmetric, groupIndex: quantized.groupIndex !== undefined });
   }
+  if (form.form === 'sparse') Object.assign(kept, { pattern: form.pattern, writtenBits: writtenBits(form) });
   return kept;
 }
 
-/** A form must have its module's shape, codes in range and finite values. */
+/** A form must have its module's shape, agree with itself and stand for finite values. */
 function checkForm(form: WeightForm | undefined, layer: LayerSample, name: string): void {
   if (form === undefined) throw new Error(`${name} was not replaced`);
   expect(form.shape, name).toEqual(layer.weight.shape);
   if (form.form === 'shared') return;
-  if (form.form === 'quantized') {
-    const top = 2 ** form.scheme.bits - 1;
-    expect(form.codes.length, `${name}: one code for each weight`).toBe(form.shape[0] * form.shape[1]);
-    expect(
-      form.codes.every((code) => code <= top),
-      `${name}: codes of ${String(form.scheme.bits)} bits are at most ${String(top)}`,
-    ).toBe(true);
-    expect(form.zeros === undefined, `${name}: symmetric grids store no zeros, others one for each scale`).toBe(form.scheme.symmetric);
-    if (form.zeros !== undefined) expect(form.zeros.length).toBe(form.scales.length);
-  }
   const bad = denseFloat32(form).findIndex((value) => !Number.isFinite(value));
   expect(bad, `${name}: element ${String(bad)} is not finite`).toBe(-1);
+  expect(structureProblem(form), name).toBeUndefined();
 }
 
 function checkReport(report: ModuleReport, name: string): void {

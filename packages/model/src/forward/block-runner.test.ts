@@ -5,6 +5,7 @@ import { llamaArchitecture } from '@pare/architecture-llama';
 import { optArchitecture } from '@pare/architecture-opt';
 import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
 import { referenceBackend } from '@pare/backend-reference';
+import { webgpuBackend } from '@pare/backend-webgpu';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { openModel, overlayModel } from '../open/index.js';
@@ -74,6 +75,7 @@ function randomWindows(count: number, length: number, vocabulary = 160, seed = 1
 describe.each([
   { id: 'reference', create: () => referenceBackend.create({}, { log: console }) },
   { id: 'cpu', create: () => cpuBackend.create(cpuOptions.parse({ threads: 1 }), { log: console }) },
+  { id: 'webgpu', create: () => webgpuBackend.create({ powerPreference: 'high-performance', software: true }, { log: console }) },
 ])('createBlockRunner on the $id backend', ({ create }) => {
   let backend: Backend;
   beforeAll(async () => {

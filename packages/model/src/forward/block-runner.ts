@@ -19,7 +19,7 @@ export interface BlockRunnerOptions {
   readonly chunkTokens?: number | undefined;
   /** Bytes of hidden states above which they wait in a temporary file; 1 GiB by default. */
   readonly spillBytes?: number | undefined;
-  /** Folder of that file; the system's temporary folder by default. */
+  /** Folder of that file among the model's files; the one for temporary files by default. */
   readonly spillDirectory?: string | undefined;
   /** Bytes that logits may take at once; 32 MiB by default, small enough to stay near the processor. */
   readonly logitsBytes?: number | undefined;
@@ -71,6 +71,7 @@ export function createBlockRunner(options: BlockRunnerOptions): BlockRunner {
         hiddenSize: description.hiddenSize,
         chunks: chunkWindows(windows, chunkTokens),
         spillBytes,
+        files: model.files,
         spillDirectory: options.spillDirectory,
       });
       try {

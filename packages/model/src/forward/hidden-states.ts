@@ -1,7 +1,5 @@
-import { hostTensor, tensorBytes, viewAs, type Backend, type DeviceTensor, type HostTensor } from '@pare/core';
-import { mkdtemp, open, rm, type FileHandle } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { hostTensor, tensorBytes, viewAs, type Backend, type DeviceTensor, type FileSystem, type HostTensor, type ScratchFile } from '@pare/core';
+import { defaultFiles } from '@pare/platform';
 import type { WindowChunk } from './windows.js';
 
 export interface HiddenStatesOptions {
@@ -10,7 +8,9 @@ export interface HiddenStatesOptions {
   readonly chunks: readonly WindowChunk[];
   /** Bytes of all chunks together above which they wait in a file instead of on the device. */
   readonly spillBytes: number;
-  /** Folder for that file; the system's temporary folder by default. */
+  /** Where that file lies; the system's own files by default. */
+  readonly files?: FileSystem | undefined;
+  /** Its folder; the one for temporary files by default. */
   readonly spillDirectory?: string | undefined;
 }
 
@@ -31,15 +31,17 @@ export class HiddenStates implements AsyncDisposable {
   readonly #backend: Backend;
   readonly #tensors: (DeviceTensor | undefined)[];
   readonly #spillBytes: number;
-  readonly #spillDirectory: string;
-  #file: SpillFile | undefined;
+  readonly #spillDirectory: string | undefined;
+  readonly #files: FileSystem;
+  #file: ScratchFile | undefined;
 
-  constructor({ backend, hiddenSize, chunks, spillBytes, spillDirectory }: HiddenStatesOptions) {
+  constructor({ backend, hiddenSize, chunks, spillBytes, spillDirectory, files = defaultFiles }: HiddenStatesOptions) {
     this.hiddenSize = hiddenSize;
     this.chunks = chunks;
     this.#backend = backend;
     this.#tensors = chunks.map(() => undefined);
-    this.#spillDirectory = spillDirectory ?? tmpdir();
+    this.#spillDirectory = spillDirectory;
+    this.#files = files;
     this.#spillBytes = spillBytes;
     this.spilled = this.bytes > spillBytes;
   }
@@ -135,14 +137,15 @@ export class HiddenStates implements AsyncDisposable {
   }
 
   async #spill(chunk: number, tensor: HostTensor): Promise<void> {
-    this.#file ??= await SpillFile.create(this.#spillDirectory);
-    await this.#file.write(this.#offset(chunk), new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength));
+    this.#file ??= await this.#files.scratch(this.#spillDirectory);
+    await this.#file.write(new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength), this.#offset(chunk));
   }
 
   async #load(chunk: number): Promise<HostTensor> {
     if (this.#file === undefined) throw new Error(`chunk ${String(chunk)} of the hidden states was never written`);
     const shape = this.shape(chunk);
-    const bytes = await this.#file.read(this.#offset(chunk), this.#chunkBytes(chunk));
+    const bytes = new Uint8Array(this.#chunkBytes(chunk));
+    if ((await this.#file.read(bytes, this.#offset(chunk))) < bytes.length) throw new Error('the file of hidden states is shorter than it was written');
     return hostTensor('float32', shape, viewAs('float32', bytes.buffer, 0, bytes.byteLength / 4));
   }
 
@@ -154,45 +157,5 @@ export class HiddenStates implements AsyncDisposable {
     let offset = 0;
     for (let index = 0; index < chunk; index++) offset += this.#chunkBytes(index);
     return offset;
-  }
-}
-
-/** A temporary file of float32 data. Its name is removed at once where the system allows, so that a killed process leaves nothing behind. */
-class SpillFile implements AsyncDisposable {
-  readonly #handle: FileHandle;
-  readonly #directory: string;
-
-  private constructor(handle: FileHandle, directory: string) {
-    this.#handle = handle;
-    this.#directory = directory;
-  }
-
-  static async create(parent: string): Promise<SpillFile> {
-    const directory = await mkdtemp(join(parent, 'pare-hidden-'));
-    const handle = await open(join(directory, 'hidden-states'), 'w+');
-    await rm(directory, { recursive: true, force: true }).catch(() => undefined);
-    return new SpillFile(handle, directory);
-  }
-
-  async write(offset: number, bytes: Uint8Array): Promise<void> {
-    for (let done = 0; done < bytes.byteLength; ) {
-      const { bytesWritten } = await this.#handle.write(bytes, done, bytes.byteLength - done, offset + done);
-      done += bytesWritten;
-    }
-  }
-
-  async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = new Uint8Array(length);
-    for (let done = 0; done < length; ) {
-      const { bytesRead } = await this.#handle.read(bytes, done, length - done, offset + done);
-      if (bytesRead === 0) throw new Error('the file of hidden states is shorter than it was written');
-      done += bytesRead;
-    }
-    return bytes;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#handle.close();
-    await rm(this.#directory, { recursive: true, force: true });
   }
 }

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import type { FileSystem } from '@pare/core';
 import { unreadable } from '../store/read-file.js';
 
 /** Files beside config and weights that belong to a model and are handed on with it: tokenizer, generation config, chat template, licence. */
@@ -19,11 +19,11 @@ export function isCompanionFile(name: string): boolean {
 }
 
 /** The companion files of a folder, sorted. @throws PARE_FILE_UNREADABLE */
-export async function findCompanionFiles(directory: string): Promise<string[]> {
+export async function findCompanionFiles(directory: string, files: FileSystem): Promise<string[]> {
   try {
-    const entries = await readdir(directory, { withFileTypes: true });
+    const entries = await files.list(directory);
     return entries
-      .filter((entry) => !entry.isDirectory() && isCompanionFile(entry.name))
+      .filter((entry) => entry.kind !== 'folder' && isCompanionFile(entry.name))
       .map(({ name }) => name)
       .sort();
   } catch (cause) {

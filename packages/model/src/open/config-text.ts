@@ -1,5 +1,4 @@
 import type { Model } from '@pare/core';
-import { join } from 'node:path';
 import { readText } from '../store/read-file.js';
 import { configFileName } from './read-config.js';
 
@@ -15,8 +14,8 @@ const literalMark = '\u0001';
  *
  * @throws PARE_FILE_UNREADABLE
  */
-export async function configText(model: Pick<Model, 'directory' | 'config'>, changes: Readonly<Record<string, unknown>> = {}): Promise<string> {
-  const source = await readText(join(model.directory, configFileName));
+export async function configText(model: Pick<Model, 'directory' | 'files' | 'config'>, changes: Readonly<Record<string, unknown>> = {}): Promise<string> {
+  const source = await readText(model.files.path.join(model.directory, configFileName), model.files);
   const plain = JSON.parse(source) as Record<string, unknown>;
   const spelt = JSON.parse(
     source.replace(tokens, (token) => (token.startsWith('"') || String(Number(token)) === token ? token : JSON.stringify(literalMark + token))),

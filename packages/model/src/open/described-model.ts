@@ -1,5 +1,5 @@
 import { elementCount, pareError, throwIfAborted, type DType, type Model, type TensorInfo } from '@pare/core';
-import { basename, join, resolve } from 'node:path';
+import { defaultFiles } from '@pare/platform';
 import { findCompanionFiles } from './companion-files.js';
 import { contentsOf } from './contents.js';
 import type { OpenModelOptions } from './open-model.js';
@@ -19,21 +19,22 @@ export interface DescribedOptions extends OpenModelOptions {
  *
  * @throws PARE_FILE_UNREADABLE, PARE_CONFIG_INVALID, PARE_ARCHITECTURE_UNKNOWN; reading weights PARE_WEIGHTS_INACCESSIBLE
  */
-export async function describeModel(directory: string, { architectures, signal, file, bytes }: DescribedOptions): Promise<Model> {
+export async function describeModel(directory: string, { architectures, files = defaultFiles, signal, file, bytes }: DescribedOptions): Promise<Model> {
   throwIfAborted(signal, `opening ${directory}`);
-  const configFile = join(directory, configFileName);
-  const config = await readConfig(configFile);
+  const configFile = files.path.join(directory, configFileName);
+  const config = await readConfig(configFile, files);
   const description = describeConfig(configFile, config, findArchitecture(configFile, config, architectures));
   const contents = contentsOf(description);
   const dtype = statedType([config['dtype'], config['torch_dtype']]);
   const tensors: TensorInfo[] = contents.tensors.map(({ name, shape }) => ({ name, dtype, shape }));
   const refuse = (): Promise<never> => Promise.reject(pareError('PARE_WEIGHTS_INACCESSIBLE', { file, wanted: 'this' }));
   return {
-    name: basename(resolve(directory)),
+    name: files.path.basename(files.path.resolve(directory)),
     directory,
+    files,
     config,
     description,
-    companionFiles: await findCompanionFiles(directory),
+    companionFiles: await findCompanionFiles(directory, files),
     modules: contents.modules.map((module) => ({ ...module, dtype, form: module.sharedWith === undefined ? 'dense' : 'shared' })),
     tensors,
     parameters: tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0),

@@ -1,5 +1,5 @@
-import { nearest, pareError, throwIfAborted, type Architecture, type DType, type Model, type ModuleInfo, type TensorInfo } from '@pare/core';
-import { basename, join, resolve } from 'node:path';
+import { nearest, pareError, throwIfAborted, type Architecture, type DType, type FileSystem, type Model, type ModuleInfo, type TensorInfo } from '@pare/core';
+import { defaultFiles } from '@pare/platform';
 import { TensorStore } from '../store/tensor-store.js';
 import { findCompanionFiles } from './companion-files.js';
 import { readQuantizationConfig, type PackedConfig } from './compressed-tensors.js';
@@ -12,6 +12,8 @@ import { StoredModel } from './stored-model.js';
 export interface OpenModelOptions {
   /** Plugins that may describe the model. */
   readonly architectures: readonly Architecture[];
+  /** Where the folder lies; the system's own files by default. */
+  readonly files?: FileSystem | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -31,20 +33,22 @@ const weightTypes: readonly DType[] = ['float32', 'float16', 'bfloat16', 'float6
  */
 export async function openModel(directory: string, options: OpenModelOptions): Promise<Model> {
   throwIfAborted(options.signal, `opening ${directory}`);
-  const configFile = join(directory, configFileName);
-  const config = await readConfig(configFile);
+  const { files = defaultFiles } = options;
+  const configFile = files.path.join(directory, configFileName);
+  const config = await readConfig(configFile, files);
   const architecture = findArchitecture(configFile, config, options.architectures);
   const description = describeConfig(configFile, config, architecture);
   const quantization = readQuantizationConfig(configFile, config);
-  const companionFiles = await findCompanionFiles(directory);
-  const store = await TensorStore.open(directory, options.signal);
+  const companionFiles = await findCompanionFiles(directory, files);
+  const store = await TensorStore.open(directory, options.signal, files);
   try {
     const stored = matchNames(`${description.embedding.module}.weight`, architecture.basePrefix, store.names);
     const contents = contentsOf(description);
     const packed = findPacked(configFile, store, stored, contents, quantization);
     const tensors = checkTensors(store, stored, contents, packed);
     const modules = completeModules(contents, tensors, packed);
-    return new StoredModel({ name: basename(resolve(directory)), directory, config, description, companionFiles, modules, tensors, packed, store, stored });
+    const name = files.path.basename(files.path.resolve(directory));
+    return new StoredModel({ name, directory, files, config, description, companionFiles, modules, tensors, packed, store, stored });
   } catch (error) {
     await store[Symbol.asyncDispose]();
     throw error;

@@ -3,6 +3,7 @@ import gpt2 from '@pare/architecture-gpt2';
 import llama from '@pare/architecture-llama';
 import opt from '@pare/architecture-opt';
 import { float32Tensor, hostTensor, isPareError, type HostTensor, type ModuleRole, type QuantizedWeight } from '@pare/core';
+import { defaultFiles } from '@pare/platform';
 import { dequantize } from '@pare/weights';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -584,7 +585,7 @@ describe('configText', () => {
     const text = '{"a": 30.0, "b": [1e-05, 1E5, -0.0, 7], "c": {"d": 2.50, "e": "3.0 \\" 4.0"}, "f": 1.0, "g": 8.0, "h": true}';
     await writeFile(join(path, 'config.json'), text);
     const config = JSON.parse(text) as Config;
-    const written = await configText({ directory: path, config: { ...config, g: 9 } }, { f: undefined, h: { i: 1 } });
+    const written = await configText({ directory: path, files: defaultFiles, config: { ...config, g: 9 } }, { f: undefined, h: { i: 1 } });
     expect(written.replace(/\n */g, '')).toBe('{"a": 30.0,"b": [1e-05,1E5,-0.0,7],"c": {"d": 2.50,"e": "3.0 \\" 4.0"},"g": 9,"h": {"i": 1}}');
     expect(JSON.parse(written)).toEqual({ ...config, g: 9, h: { i: 1 }, f: undefined });
   });

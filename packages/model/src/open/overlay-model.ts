@@ -2,6 +2,7 @@ import {
   float32Tensor,
   hostTensor,
   type DecoderDescription,
+  type FileSystem,
   type HostTensor,
   type Model,
   type ModelConfig,
@@ -18,6 +19,8 @@ import { findModule, moduleOfWeight, storedBytes, type SizedModel } from './stor
 export interface ReplacementSummary {
   readonly produces: WeightFormKind;
   readonly storedBits: number;
+  /** What formats write, where that is another figure. */
+  readonly writtenBits?: number | undefined;
 }
 
 /**
@@ -39,6 +42,7 @@ export function overlayModel(
 class OverlayModel implements SizedModel {
   readonly name: string;
   readonly directory: string;
+  readonly files: FileSystem;
   readonly config: ModelConfig;
   readonly description: DecoderDescription;
   readonly companionFiles: readonly string[];
@@ -57,6 +61,7 @@ class OverlayModel implements SizedModel {
     this.#replaced = replaced;
     this.name = base.name;
     this.directory = base.directory;
+    this.files = base.files;
     this.companionFiles = base.companionFiles;
 
     const baseModules = new Map(base.modules.map((info) => [info.name, info]));
@@ -73,7 +78,7 @@ class OverlayModel implements SizedModel {
     this.tensors = [...base.tensors, ...headTensor];
     this.#tensors = new Map(this.tensors.map((info) => [info.name, info]));
     this.parameters = base.parameters + headTensor.reduce((sum, { shape }) => sum + shape[0] * shape[1], 0);
-    this.#sizes = new Map([...summaries].filter(([name]) => replaced.has(name)).map(([name, { storedBits }]) => [name, Math.ceil(storedBits / 8)]));
+    this.#sizes = new Map([...summaries].filter(([name]) => replaced.has(name)).map(([name, { storedBits, writtenBits = storedBits }]) => [name, Math.ceil(writtenBits / 8)]));
     this.bytes = [...this.#sizes].reduce((sum, [name, bytes]) => sum + bytes - storedBytes(base, name), base.bytes);
   }
 

@@ -1,12 +1,12 @@
-import { isPareError, nearest, pareError, type Architecture, type DecoderDescription, type ErrorData, type ModelConfig } from '@pare/core';
+import { isPareError, nearest, pareError, type Architecture, type DecoderDescription, type ErrorData, type FileSystem, type ModelConfig } from '@pare/core';
 import { readText } from '../store/read-file.js';
 
 /** Name of a model's configuration file. */
 export const configFileName = 'config.json';
 
 /** Reads a folder's configuration. @throws PARE_FILE_UNREADABLE, PARE_CONFIG_INVALID */
-export async function readConfig(file: string): Promise<ModelConfig> {
-  const text = await readText(file);
+export async function readConfig(file: string, files: FileSystem): Promise<ModelConfig> {
+  const text = await readText(file, files);
   const invalid = (found: string, cause?: unknown) => pareError('PARE_CONFIG_INVALID', { file, path: 'the file', found, allowed: 'one JSON object' }, cause);
   let value: unknown;
   try {

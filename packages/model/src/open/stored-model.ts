@@ -5,6 +5,7 @@ import {
   pareError,
   tensorBytes,
   type DecoderDescription,
+  type FileSystem,
   type HostTensor,
   type Model,
   type ModelConfig,
@@ -23,6 +24,7 @@ import type { PackedWeight } from './packed-weight.js';
 export interface StoredModelParts {
   readonly name: string;
   readonly directory: string;
+  readonly files: FileSystem;
   readonly config: ModelConfig;
   readonly description: DecoderDescription;
   readonly companionFiles: readonly string[];
@@ -51,6 +53,7 @@ export function storedBytes(model: Model, module: string): number {
 export class StoredModel implements SizedModel {
   readonly name: string;
   readonly directory: string;
+  readonly files: FileSystem;
   readonly config: ModelConfig;
   readonly description: DecoderDescription;
   readonly companionFiles: readonly string[];
@@ -69,6 +72,7 @@ export class StoredModel implements SizedModel {
   constructor(parts: StoredModelParts) {
     this.name = parts.name;
     this.directory = parts.directory;
+    this.files = parts.files;
     this.config = parts.config;
     this.description = parts.description;
     this.companionFiles = parts.companionFiles;

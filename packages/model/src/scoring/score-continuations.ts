@@ -63,7 +63,7 @@ export async function scoreContinuations(options: ScoringOptions, groups: readon
     options.onProgress?.(++completed, total);
   };
 
-  await using hidden = new HiddenStates({ backend, hiddenSize: description.hiddenSize, chunks, spillBytes });
+  await using hidden = new HiddenStates({ backend, hiddenSize: description.hiddenSize, chunks, spillBytes, files: model.files });
   const tables = await readEmbeddingTables(model);
   const tokens = rows.map((row) => row.tokens);
   const positions = rows.map((row) => row.positions);

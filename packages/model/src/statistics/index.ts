@@ -1,3 +1,4 @@
 export { defineStatistic, isStatistic, type FinishContext, type StateTensor, type Statistic, type StatisticDefinition } from './statistic.js';
 export { gramStatistic } from './gram.js';
-export { absMaxStatistic, absMeanStatistic, type FeatureMagnitudes } from './magnitude.js';
+export { absMaxStatistic, absMeanStatistic, squareSumStatistic, type FeatureMagnitudes } from './magnitude.js';
+export { fewTokens } from './few-tokens.js';

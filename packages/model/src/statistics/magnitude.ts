@@ -30,3 +30,11 @@ export const absMeanStatistic: Statistic<FeatureMagnitudes> = defineStatistic<Fe
     return { values: sums.map((sum) => sum / Math.max(1, context.rows)), rows: context.rows };
   },
 });
+
+/** Σ x² of each input feature: the square of its norm over the calibration tokens, as Wanda (arXiv 2306.11695) takes it. 0 where no row was seen. */
+export const squareSumStatistic: Statistic<FeatureMagnitudes> = defineStatistic<FeatureMagnitudes>({
+  id: 'square-sum',
+  state: (size) => [{ dtype: 'float32', shape: [size] }],
+  accumulate: (builder, rows, [sums]) => [builder.add(sums!, builder.reduceSum(builder.mul(rows, rows), [0]))],
+  finish: async (state, context) => ({ values: await readValues(state, context), rows: context.rows }),
+});

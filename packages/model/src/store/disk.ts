@@ -1,9 +1,9 @@
-import { pareError } from '@pare/core';
-import { statfs } from 'node:fs/promises';
+import { pareError, systemErrorCode, type FileSystem } from '@pare/core';
+import { defaultFiles } from '@pare/platform';
 
 /** Turns "no space left" and "quota exceeded" into PARE_DISK_FULL; other errors pass through. */
 export function diskError(path: string, needed: number, cause: unknown): unknown {
-  const code = (cause as NodeJS.ErrnoException | null)?.code;
+  const code = systemErrorCode(cause);
   return code === 'ENOSPC' || code === 'EDQUOT' ? pareError('PARE_DISK_FULL', { path, needed }, cause) : cause;
 }
 
@@ -12,9 +12,7 @@ export function diskError(path: string, needed: number, cause: unknown): unknown
  *
  * @throws PARE_DISK_FULL
  */
-export async function requireDiskSpace(directory: string, needed: number): Promise<void> {
-  const status = await statfs(directory).catch(() => undefined);
-  if (status === undefined || status.blocks === 0) return;
-  const free = status.bavail * status.bsize;
-  if (free < needed) throw pareError('PARE_DISK_FULL', { path: directory, needed, free });
+export async function requireDiskSpace(directory: string, needed: number, files: FileSystem = defaultFiles): Promise<void> {
+  const free = await files.freeBytes(directory);
+  if (free !== undefined && free < needed) throw pareError('PARE_DISK_FULL', { path: directory, needed, free });
 }

@@ -1,12 +1,8 @@
-import { pareError } from '@pare/core';
-import { readFile, type FileHandle } from 'node:fs/promises';
-
-/** Node refuses single reads and writes of 2 GiB and more. */
-export const maximumTransferBytes = 1 << 30;
+import { pareError, systemErrorCode, type FileSystem } from '@pare/core';
 
 /** A system error as PARE_FILE_UNREADABLE, with the reason in words. */
 export function unreadable(file: string, cause: unknown): Error {
-  const code = (cause as NodeJS.ErrnoException | null)?.code;
+  const code = systemErrorCode(cause);
   const reasons: Record<string, string> = {
     ENOENT: 'there is no such file',
     EACCES: 'permission denied',
@@ -19,21 +15,10 @@ export function unreadable(file: string, cause: unknown): Error {
 }
 
 /** A whole text file. @throws PARE_FILE_UNREADABLE */
-export async function readText(file: string): Promise<string> {
+export async function readText(file: string, files: FileSystem): Promise<string> {
   try {
-    return await readFile(file, 'utf8');
+    return await files.readText(file);
   } catch (cause) {
     throw unreadable(file, cause);
   }
-}
-
-/** Fills `target` from `position` of the file. Returns the bytes read: fewer only at the end of the file. */
-export async function readFully(handle: FileHandle, target: Uint8Array, position: number): Promise<number> {
-  let done = 0;
-  while (done < target.length) {
-    const { bytesRead } = await handle.read(target, done, Math.min(target.length - done, maximumTransferBytes), position + done);
-    if (bytesRead === 0) break;
-    done += bytesRead;
-  }
-  return done;
 }

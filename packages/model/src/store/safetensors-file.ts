@@ -1,10 +1,10 @@
-import { elementCount, hostTensor, pareError, throwIfAborted, viewAs, type HostTensor } from '@pare/core';
-import { open, type FileHandle } from 'node:fs/promises';
+import { elementCount, hostTensor, pareError, systemErrorCode, throwIfAborted, viewAs, type FileSystem, type HostTensor, type ReadableFile } from '@pare/core';
+import { defaultFiles } from '@pare/platform';
 import { lengthFieldBytes, parseHeader, readHeaderLength, type SafetensorsEntry, type SafetensorsHeader } from './header.js';
-import { readFully, unreadable } from './read-file.js';
+import { unreadable } from './read-file.js';
 
 /**
- * A safetensors file whose header is checked and whose tensors are read by file range, on demand. Keeps one file handle open until it is
+ * A safetensors file whose header is checked and whose tensors are read by file range, on demand. Keeps the file open until it is
  * disposed; reads may run side by side.
  */
 export class SafetensorsFile implements AsyncDisposable {
@@ -12,33 +12,32 @@ export class SafetensorsFile implements AsyncDisposable {
   /** The header's `__metadata__`. */
   readonly metadata: Readonly<Record<string, string>>;
   readonly #entries: ReadonlyMap<string, SafetensorsEntry>;
-  readonly #handle: FileHandle;
+  readonly #file: ReadableFile;
 
-  private constructor(path: string, handle: FileHandle, header: SafetensorsHeader) {
+  private constructor(path: string, file: ReadableFile, header: SafetensorsHeader) {
     this.path = path;
     this.metadata = header.metadata;
     this.#entries = new Map(header.entries.map((entry) => [entry.name, entry]));
-    this.#handle = handle;
+    this.#file = file;
   }
 
   /** Opens a file and checks its header. @throws PARE_FILE_UNREADABLE, PARE_SAFETENSORS_… */
-  static async open(path: string): Promise<SafetensorsFile> {
-    let handle: FileHandle;
+  static async open(path: string, files: FileSystem = defaultFiles): Promise<SafetensorsFile> {
+    let file: ReadableFile;
     try {
-      handle = await open(path, 'r');
+      file = await files.open(path);
     } catch (cause) {
       throw unreadable(path, cause);
     }
     try {
-      const { size } = await handle.stat();
       const prefix = new Uint8Array(lengthFieldBytes);
-      const got = await readFully(handle, prefix, 0);
-      const header = new Uint8Array(readHeaderLength(path, prefix.subarray(0, got), size));
-      await readFully(handle, header, lengthFieldBytes);
-      return new SafetensorsFile(path, handle, parseHeader(path, header, size));
+      const got = await file.read(prefix, 0);
+      const header = new Uint8Array(readHeaderLength(path, prefix.subarray(0, got), file.bytes));
+      await file.read(header, lengthFieldBytes);
+      return new SafetensorsFile(path, file, parseHeader(path, header, file.bytes));
     } catch (error) {
-      await handle.close();
-      throw (error as NodeJS.ErrnoException).syscall === undefined ? error : unreadable(path, error);
+      await file[Symbol.asyncDispose]();
+      throw systemErrorCode(error) === undefined ? error : unreadable(path, error);
     }
   }
 
@@ -75,7 +74,7 @@ export class SafetensorsFile implements AsyncDisposable {
     const bytes = new Uint8Array(end - start);
     let got: number;
     try {
-      got = await readFully(this.#handle, bytes, byteOffset + start);
+      got = await this.#file.read(bytes, byteOffset + start);
     } catch (cause) {
       throw unreadable(this.path, cause);
     }
@@ -87,6 +86,6 @@ export class SafetensorsFile implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#handle.close();
+    await this.#file[Symbol.asyncDispose]();
   }
 }

@@ -1,10 +1,8 @@
-import { dtypeBits, tensorBytes, throwIfAborted, type DType, type HostTensor } from '@pare/core';
-import { open, type FileHandle } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dtypeBits, tensorBytes, throwIfAborted, type DType, type FileSystem, type HostTensor, type WritableFile } from '@pare/core';
+import { defaultFiles } from '@pare/platform';
 import { diskError, requireDiskSpace } from './disk.js';
 import { safetensorsOfDtype } from './dtypes.js';
 import { lengthFieldBytes, maximumHeaderBytes } from './header.js';
-import { maximumTransferBytes } from './read-file.js';
 
 /** A tensor to write: its place in the file follows from type and shape, its bytes are asked for when their turn comes. */
 export interface TensorEntry {
@@ -17,6 +15,8 @@ export interface TensorEntry {
 
 export interface WriteOptions {
   readonly signal?: AbortSignal | undefined;
+  /** Where to write; the system's own files by default. */
+  readonly files?: FileSystem | undefined;
   /** After each tensor: bytes of tensors written so far, of how many. */
   readonly onProgress?: ((state: { readonly bytes: number; readonly totalBytes: number; readonly tensor: string }) => void) | undefined;
 }
@@ -25,9 +25,6 @@ export interface WrittenTensorFile {
   readonly path: string;
   readonly bytes: number;
 }
-
-/** What a file handle needs to be written through. */
-export type WritableHandle = Pick<FileHandle, 'write'>;
 
 /** transformers refuses files that do not say which framework they are for. */
 export const defaultMetadata: Readonly<Record<string, string>> = { format: 'pt' };
@@ -55,17 +52,14 @@ export async function writeSafetensors(
   metadata: Readonly<Record<string, string>> = defaultMetadata,
   options: WriteOptions = {},
 ): Promise<WrittenTensorFile> {
+  const { files = defaultFiles } = options;
   const layout = layOut([...entries], metadata);
-  await requireDiskSpace(dirname(path), layout.fileBytes);
+  await requireDiskSpace(files.path.dirname(path), layout.fileBytes, files);
   try {
-    const handle = await open(path, 'w');
-    try {
-      await writeLayout(handle, layout, options);
-      // Space that was promised but not yet taken shows up here, not after the report.
-      await handle.datasync();
-    } finally {
-      await handle.close();
-    }
+    await using file = await files.create(path);
+    await writeLayout(file, layout, options);
+    // Space that was promised but not yet taken shows up here, not after the report.
+    await file.flush();
   } catch (error) {
     throw diskError(path, layout.fileBytes, error);
   }
@@ -116,8 +110,8 @@ export function layOut(entries: readonly TensorEntry[], metadata: Readonly<Recor
 }
 
 /** Writes a layout's bytes, each tensor at its position. */
-export async function writeLayout(handle: WritableHandle, layout: FileLayout, options: WriteOptions = {}): Promise<void> {
-  await writeFully(handle, layout.prefix, 0);
+export async function writeLayout(file: Pick<WritableFile, 'write'>, layout: FileLayout, options: WriteOptions = {}): Promise<void> {
+  await file.write(layout.prefix, 0);
   const totalBytes = layout.fileBytes - layout.prefix.length;
   let written = 0;
   for (const { entry, position, bytes } of layout.tensors) {
@@ -127,16 +121,8 @@ export async function writeLayout(handle: WritableHandle, layout: FileLayout, op
     if (data.length !== bytes) {
       throw new RangeError(`"${entry.name}" gave ${String(data.length)} bytes; ${entry.dtype} [${entry.shape.join(', ')}] takes ${String(bytes)}`);
     }
-    await writeFully(handle, data, position);
+    await file.write(data, position);
     written += bytes;
     options.onProgress?.({ bytes: written, totalBytes, tensor: entry.name });
-  }
-}
-
-async function writeFully(handle: WritableHandle, data: Uint8Array, position: number): Promise<void> {
-  let done = 0;
-  while (done < data.length) {
-    const { bytesWritten } = await handle.write(data, done, Math.min(data.length - done, maximumTransferBytes), position + done);
-    done += bytesWritten;
   }
 }

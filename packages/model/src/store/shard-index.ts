@@ -1,4 +1,4 @@
-import { pareError } from '@pare/core';
+import { pareError, type FileSystem } from '@pare/core';
 import { readText } from './read-file.js';
 import { findDuplicateKey } from './duplicate-key.js';
 
@@ -15,8 +15,8 @@ export type ShardIndex = ReadonlyMap<string, readonly string[]>;
  *
  * @throws PARE_FILE_UNREADABLE, PARE_SHARD_INDEX_INVALID, PARE_SHARD_PATH_UNSAFE
  */
-export async function readShardIndex(file: string): Promise<ShardIndex> {
-  return parseShardIndex(file, await readText(file));
+export async function readShardIndex(file: string, files: FileSystem): Promise<ShardIndex> {
+  return parseShardIndex(file, await readText(file, files));
 }
 
 /** Parses the text of a shard index; `file` is for messages. */

@@ -1,6 +1,5 @@
-import { tensorBytes } from '@pare/core';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { tensorBytes, type FileSystem } from '@pare/core';
+import { defaultFiles } from '@pare/platform';
 import { diskError, requireDiskSpace } from './disk.js';
 import { defaultMetadata, writeSafetensors, type TensorEntry, type WriteOptions, type WrittenTensorFile } from './safetensors-writer.js';
 import { indexFileName, singleFileName } from './shard-index.js';
@@ -27,11 +26,12 @@ export async function writeShardedSafetensors(
   options: ShardedWriteOptions = {},
 ): Promise<readonly WrittenTensorFile[]> {
   const shards = splitIntoShards([...entries], options.maximumShardBytes ?? defaultShardBytes);
-  const metadata = options.metadata ?? defaultMetadata;
+  const { metadata = defaultMetadata, files: fileSystem = defaultFiles } = options;
+  const { join } = fileSystem.path;
   if (shards.length <= 1) return [await writeSafetensors(join(directory, singleFileName), shards[0] ?? [], metadata, options)];
 
   const totalBytes = shards.flat().reduce((sum, entry) => sum + tensorBytes(entry), 0);
-  await requireDiskSpace(directory, totalBytes);
+  await requireDiskSpace(directory, totalBytes, fileSystem);
   const files: WrittenTensorFile[] = [];
   const weightMap: [tensor: string, file: string][] = [];
   let before = 0;
@@ -42,13 +42,14 @@ export async function writeShardedSafetensors(
     files.push(
       await writeSafetensors(join(directory, name), shard, metadata, {
         signal: options.signal,
+        files: fileSystem,
         onProgress: progress && ((state) => progress({ ...state, bytes: start + state.bytes, totalBytes })),
       }),
     );
     before += shard.reduce((sum, entry) => sum + tensorBytes(entry), 0);
     for (const entry of shard) weightMap.push([entry.name, name]);
   }
-  files.push(await writeIndex(directory, weightMap, totalBytes));
+  files.push(await writeIndex(join(directory, indexFileName), weightMap, totalBytes, fileSystem));
   return files;
 }
 
@@ -68,13 +69,12 @@ export function splitIntoShards(entries: readonly TensorEntry[], maximumBytes: n
   return shards;
 }
 
-async function writeIndex(directory: string, weightMap: [string, string][], totalBytes: number): Promise<WrittenTensorFile> {
+async function writeIndex(path: string, weightMap: [string, string][], totalBytes: number, files: FileSystem): Promise<WrittenTensorFile> {
   const sorted = weightMap.sort(([a], [b]) => (a < b ? -1 : 1));
   const text = `${JSON.stringify({ metadata: { total_size: totalBytes }, weight_map: Object.fromEntries(sorted) }, undefined, 2)}\n`;
-  const path = join(directory, indexFileName);
-  const bytes = Buffer.byteLength(text);
+  const bytes = new TextEncoder().encode(text).length;
   try {
-    await writeFile(path, text);
+    await files.writeText(path, text);
   } catch (error) {
     throw diskError(path, bytes, error);
   }

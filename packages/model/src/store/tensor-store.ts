@@ -1,6 +1,5 @@
-import { pareError, throwIfAborted, type HostTensor } from '@pare/core';
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { pareError, throwIfAborted, type FileSystem, type HostTensor } from '@pare/core';
+import { defaultFiles } from '@pare/platform';
 import type { SafetensorsEntry } from './header.js';
 import { unreadable } from './read-file.js';
 import { SafetensorsFile } from './safetensors-file.js';
@@ -26,37 +25,38 @@ export class TensorStore implements AsyncDisposable {
    *
    * @throws PARE_FILE_UNREADABLE, PARE_WEIGHTS_MISSING, PARE_SHARD_…, PARE_SAFETENSORS_…
    */
-  static async open(directory: string, signal?: AbortSignal): Promise<TensorStore> {
-    const listing = await listFolder(directory);
+  static async open(directory: string, signal?: AbortSignal, files: FileSystem = defaultFiles): Promise<TensorStore> {
+    const listing = await listFolder(directory, files);
+    const { join } = files.path;
     // An unsharded file wins over an index beside it, as in transformers.
     if (listing.includes(singleFileName)) {
-      const file = await SafetensorsFile.open(join(directory, singleFileName));
+      const file = await SafetensorsFile.open(join(directory, singleFileName), files);
       return new TensorStore(directory, [file], new Map(file.names.map((name) => [name, file])));
     }
     if (!listing.includes(indexFileName)) {
       const found = listing.filter((name) => /\.(safetensors|bin|pt|pth|h5|msgpack|gguf|onnx)$/.test(name));
       throw pareError('PARE_WEIGHTS_MISSING', { directory, found });
     }
-    const index = await readShardIndex(join(directory, indexFileName));
-    await requireShards(directory, index, listing);
-    return TensorStore.#openShards(directory, index, signal);
+    const index = await readShardIndex(join(directory, indexFileName), files);
+    await requireShards(directory, index, listing, files);
+    return TensorStore.#openShards(directory, index, signal, files);
   }
 
-  static async #openShards(directory: string, index: ShardIndex, signal: AbortSignal | undefined): Promise<TensorStore> {
-    const files: SafetensorsFile[] = [];
+  static async #openShards(directory: string, index: ShardIndex, signal: AbortSignal | undefined, files: FileSystem): Promise<TensorStore> {
+    const shards: SafetensorsFile[] = [];
     try {
       const places = new Map<string, SafetensorsFile>();
       for (const [shard, tensors] of index) {
         throwIfAborted(signal, `opening ${directory}`);
-        const file = await SafetensorsFile.open(join(directory, shard));
-        files.push(file);
+        const file = await SafetensorsFile.open(files.path.join(directory, shard), files);
+        shards.push(file);
         const missing = tensors.filter((tensor) => !file.has(tensor));
-        if (missing.length > 0) throw pareError('PARE_SHARD_TENSOR_MISSING', { file: join(directory, indexFileName), shard, missing });
+        if (missing.length > 0) throw pareError('PARE_SHARD_TENSOR_MISSING', { file: files.path.join(directory, indexFileName), shard, missing });
         for (const tensor of tensors) places.set(tensor, file);
       }
-      return new TensorStore(directory, files, places);
+      return new TensorStore(directory, shards, places);
     } catch (error) {
-      await Promise.all(files.map((file) => file[Symbol.asyncDispose]()));
+      await Promise.all(shards.map((file) => file[Symbol.asyncDispose]()));
       throw error;
     }
   }
@@ -100,27 +100,24 @@ export class TensorStore implements AsyncDisposable {
   }
 }
 
-async function listFolder(directory: string): Promise<string[]> {
+async function listFolder(directory: string, files: FileSystem): Promise<string[]> {
   try {
-    return (await readdir(directory)).sort();
+    return (await files.list(directory)).map(({ name }) => name).sort();
   } catch (cause) {
     throw unreadable(directory, cause);
   }
 }
 
 /** All missing files at once, so that one look tells what to fetch. */
-async function requireShards(directory: string, index: ShardIndex, listing: readonly string[]): Promise<void> {
+async function requireShards(directory: string, index: ShardIndex, listing: readonly string[], files: FileSystem): Promise<void> {
   const missing: string[] = [];
   for (const shard of index.keys()) {
-    // stat follows links: a link to a blob that was never downloaded counts as missing.
-    const present = await stat(join(directory, shard)).then(
-      (status) => status.isFile(),
-      () => false,
-    );
-    if (!present) missing.push(shard);
+    // Links are followed: a link to a blob that was never downloaded counts as missing.
+    const status = await files.status(files.path.join(directory, shard)).catch(() => undefined);
+    if (status?.kind !== 'file') missing.push(shard);
   }
   if (missing.length > 0) {
     const found = listing.filter((name) => name.endsWith('.safetensors') && !missing.includes(name));
-    throw pareError('PARE_SHARD_MISSING', { file: join(directory, indexFileName), missing, found });
+    throw pareError('PARE_SHARD_MISSING', { file: files.path.join(directory, indexFileName), missing, found });
   }
 }

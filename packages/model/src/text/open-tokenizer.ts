@@ -1,5 +1,6 @@
 import type { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
-import { pareError, type Tokenizer } from '@pare/core';
+import { pareError, type FileSystem, type Tokenizer } from '@pare/core';
+import { defaultFiles } from '@pare/platform';
 import { readTokenizerFiles, type TokenizerConfig, type TokenizerFiles } from './tokenizer-json.js';
 import { cutBeforeWords, cutBetweenWords, mayCutBetweenWords } from './word-pieces.js';
 
@@ -18,8 +19,8 @@ const partLength = 1 << 17;
  *
  * @throws PARE_TOKENIZER_MISSING, PARE_TOKENIZER_INVALID, PARE_FILE_UNREADABLE
  */
-export async function openTokenizer(directory: string): Promise<PrefixTokenizer> {
-  const files = await readTokenizerFiles(directory);
+export async function openTokenizer(directory: string, fileSystem: FileSystem = defaultFiles): Promise<PrefixTokenizer> {
+  const files = await readTokenizerFiles(directory, fileSystem);
   const library = await import('@huggingface/tokenizers');
   try {
     return new FolderTokenizer(new library.Tokenizer(cutBeforeWords(files.tokenizer), files.config), files);

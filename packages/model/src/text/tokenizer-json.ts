@@ -1,6 +1,4 @@
-import { pareError } from '@pare/core';
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { pareError, systemErrorCode, type FileSystem } from '@pare/core';
 import { readText, unreadable } from '../store/read-file.js';
 
 /** The parts of a `tokenizer.json` that Pare looks into. */
@@ -22,25 +20,27 @@ export interface TokenizerFiles {
 }
 
 /** Reads a folder's tokenizer. @throws PARE_TOKENIZER_MISSING, PARE_TOKENIZER_INVALID, PARE_FILE_UNREADABLE */
-export async function readTokenizerFiles(directory: string): Promise<TokenizerFiles> {
-  const listing = await readdir(directory).catch((cause: unknown) => {
+export async function readTokenizerFiles(directory: string, files: FileSystem): Promise<TokenizerFiles> {
+  const { join } = files.path;
+  const entries = await files.list(directory).catch((cause: unknown) => {
     throw unreadable(directory, cause);
   });
+  const listing = entries.map(({ name }) => name);
   if (!listing.includes('tokenizer.json')) {
     const found = listing.filter((name) => /^(tokenizer|vocab|merges|spiece|sentencepiece)/.test(name)).sort();
     throw pareError('PARE_TOKENIZER_MISSING', { directory, found });
   }
   const path = join(directory, 'tokenizer.json');
-  const tokenizer = parseObject(path, await readText(path));
+  const tokenizer = parseObject(path, await readText(path, files));
   if (!isObject(tokenizer['model'])) throw pareError('PARE_TOKENIZER_INVALID', { file: path, problem: 'it has no "model" object' });
-  const special = await readOptional(join(directory, 'special_tokens_map.json'));
-  const config = await readOptional(join(directory, 'tokenizer_config.json'));
+  const special = await readOptional(join(directory, 'special_tokens_map.json'), files);
+  const config = await readOptional(join(directory, 'tokenizer_config.json'), files);
   return { path, tokenizer: { added_tokens: [], ...tokenizer } as unknown as TokenizerJson, config: { ...special, ...config } };
 }
 
-async function readOptional(path: string): Promise<TokenizerConfig> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '{}';
+async function readOptional(path: string, files: FileSystem): Promise<TokenizerConfig> {
+  const text = await files.readText(path).catch((error: unknown) => {
+    if (systemErrorCode(error) === 'ENOENT') return '{}';
     throw unreadable(path, error);
   });
   return parseObject(path, text);

@@ -5,7 +5,7 @@ import { webAssembly, type WasmMemory, type WasmModule } from './web-assembly.js
 import { plainKernels, sharedKernels } from './kernels.gen.js';
 
 /** The kernels that assembly/index.ts exports. */
-export type KernelName = 'cholesky' | 'invert' | 'packFactor' | 'propagateStrips' | 'sweepQuantizer';
+export type KernelName = 'cholesky' | 'invert' | 'loadStrips' | 'packFactor' | 'propagateStrips' | 'sweepPruner' | 'sweepQuantizer';
 
 /** Runs kernels over a memory, on one thread or several. */
 export interface Machine {

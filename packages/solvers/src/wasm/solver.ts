@@ -3,7 +3,8 @@ import { powerTable, type ScaleType } from '@pare/weights';
 import type { QuantizedWeight } from '@pare/core';
 import type { ColumnSolver, FactorizeRequest, InverseFactor, SweepRequest, SweepResult } from '../contract.js';
 import { loadReversed, planHessian, withDamping } from '../hessian.js';
-import { isQuantizerRule, planGroups, type SweepQuantizer } from '../quantizer-rule.js';
+import { blockMask, checkPruner, isPrunerRule, prunerQuantizer, type PrunedMatrix, type SweepPruner } from '../pruner-rule.js';
+import { isQuantizerRule, planGroups, type GroupPlan, type QuantizerRule } from '../quantizer-rule.js';
 import { checkSweep, driveSweep, withoutDeadColumns, type Propagator } from '../sweep-driver.js';
 import { createInlineMachine, createThreadedMachine, defaultThreads, type Machine } from './machine.js';
 import { Arena } from './memory.js';
@@ -12,6 +13,8 @@ import { Arena } from './memory.js';
 const stripRows = 16;
 const panelWidth = 64;
 const bandWidth = 32;
+/** Bytes of a strip's grids for each group. */
+const gridBytes = 320;
 
 const scaleTypes: Readonly<Record<ScaleType, number>> = { float32: 0, float16: 1, bfloat16: 2 };
 
@@ -107,8 +110,9 @@ class Engine {
     const { rule } = request;
     return this.#guard(request.signal, 'the column sweep', async () => {
       const packed = await this.#pack(request.factor);
-      // The rule's own type says that its result is a quantized weight.
-      if (isQuantizerRule(rule)) return (await this.#sweepQuantizer(request, rule.quantizer, packed)) as SweepResult<R>;
+      // The rules' own types say what their results are.
+      if (isQuantizerRule(rule)) return (await this.#sweepQuantizer(request, rule, packed)) as SweepResult<R>;
+      if (isPrunerRule(rule)) return (await this.#sweepPruner(request, rule.pruner, packed)) as SweepResult<R>;
       return this.#sweepRule(request, packed);
     });
   }
@@ -148,7 +152,8 @@ class Engine {
     return address;
   }
 
-  async #sweepQuantizer(request: SweepRequest<unknown>, quantizer: SweepQuantizer, packed: number): Promise<SweepResult<QuantizedWeight>> {
+  async #sweepQuantizer(request: SweepRequest<unknown>, rule: QuantizerRule, packed: number): Promise<SweepResult<QuantizedWeight>> {
+    const { quantizer } = rule;
     const { rows, factor, blockSize = 128, signal } = request;
     const { size } = factor;
     const arena = this.#arena;
@@ -160,19 +165,21 @@ class Engine {
     const order = arena.reserve(size * 4);
     const positions = arena.reserve(size * 4);
     const table = power === undefined ? 0 : arena.reserve(power.values.length * 8);
+    const mask = rule.mask === undefined ? 0 : arena.reserve(rows * size);
     const codes = arena.reserve(rows * size);
     const scales = arena.reserve(grids * 4);
     const zeros = arena.reserve(grids);
     const losses = arena.reserve(rows * 8);
-    const scratch = arena.reserve(this.#machine.threads * (size * 64 + groups * 320 + 192));
+    const scratch = arena.reserve(this.#machine.threads * (size * 68 + groups * gridBytes + 208));
     withoutDeadColumns(request.weight, rows, factor.dead, arena.float32(weight, rows * size));
     arena.int32(order, size).set(factor.order ?? Int32Array.from({ length: size }, (_, column) => column));
     arena.int32(positions, size).set(plan.positions);
     if (power !== undefined) arena.float64(table, power.values.length).set(power.values);
+    if (rule.mask !== undefined) arena.uint8(mask, rows * size).set(rule.mask);
     arena.clearTickets();
     const values = [
       ...[weight, rows, size, order, packed, positions, groups, scheme.groupSize, Number(dynamic)],
-      ...[scheme.bits, Number(scheme.symmetric), scaleTypes[quantizer.scaleType], table, power?.doubling ?? 0, blockSize],
+      ...[scheme.bits, Number(scheme.symmetric), scaleTypes[quantizer.scaleType], table, power?.doubling ?? 0, blockSize, mask],
       ...[codes, scales, zeros, losses, scratch, this.#machine.inline ? 1 : 0],
     ];
     while ((await this.#machine.run('sweepQuantizer', values)) !== 0) throwIfAborted(signal, 'the column sweep');
@@ -192,6 +199,72 @@ class Engine {
     };
     if (!Number.isFinite(loss)) explainInfinity(request.weight, result);
     return { result, loss, rowLosses };
+  }
+
+  async #sweepPruner(request: SweepRequest<unknown>, pruner: SweepPruner, packed: number): Promise<SweepResult<PrunedMatrix>> {
+    const { rows, factor, blockSize = 128, signal } = request;
+    const { size, upper } = factor;
+    const { pattern, sparsity } = pruner;
+    checkPruner(pruner, size, factor.order);
+    const arena = this.#arena;
+    const { threads, inline } = this.#machine;
+    const quantizer = prunerQuantizer(pruner);
+    const plan = quantizer === undefined ? undefined : planGroups(quantizer, size, factor.order);
+    const groups = plan?.groups ?? 0;
+    const power = quantizer?.clip === 'mse' ? powerTable(quantizer.norm ?? 2.4) : undefined;
+    const strips = Math.ceil(rows / stripRows);
+    const group = pattern.kind === 'grouped' ? pattern.group : 0;
+    // Loaded into strips, then taken by the values.
+    const weight = arena.reserve(rows * size * 4);
+    const order = arena.reserve(size * 4);
+    const positions = plan === undefined ? 0 : arena.reserve(size * 4);
+    const table = power === undefined ? 0 : arena.reserve(power.values.length * 8);
+    const mask = arena.reserve(rows * size);
+    const codes = plan === undefined ? 0 : arena.reserve(rows * size);
+    const losses = arena.reserve(strips * stripRows * 8);
+    const grids = plan === undefined ? 0 : arena.reserve(strips * groups * gridBytes);
+    const scratch = arena.reserve(threads * Math.max(64, group * 64));
+    const data = arena.reserve(strips * size * stripRows * 4);
+    withoutDeadColumns(request.weight, rows, factor.dead, arena.float32(weight, rows * size));
+    const columns = factor.order ?? Int32Array.from({ length: size }, (_, column) => column);
+    arena.int32(order, size).set(columns);
+    if (plan !== undefined) arena.int32(positions, size).set(plan.positions);
+    if (power !== undefined) arena.float64(table, power.values.length).set(power.values);
+    arena.float64(losses, strips * stripRows).fill(0);
+    arena.clearTickets();
+    const { bits = 0, symmetric = false, scaleType = 'float32' } = quantizer ?? {};
+    const grid = [grids, groups, plan?.scheme.groupSize ?? 0, bits, Number(symmetric), scaleTypes[scaleType], table, power?.doubling ?? 0];
+    await this.#machine.run('loadStrips', [weight, rows, size, order, data, ...grid, scratch]);
+
+    const sweep = async (first: number, last: number): Promise<void> => {
+      arena.clearTickets();
+      const range = [data, rows, size, packed, first, last, blockSize, order, pattern.kind === 'grouped' ? pattern.zeros : 0, group, mask, weight];
+      const values = [...range, grids, positions, groups, bits, codes, losses, scratch, inline ? 1 : 0];
+      while ((await this.#machine.run('sweepPruner', values)) !== 0) throwIfAborted(signal, 'the column sweep');
+      throwIfAborted(signal, 'the column sweep');
+    };
+    if (group > 0) await sweep(0, size);
+    else {
+      const state = arena.float32(data, strips * size * stripRows);
+      const chosen = arena.uint8(mask, rows * size);
+      for (let start = 0; start < size; start += blockSize) {
+        const count = Math.min(blockSize, size - start);
+        const weightAt = (column: number, row: number): number => state[((row >> 4) * size + start + column) * stripRows + (row & 15)]!;
+        const block = blockMask(rows, count, sparsity, weightAt, (column) => upper[(start + column) * (size + 1)]!);
+        for (let row = 0; row < rows; row++) for (let column = 0; column < count; column++) chosen[row * size + columns[start + column]!] = block[row * count + column]!;
+        await sweep(start, start + count);
+      }
+    }
+
+    const rowLosses = arena.float64(losses, rows).slice();
+    const loss = rowLosses.reduce((sum, row) => sum + row, 0);
+    const quantized = plan === undefined ? undefined : stripGrids(arena, grids, rows, plan);
+    const values: Float32Array | QuantizedWeight =
+      quantized === undefined || quantizer === undefined
+        ? arena.float32(weight, rows * size).slice()
+        : { form: 'quantized', shape: [rows, size], codes: arena.uint8(codes, rows * size).slice(), scaleType: quantizer.scaleType, groupIndex: undefined, ...quantized };
+    if (!Number.isFinite(loss)) explainInfinity(request.weight, values instanceof Float32Array ? undefined : values);
+    return { result: { mask: arena.uint8(mask, rows * size).slice(), values }, loss, rowLosses };
   }
 
   /** Any other rule: it settles columns here, the kernels take the errors out of later ones. */
@@ -230,9 +303,29 @@ class Engine {
 }
 
 /** @throws PARE_WEIGHT_NOT_FINITE or PARE_SCALE_OVERFLOW when one of them is why a loss is not a number. */
-function explainInfinity(weight: Float32Array, result: QuantizedWeight): void {
+function explainInfinity(weight: Float32Array, result: QuantizedWeight | undefined): void {
   const index = weight.findIndex((value) => !Number.isFinite(value));
   if (index !== -1) throw pareError('PARE_WEIGHT_NOT_FINITE', { tensor: 'weight', index, value: String(weight[index]) });
-  const scale = result.scales.find((value) => value === Infinity);
-  if (scale !== undefined) throw pareError('PARE_SCALE_OVERFLOW', { scale, scaleType: result.scaleType });
+  const scale = result?.scales.find((value) => value === Infinity);
+  if (result !== undefined && scale !== undefined) throw pareError('PARE_SCALE_OVERFLOW', { scale, scaleType: result.scaleType });
+}
+
+/** Scales and zeros out of the grids of strips, where they lie as [groups, 16 rows]. */
+function stripGrids(arena: Arena, grids: number, rows: number, { scheme, groups }: GroupPlan): Pick<QuantizedWeight, 'scheme' | 'scales' | 'zeros'> {
+  const scales = new Float32Array(rows * groups);
+  const zeros = scheme.symmetric ? undefined : new Uint8Array(rows * groups);
+  for (let strip = 0; strip * stripRows < rows; strip++) {
+    const own = grids + strip * groups * gridBytes;
+    const ofScales = arena.float32(own, groups * stripRows);
+    // After scales (64 bytes a group) and divisors (128).
+    const ofZeros = arena.float64(own + groups * 192, groups * stripRows);
+    for (let group = 0; group < groups; group++) {
+      for (let row = strip * stripRows; row < Math.min(rows, (strip + 1) * stripRows); row++) {
+        const at = group * stripRows + (row % stripRows);
+        scales[row * groups + group] = ofScales[at]!;
+        if (zeros !== undefined) zeros[row * groups + group] = ofZeros[at]!;
+      }
+    }
+  }
+  return { scheme, scales, zeros };
 }

@@ -1,4 +1,4 @@
-import { open, readFile } from 'node:fs/promises';
+import type { FileSystem } from '@pare/core';
 
 /* The reading back of what `write.ts` wrote. Nothing here comes from the writer's libraries, so that a mistake cannot cancel itself out. */
 
@@ -19,37 +19,39 @@ interface RawEntry {
 }
 
 /** All tensors of the safetensors files of a folder, by name. */
-export async function readRawTensors(directory: string, files: readonly string[]): Promise<Map<string, RawTensor>> {
+export async function readRawTensors(fileSystem: FileSystem, directory: string, files: readonly string[]): Promise<Map<string, RawTensor>> {
   const tensors = new Map<string, RawTensor>();
   for (const file of files.filter((name) => name.endsWith('.safetensors'))) {
     const path = `${directory}/${file}`;
-    const headerBytes = Number((await slice(path, 0, 8)).getBigUint64(0, true));
-    const { __metadata__: _, ...header } = JSON.parse(new TextDecoder().decode(await slice(path, 8, headerBytes))) as Record<string, RawEntry>;
+    const headerBytes = Number((await slice(fileSystem, path, 0, 8)).getBigUint64(0, true));
+    const { __metadata__: _, ...header } = JSON.parse(new TextDecoder().decode(await slice(fileSystem, path, 8, headerBytes))) as Record<string, RawEntry>;
     for (const [name, { dtype, shape, data_offsets: offsets }] of Object.entries(header)) {
-      tensors.set(name, { file, dtype, shape, read: () => slice(path, 8 + headerBytes + offsets[0], offsets[1] - offsets[0]) });
+      tensors.set(name, { file, dtype, shape, read: () => slice(fileSystem, path, 8 + headerBytes + offsets[0], offsets[1] - offsets[0]) });
     }
   }
   return tensors;
 }
 
-async function slice(path: string, position: number, length: number): Promise<DataView> {
-  const handle = await open(path, 'r');
-  try {
-    const bytes = new Uint8Array(length);
-    for (let done = 0; done < length;) {
-      const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, 2 ** 29), position + done);
-      if (bytesRead === 0) return new DataView(bytes.buffer, 0, done);
-      done += bytesRead;
-    }
-    return new DataView(bytes.buffer);
-  } finally {
-    await handle.close();
-  }
+async function slice(fileSystem: FileSystem, path: string, position: number, length: number): Promise<DataView> {
+  await using file = await fileSystem.open(path);
+  const bytes = new Uint8Array(length);
+  return new DataView(bytes.buffer, 0, await file.read(bytes, position));
+}
+
+/** True when two files hold the same. Small files. */
+export async function sameBytes(filesA: FileSystem, pathA: string, filesB: FileSystem, pathB: string): Promise<boolean> {
+  await using a = await filesA.open(pathA);
+  await using b = await filesB.open(pathB);
+  if (a.bytes !== b.bytes) return false;
+  const [first, second] = [new Uint8Array(a.bytes), new Uint8Array(b.bytes)];
+  await a.read(first, 0);
+  await b.read(second, 0);
+  return first.every((byte, index) => byte === second[index]);
 }
 
 /** A JSON file of a folder. */
-export async function readJson(directory: string, file: string): Promise<Record<string, unknown>> {
-  return JSON.parse(await readFile(`${directory}/${file}`, 'utf8')) as Record<string, unknown>;
+export async function readJson(fileSystem: FileSystem, directory: string, file: string): Promise<Record<string, unknown>> {
+  return JSON.parse(await fileSystem.readText(`${directory}/${file}`)) as Record<string, unknown>;
 }
 
 /** Looks up an element of a tensor. */

@@ -1,6 +1,7 @@
 import {
   pareError,
   throwIfAborted,
+  type FileSystem,
   type FormatContext,
   type Model,
   type ModuleInfo,
@@ -8,9 +9,9 @@ import {
   type VerificationResult,
   type WrittenFile,
 } from '@pare/core';
-import { readFile } from 'node:fs/promises';
+import { quantizedPart } from '@pare/weights';
 import type { HuggingFaceOptions } from '../options.js';
-import { fieldsOf, numbersOf, readJson, readRawTensors, type RawTensor } from './raw-safetensors.js';
+import { fieldsOf, numbersOf, readJson, readRawTensors, sameBytes, type RawTensor } from './raw-safetensors.js';
 
 /**
  * Reads the folder as a stranger would, from `config.json` on, and compares it with the model: the set of tensors, every dense tensor
@@ -34,6 +35,7 @@ class FolderVerifier {
   readonly #model: Model;
   readonly #options: HuggingFaceOptions;
   readonly #directory: string;
+  readonly #fileSystem: FileSystem;
   readonly #signal: AbortSignal;
   readonly #files: readonly WrittenFile[];
   #tensors: ReadonlyMap<string, RawTensor> = new Map();
@@ -44,14 +46,15 @@ class FolderVerifier {
     this.#model = context.model;
     this.#options = context.options;
     this.#directory = context.directory;
+    this.#fileSystem = context.files;
     this.#signal = context.signal;
     this.#files = files;
   }
 
   async run(): Promise<VerificationResult> {
     const names = this.#files.map(({ path }) => path);
-    this.#tensors = await readRawTensors(this.#directory, names);
-    const schemes = readSchemes(await readJson(this.#directory, 'config.json'));
+    this.#tensors = await readRawTensors(this.#fileSystem, this.#directory, names);
+    const schemes = readSchemes(await readJson(this.#fileSystem, this.#directory, 'config.json'));
     const modules = new Map(this.#model.modules.map((info) => [`${info.name}.weight`, info]));
     for (const { name } of this.#model.tensors) {
       throwIfAborted(this.#signal, 'reading back the Hugging Face folder');
@@ -68,15 +71,16 @@ class FolderVerifier {
 
   async #checkDense(name: string, info: ModuleInfo | undefined): Promise<void> {
     const raw = this.#take(name);
-    if (info?.form === 'quantized' && !this.#options.dequantize && (await this.#model.weight(info.name)).form === 'quantized')
-      this.#fail(name, 'is dense, the model holds it quantized');
+    const coded = info !== undefined && (info.form === 'quantized' || info.form === 'sparse') && quantizedPart(await this.#model.weight(info.name)) !== undefined;
+    if (coded && !this.#options.dequantize) this.#fail(name, 'is dense, the model holds it quantized');
     const view = await raw.read();
     const expected = await this.#model.tensor(name);
     if (raw.shape.join() !== expected.shape.join()) this.#fail(name, `has shape [${raw.shape.join(', ')}], the model's is [${expected.shape.join(', ')}]`);
     const bytes = new Uint8Array(expected.data.buffer, expected.data.byteOffset, expected.data.byteLength);
     const index = firstDifference(bytes, view);
     if (index !== -1) this.#fail(name, `differs at byte ${String(index)}`);
-    if (info?.form === 'quantized' && this.#options.dequantize) await this.#checkRounding(info, raw, view);
+    if (info?.form === 'sparse') await this.#checkZeros(info, numbersOf(view, raw.dtype));
+    if (coded && this.#options.dequantize) await this.#checkRounding(info, raw, view);
   }
 
   /** Weights that were multiplied out: each is the held value to within the rounding of its type. */
@@ -100,16 +104,31 @@ class FolderVerifier {
     this.#largestDifference = largest;
   }
 
+  /** Whatever was pruned is zero in the file. */
+  async #checkZeros(info: ModuleInfo, storedAt: (index: number) => number): Promise<void> {
+    const form = await this.#model.weight(info.name);
+    if (form.form !== 'sparse') return;
+    const [rows, columns] = info.shape;
+    for (let row = 0, index = 0; row < rows; row++) {
+      for (let column = 0; column < columns; column++, index++) {
+        if (form.mask[index] === 1) continue;
+        const stored = storedAt(info.layout === 'out-in' ? index : column * rows + row);
+        if (stored !== 0) this.#fail(`${info.name}.weight`, `holds ${String(stored)} at [${String(row)}, ${String(column)}], which was pruned`);
+      }
+    }
+  }
+
   async #checkPacked(info: ModuleInfo, scheme: StatedScheme | undefined): Promise<void> {
     const packed = this.#take(`${info.name}.weight_packed`);
     const name = `${info.name}.weight_packed`;
     if (scheme === undefined) return this.#fail(name, 'is not covered by quantization_config');
-    const form = await this.#model.weight(info.name);
-    if (form.form !== 'quantized') return this.#fail(name, `stands for a ${form.form} weight`);
+    const held = await this.#model.weight(info.name);
+    const form = quantizedPart(held);
+    if (form === undefined) return this.#fail(name, `stands for a ${held.form} weight`);
     const [rows, columns] = form.shape;
     const stated = `${String(scheme.bits)} bits, ${scheme.symmetric ? 'symmetric' : 'asymmetric'}, ${scheme.strategy}`;
-    const held = `${String(form.scheme.bits)} bits, ${form.scheme.symmetric ? 'symmetric' : 'asymmetric'}, ${form.scheme.granularity}`;
-    if (stated !== held) this.#fail(name, `is declared as ${stated}, the model's is ${held}`);
+    const expected = `${String(form.scheme.bits)} bits, ${form.scheme.symmetric ? 'symmetric' : 'asymmetric'}, ${form.scheme.granularity}`;
+    if (stated !== expected) this.#fail(name, `is declared as ${stated}, the model's is ${expected}`);
 
     const shape = this.#take(`${info.name}.weight_shape`);
     const shapeAt = numbersOf(await shape.read(), shape.dtype);
@@ -163,7 +182,7 @@ class FolderVerifier {
   }
 
   async #checkIndex(): Promise<void> {
-    const { weight_map: map } = await readJson(this.#directory, 'model.safetensors.index.json');
+    const { weight_map: map } = await readJson(this.#fileSystem, this.#directory, 'model.safetensors.index.json');
     const places = Object.entries(map as Record<string, string>);
     for (const [name, file] of places) if (this.#tensors.get(name)?.file !== file) this.#fail(name, `is not in ${file}, where the index has it`);
     const missing = [...this.#tensors.keys()].find((name) => !Object.hasOwn(map as object, name));
@@ -173,7 +192,7 @@ class FolderVerifier {
 
   async #checkCompanions(names: readonly string[]): Promise<void> {
     for (const name of this.#model.companionFiles) {
-      const copied = names.includes(name) && (await readFile(`${this.#directory}/${name}`)).equals(await readFile(`${this.#model.directory}/${name}`));
+      const copied = names.includes(name) && (await sameBytes(this.#fileSystem, `${this.#directory}/${name}`, this.#model.files, `${this.#model.directory}/${name}`));
       if (!copied) this.#fail(name, 'is not a copy of the source');
     }
   }

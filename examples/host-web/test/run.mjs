@@ -1,0 +1,17 @@
+// npm run test:browser: builds the page and tests it in Chromium. Needs the packages to be built ("npm run build").
+import { spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { findChromium } from './chromium.mjs';
+
+const example = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+const run = (...args) => spawnSync(process.execPath, args, { cwd: example, stdio: 'inherit' }).status ?? 1;
+
+if (findChromium() === undefined) {
+  console.error('The browser tests need Chromium, which is not here. Debian and Ubuntu: apt-get install chromium libvulkan1. Elsewhere set PARE_CHROMIUM to its path.');
+  process.exit(1);
+}
+const built = run('build.mjs');
+const vitest = join(dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs');
+process.exit(built === 0 ? run(vitest, 'run', '--root', example) : built);

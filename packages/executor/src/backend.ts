@@ -1,0 +1,135 @@
+import {
+  createTensorScope,
+  hostTensor,
+  MemoryTally,
+  pareError,
+  tensorBytes,
+  type Backend,
+  type CapabilityRef,
+  type DeviceInfo,
+  type DeviceTensor,
+  type DType,
+  type Executable,
+  type Graph,
+  type HostTensor,
+  type MemoryReport,
+  type TensorScope,
+  type UnsupportedOperator,
+} from '@pare/core';
+import { inferTypes } from '@pare/graph';
+import { unsupportedReason } from '@pare/operators';
+import type { KernelDevice } from './device.js';
+import { ExecutorTensor, foreignTensor, Storage } from './device-tensor.js';
+import { download, ExecutorExecutable, type ExecutorContext } from './executable.js';
+import type { KernelLanguage } from './kernels/generated.js';
+import { findFallbacks } from './lowering/fallbacks.js';
+import { BufferPool } from './planning/buffer-pool.js';
+import { bytesOf } from './planning/plan.js';
+import type { RoutineTable } from './routines.js';
+
+export interface ExecutorBackendOptions {
+  readonly id: string;
+  readonly device: KernelDevice;
+  readonly language: KernelLanguage;
+  readonly routines: RoutineTable;
+  /** Extra powers, by id. */
+  readonly capabilities?: ReadonlyMap<string, unknown> | undefined;
+}
+
+/** A backend over a kernel device: what WebGPU and CUDA share. */
+export class ExecutorBackend implements Backend {
+  readonly id: string;
+  readonly device: DeviceInfo;
+  readonly #device: KernelDevice;
+  readonly #pool: BufferPool;
+  readonly #tally = new MemoryTally();
+  readonly #context: ExecutorContext;
+  readonly #capabilities: ReadonlyMap<string, unknown>;
+  #disposed = false;
+
+  constructor({ id, device, language, routines, capabilities = new Map() }: ExecutorBackendOptions) {
+    this.id = id;
+    this.device = device.info;
+    this.#device = device;
+    this.#pool = new BufferPool(device);
+    this.#capabilities = capabilities;
+    this.#context = { id, device, pool: this.#pool, tally: this.#tally, target: { language, routines, traits: device.traits } };
+  }
+
+  /** Buffers created on the device so far; stands still in a steady loop. */
+  get buffersCreated(): number {
+    return this.#pool.created;
+  }
+
+  allocate(dtype: DType, shape: readonly number[]): DeviceTensor {
+    const bytes = Math.max(4, Math.ceil(tensorBytes({ dtype, shape }) / 4) * 4);
+    const buffer = this.#pool.acquire(bytes);
+    this.#device.clear(buffer, bytes);
+    return new ExecutorTensor(this.#device, this.#tally, dtype, shape, new Storage(this.#pool, buffer));
+  }
+
+  write(tensor: HostTensor): DeviceTensor {
+    const { dtype, shape, data } = hostTensor(tensor.dtype, tensor.shape, tensor.data);
+    const buffer = this.#pool.acquire(Math.max(4, data.byteLength));
+    this.#device.upload(buffer, bytesOf({ dtype, shape, data }));
+    return new ExecutorTensor(this.#device, this.#tally, dtype, shape, new Storage(this.#pool, buffer));
+  }
+
+  async read(tensor: DeviceTensor): Promise<HostTensor> {
+    if (!(tensor instanceof ExecutorTensor)) throw foreignTensor(this.id, 'read');
+    // Held while the copy is on its way: a tensor disposed meanwhile has been read in time.
+    const storage = tensor.storage(this.#device, this.id, 'read').hold();
+    try {
+      return await download(this.#device, storage.buffer, tensor.dtype, tensor.shape);
+    } finally {
+      storage.release();
+    }
+  }
+
+  unsupported(graph: Graph): readonly UnsupportedOperator[] {
+    return graph.nodes.flatMap((node) => {
+      const reason = unsupportedReason(node);
+      return reason === undefined ? [] : [{ operator: node.operator, domain: node.domain, node: node.name, reason }];
+    });
+  }
+
+  fallbacks(graph: Graph): readonly UnsupportedOperator[] {
+    return findFallbacks(graph, this.#device.traits.language);
+  }
+
+  async compile(graph: Graph): Promise<Executable> {
+    const lacking = this.unsupported(graph);
+    if (lacking.length > 0) {
+      const operators = [...new Set(lacking.map(({ operator, domain, reason }) => `${domain === '' ? '' : `${domain}::`}${operator} (${reason})`))];
+      throw pareError('PARE_OPERATOR_UNSUPPORTED', { backend: this.id, graph: graph.name, operators });
+    }
+    inferTypes(graph);
+    return ExecutorExecutable.create(graph, this.#context);
+  }
+
+  async synchronize(): Promise<void> {
+    await this.#device.idle();
+    await this.#device.settle();
+  }
+
+  memory(): MemoryReport {
+    return this.#tally.report();
+  }
+
+  capability<T>(ref: CapabilityRef<T>): T | undefined {
+    return this.#capabilities.get(ref.id) as T | undefined;
+  }
+
+  scope(): TensorScope {
+    return createTensorScope();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    await this.#device.idle().catch(() => undefined);
+    this.#pool.trim();
+    await this.#device[Symbol.asyncDispose]();
+  }
+}
+

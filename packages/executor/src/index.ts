@@ -1,0 +1,32 @@
+export type { DeviceTraits, Dispatch, KernelSource, Operand, Program, Routine } from './program.js';
+export type {
+  AttentionRequest,
+  MatMulRequest,
+  NormalizationRequest,
+  QuantizedMatMulRequest,
+  RoutineTable,
+  SoftmaxRequest,
+  TopKRequest,
+} from './routines.js';
+export type { BoundOperand, DeviceBuffer, KernelDevice, KernelLayout, Launch } from './device.js';
+export { ExecutorBackend, type ExecutorBackendOptions } from './backend.js';
+export { foldWorkgroups, type GeneratedKernel, type KernelLanguage, type LineKernel, type MapKernel, type PrintedKernel, type ReduceKernel } from './kernels/generated.js';
+export {
+  children,
+  position,
+  scalarTypeOf,
+  type Binary,
+  type BinaryOperator,
+  type BufferReference,
+  type Convert,
+  type Expression,
+  type Load,
+  type Loop,
+  type Narrow,
+  type Reduction,
+  type ScalarType,
+  type Select,
+  type Unary,
+  type UnaryOperator,
+  type Variable,
+} from './expression/expression.js';

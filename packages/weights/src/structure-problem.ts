@@ -1,0 +1,87 @@
+import type { DenseWeight, QuantizedWeight, SparseWeight, WeightForm } from '@pare/core';
+import { groupsPerRow } from './scheme.js';
+import { zeroCodes } from './sparse/sparse-weight.js';
+
+/**
+ * Why a form contradicts itself, or undefined when it does not: wrong lengths, impossible codes, numbers that are not finite, pruned entries that are not zero.
+ */
+export function structureProblem(form: WeightForm): string | undefined {
+  switch (form.form) {
+    case 'dense':
+      return denseProblem(form);
+    case 'quantized':
+      return quantizedProblem(form);
+    case 'sparse':
+      return sparseProblem(form);
+    case 'shared':
+      return undefined;
+  }
+}
+
+function denseProblem({ tensor, shape }: DenseWeight): string | undefined {
+  if (!['float32', 'float16', 'bfloat16', 'float64'].includes(tensor.dtype)) return `its elements are ${tensor.dtype}, not floating point`;
+  if (tensor.data.length !== shape[0]! * shape[1]!) return `it has ${String(tensor.data.length)} elements for shape [${shape.join(', ')}]`;
+  if (tensor.dtype === 'float32' || tensor.dtype === 'float64') return notFinite('element', tensor.data as Float32Array | Float64Array);
+  return undefined;
+}
+
+const wrongLength = (what: string, length: number, expected: number): string => `it has ${String(length)} ${what} instead of ${String(expected)}`;
+
+function quantizedProblem({ scheme, shape: [rows, columns], codes, scales, zeros, groupIndex }: QuantizedWeight): string | undefined {
+  const { bits, granularity, groupSize, symmetric } = scheme;
+  if (!Number.isInteger(bits) || bits < 2 || bits > 8) return `it has ${String(bits)} bits; 2 to 8 are possible`;
+  if (!Number.isInteger(groupSize) || groupSize < 1) return `its group size is ${String(groupSize)}`;
+  const groups = groupsPerRow(scheme, columns);
+  const grids = granularity === 'tensor' ? 1 : rows * groups;
+  if (codes.length !== rows * columns) return wrongLength('codes', codes.length, rows * columns);
+  if (scales.length !== grids) return wrongLength('scales', scales.length, grids);
+  if (symmetric && zeros !== undefined) return 'it is symmetric and has zero points';
+  if (!symmetric && zeros?.length !== grids) return wrongLength('zero points', zeros?.length ?? 0, grids);
+  if (groupIndex !== undefined && groupIndex.length !== columns) return wrongLength('group indices', groupIndex.length, columns);
+  if (groupIndex?.some((group) => group < 0 || group >= groups) === true) return `a group index is outside 0 … ${String(groups - 1)}`;
+  const limit = 2 ** bits;
+  const tooLarge = limit > 255 ? -1 : codes.findIndex((code) => code >= limit);
+  if (tooLarge >= 0) return `code ${String(tooLarge)} is ${String(codes[tooLarge])}; ${String(bits)} bits end at ${String(limit - 1)}`;
+  if (zeros?.some((zero) => zero >= limit) === true) return `a zero point is beyond ${String(limit - 1)}`;
+  return notFinite('scale', scales);
+}
+
+function sparseProblem({ shape, pattern, mask, values }: SparseWeight): string | undefined {
+  const [rows, columns] = shape;
+  if (values.shape.join() !== shape.join()) return `its values have shape [${values.shape.join(', ')}]`;
+  const problem = values.form === 'dense' ? denseProblem(values) : quantizedProblem(values);
+  if (problem !== undefined) return problem;
+  if (mask.length !== rows * columns) return wrongLength('mask entries', mask.length, rows * columns);
+  const odd = mask.findIndex((entry) => entry > 1);
+  if (odd !== -1) return `mask entry ${String(odd)} is ${String(mask[odd])}; 0 and 1 are possible`;
+  const nonzero = firstNonzero(mask, shape, values);
+  if (nonzero !== -1) return `element ${String(nonzero)} is pruned and not zero`;
+  if (pattern.kind === 'unstructured') return undefined;
+  const { zeros, group } = pattern;
+  if (columns % group !== 0) return `groups of ${String(group)} do not divide its ${String(columns)} inputs`;
+  for (let start = 0; start < mask.length; start += group) {
+    let kept = 0;
+    for (let index = start; index < start + group; index++) kept += mask[index]!;
+    if (kept !== group - zeros) return `the group at element ${String(start)} keeps ${String(kept)} of ${String(group)}, not ${String(group - zeros)}`;
+  }
+  return undefined;
+}
+
+/** Index of a pruned entry that does not stand for zero, or −1. */
+function firstNonzero(mask: Uint8Array, [, columns]: readonly [number, number], values: DenseWeight | QuantizedWeight): number {
+  if (values.form === 'quantized') {
+    const zeroCode = zeroCodes(values);
+    return mask.findIndex((entry, index) => entry === 0 && values.codes[index] !== zeroCode(Math.floor(index / columns), index % columns));
+  }
+  const { dtype, data } = values.tensor;
+  // Half-precision numbers are held as bits, where only the sign may be set in a zero.
+  if (dtype === 'float16' || dtype === 'bfloat16') return mask.findIndex((entry, index) => entry === 0 && (Number(data[index]) & 0x7fff) !== 0);
+  return mask.findIndex((entry, index) => entry === 0 && Number(data[index]) !== 0);
+}
+
+function notFinite(what: string, values: Float32Array | Float64Array): string | undefined {
+  for (let index = 0; index < values.length; index++) {
+    if (!Number.isFinite(values[index])) return `${what} ${String(index)} is ${String(values[index])}`;
+  }
+  return undefined;
+}

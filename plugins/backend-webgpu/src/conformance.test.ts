@@ -1,0 +1,6 @@
+import { describeBackend } from '@pare/conformance';
+import { webgpuBackend } from './index.js';
+
+const silent = { debug() {}, info() {}, warn() {}, error() {} };
+
+describeBackend('webgpu', () => webgpuBackend.create({ powerPreference: 'high-performance', software: true }, { log: silent }));

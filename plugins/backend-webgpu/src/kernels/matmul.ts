@@ -1,0 +1,359 @@
+import type { DeviceTraits, Dispatch, MatMulRequest, Operand, Program } from '@pare/executor';
+import { activation, matmulFinish, matmulSkinny, matmulSmall, matmulTiled } from './kernels.gen.js';
+import { launches } from './launch.js';
+import { kernel, uniformWords } from './shader.js';
+import { boxes, windowOf, type Box, type Reach } from './windows.js';
+
+/** How the tiled product is cut: values of a workgroup, depth of a step, values of an invocation. */
+export interface TiledVariant {
+  readonly tileM: number;
+  readonly tileN: number;
+  readonly tileK: number;
+  readonly rows: number;
+  readonly columns: number;
+  /** 2 to load a step's tiles while the last one's are read, with one barrier a step; 1 takes half the workgroup memory. */
+  readonly buffers: 1 | 2;
+}
+
+/** A variant's name: `128x128x8-8x8-double`. */
+export function variantName(variant: TiledVariant): string {
+  const { tileM, tileN, tileK, rows, columns, buffers } = variant;
+  return `${String(tileM)}x${String(tileN)}x${String(tileK)}-${String(rows)}x${String(columns)}-${buffers === 2 ? 'double' : 'single'}`;
+}
+
+function tiled(tileM: number, tileN: number, tileK: number, rows: number, columns: number, buffers: 1 | 2): TiledVariant {
+  return { tileM, tileN, tileK, rows, columns, buffers };
+}
+
+/** All cuts of the tiled kernel, those that are chosen from and those that only `bench/matmul.mjs` compares them with. */
+export const tiledVariants: readonly TiledVariant[] = [
+  tiled(128, 128, 8, 8, 8, 2),
+  tiled(128, 128, 16, 8, 8, 1),
+  tiled(128, 128, 16, 8, 8, 2),
+  tiled(128, 64, 16, 8, 8, 1),
+  tiled(256, 128, 8, 16, 8, 2),
+  tiled(64, 64, 16, 8, 4, 2),
+  tiled(32, 32, 16, 4, 4, 2),
+];
+
+/** What is chosen from, with its speed on large products relative to the first. */
+const choices: readonly { readonly variant: TiledVariant; readonly speed: number }[] = [
+  { variant: tiled(128, 128, 8, 8, 8, 2), speed: 1 },
+  { variant: tiled(64, 64, 16, 8, 4, 2), speed: 0.75 },
+  { variant: tiled(32, 32, 16, 4, 4, 2), speed: 0.4 },
+];
+
+/** Most multiplications of a product that the kernel without specialisation computes. */
+const smallProduct = 2 ** 18;
+/** Workgroups that keep a large device busy. */
+const busyWorkgroups = 256;
+/** Least depth of a slice when k is split. */
+const leastSlice = 256;
+/** Most rows of the product that reads b once. */
+const skinnyRows = 16;
+const accumulate = 1;
+const finish = 2;
+
+const activations: Readonly<Record<NonNullable<MatMulRequest['activation']>, number>> = { relu: 1, gelu: 2, 'gelu-tanh': 3, silu: 4 };
+
+/** Bytes of workgroup memory that a variant takes. */
+export function tiledMemory({ tileM, tileN, tileK, buffers }: TiledVariant): number {
+  return buffers * tileK * (tileM + tileN) * 4;
+}
+
+export interface MatMulChoice {
+  /** Takes this kernel, or this variant of the tiled one, whatever the shape; the one for few rows has at most 16. */
+  readonly kernel?: 'small' | 'skinny' | TiledVariant | undefined;
+  /** Takes this many slices of k. */
+  readonly splits?: number | undefined;
+}
+
+/** y = activation(alpha · op(a)·op(b) + beta · c); see `MatMulRequest`. */
+export function matMul(request: MatMulRequest, traits: DeviceTraits, choice: MatMulChoice = {}): Program {
+  const product = flatten(request);
+  const { m, n, k, batch, aBatchStride, bBatchStride, transposeA, transposeB, addend } = product;
+  const a: Reach = {
+    buffer: 'a',
+    access: 'read',
+    elementBytes: 4,
+    strides: { batch: 4 * aBatchStride, m: transposeA ? 4 : 4 * k, k: transposeA ? 4 * m : 4 },
+  };
+  const b: Reach = {
+    buffer: 'b',
+    access: 'read',
+    elementBytes: 4,
+    strides: { batch: 4 * bBatchStride, n: transposeB ? 4 * k : 4, k: transposeB ? 4 : 4 * n },
+  };
+  const y: Reach = { buffer: 'y', access: 'write', elementBytes: 4, strides: { batch: 4 * m * n, m: 4 * n, n: 4 } };
+  const c: Reach | undefined = addend && {
+    buffer: 'c',
+    access: 'read',
+    elementBytes: 4,
+    strides: { batch: 4 * addend.batchStride, m: 4 * addend.rowStride, n: 4 * addend.columnStride },
+  };
+  const axes = {
+    batch: { size: batch, multiple: 1 },
+    m: { size: m, multiple: 64 },
+    n: { size: n, multiple: 64 },
+    // Parts of one sum follow each other, so that every value is finished before the next is begun.
+    k: { size: Math.max(k, 1), multiple: 64 },
+  };
+  const reaches = [...(k === 0 ? [] : [a, b]), ...(c === undefined ? [] : [c]), y];
+  const dispatches: Dispatch[] = [];
+  let partialBytes = 0;
+  for (const box of boxes(axes, reaches, traits)) {
+    const part = new Part(product, box, { a, b, c, y }, traits);
+    if (k === 0) dispatches.push(...part.sum(0));
+    else {
+      const { chosen, splits } = choose(product, box, traits, choice);
+      if (chosen === 'small') dispatches.push(...part.small());
+      else dispatches.push(...(chosen === 'skinny' ? part.skinny(splits) : part.tiled(chosen, splits)));
+      if (splits > 1) {
+        dispatches.push(...part.sum(splits));
+        partialBytes = Math.max(partialBytes, splits * part.count * 4);
+      }
+    }
+  }
+  return { temporaries: partialBytes === 0 ? [] : [{ name: 'partial', bytes: partialBytes }], dispatches };
+}
+
+/** Products that share b and whose rows follow each other become one. */
+function flatten(request: MatMulRequest): MatMulRequest {
+  const { m, n, k, batch, aBatchStride, bBatchStride, transposeA, addend } = request;
+  const rowsFollow = !transposeA && bBatchStride === 0 && aBatchStride === m * k;
+  const addendFollows = addend === undefined || addend.batchStride === m * addend.rowStride;
+  if (batch <= 1 || m === 0 || n === 0 || !rowsFollow || !addendFollows) return request;
+  return { ...request, m: batch * m, batch: 1, aBatchStride: 0, addend: addend && { ...addend, batchStride: 0 } };
+}
+
+interface Chosen {
+  readonly chosen: 'small' | 'skinny' | TiledVariant;
+  readonly splits: number;
+}
+
+/** The kernel for a part: the one that promises most of a device's speed, given how many workgroups it makes and how much of its tiles is padding. */
+function choose(product: MatMulRequest, box: Box, traits: DeviceTraits, choice: MatMulChoice): Chosen {
+  const [batch, m, n, k] = [box.size['batch']!, box.size['m']!, box.size['n']!, box.size['k']!];
+  const forced = choice.kernel;
+  if (forced === 'small' || (forced === undefined && choice.splits === undefined && batch * m * n * k <= smallProduct)) return { chosen: 'small', splits: 1 };
+  const most = Math.max(1, Math.floor(traits.maximumBinding / (batch * m * n * 4)));
+  const slices = (groups: number): number => choice.splits ?? Math.max(1, Math.min(Math.floor(busyWorkgroups / groups), Math.floor(k / leastSlice), most));
+  if (forced === 'skinny' || (forced === undefined && m <= skinnyRows)) {
+    return { chosen: 'skinny', splits: slices(batch * Math.ceil(n / (product.transposeB ? 16 : 128))) };
+  }
+  const tilesOf = ({ tileM, tileN }: TiledVariant): number => Math.ceil(m / tileM) * Math.ceil(n / tileN);
+  if (forced !== undefined) return { chosen: forced, splits: slices(batch * tilesOf(forced)) };
+  let best: Chosen = { chosen: 'small', splits: 1 };
+  let highest = 0;
+  for (const { variant, speed } of choices) {
+    if (!fits(variant, traits)) continue;
+    const tiles = tilesOf(variant);
+    const splits = slices(tiles * batch);
+    const useful = (m * n) / (tiles * variant.tileM * variant.tileN);
+    const value = speed * useful * Math.min(1, (tiles * batch * splits) / busyWorkgroups);
+    if (value > highest) {
+      highest = value;
+      best = { chosen: variant, splits };
+    }
+  }
+  return best;
+}
+
+/** True where a device has the invocations and the memory for a variant. */
+export function fits(variant: TiledVariant, traits: DeviceTraits): boolean {
+  const invocations = (variant.tileM / variant.rows) * (variant.tileN / variant.columns);
+  return invocations <= traits.maximumInvocations && tiledMemory(variant) <= traits.workgroupMemory;
+}
+
+/** One box of a product, ready to be launched. */
+class Part {
+  readonly count: number;
+  readonly #product: MatMulRequest;
+  readonly #box: Box;
+  readonly #traits: DeviceTraits;
+  readonly #a: Window;
+  readonly #b: Window;
+  readonly #c: Window | undefined;
+  readonly #y: Window;
+  readonly #flags: number;
+
+  constructor(product: MatMulRequest, box: Box, reaches: { a: Reach; b: Reach; c: Reach | undefined; y: Reach }, traits: DeviceTraits) {
+    this.#product = product;
+    this.#box = box;
+    this.#traits = traits;
+    const at = (reach: Reach): Window => {
+      const { operand, base } = windowOf(reach, box, traits);
+      return { operand, base: base / 4 };
+    };
+    this.#a = at(reaches.a);
+    this.#b = at(reaches.b);
+    this.#c = reaches.c && at(reaches.c);
+    this.#y = at(reaches.y);
+    this.count = box.size['batch']! * box.size['m']! * box.size['n']!;
+    const { k: start } = box.start as { k: number };
+    const first = start === 0;
+    const last = product.k === 0 || start + box.size['k']! === product.k;
+    this.#flags = (first ? 0 : accumulate) | (last ? finish : 0);
+  }
+
+  /** Dispatches of the kernel that is the same for all products. */
+  small(): Dispatch[] {
+    const { m, n, k, batch } = this.#sizes();
+    const product = this.#product;
+    const { transposeA, transposeB, addend } = product;
+    const source = kernel('matmul-small', matmulSmall, { ADDEND: addend !== undefined, Y_BINDING: addend === undefined ? 2 : 3 }, [activation]);
+    const [tilesM, tilesN] = [Math.ceil(m / 32), Math.ceil(n / 32)];
+    const groups = tilesM * tilesN * batch;
+    return launches(groups, this.#traits).map(({ first, workgroups }) => ({
+      kernel: source,
+      operands: [this.#a.operand, this.#b.operand, ...(this.#c === undefined ? [] : [this.#c.operand]), this.#y.operand],
+      uniforms: uniformWords([
+        ...[first, groups, m, n, k, tilesM, tilesN, this.#a.base, transposeA ? 1 : product.k, transposeA ? product.m : 1, product.aBatchStride],
+        ...[this.#b.base, transposeB ? 1 : product.n, transposeB ? product.k : 1, product.bBatchStride],
+        ...[this.#c?.base ?? 0, addend?.rowStride ?? 0, addend?.columnStride ?? 0, addend?.batchStride ?? 0],
+        ...[this.#y.base, product.n, product.m * product.n, this.#flags, this.#activation(), { float: product.alpha }, { float: addend?.beta ?? 0 }],
+      ]),
+      workgroups,
+    }));
+  }
+
+  /** Dispatches of the tiled kernel; with `splits` > 1 they write partial products. */
+  tiled(variant: TiledVariant, splits: number): Dispatch[] {
+    const { m, n, k, batch } = this.#sizes();
+    const { transposeA, transposeB, addend } = this.#product;
+    const { tileM, tileN, tileK, rows, columns, buffers } = variant;
+    const whole = splits === 1;
+    const aRow = transposeA ? this.#product.m : this.#product.k;
+    const bRow = transposeB ? this.#product.k : this.#product.n;
+    const target = this.#target(splits);
+    const blocks = ((tileM + tileN) * tileK) / 16;
+    const threads = (tileM / rows) * (tileN / columns);
+    const source = kernel(
+      `matmul-tiled-${variantName(variant)}`,
+      matmulTiled,
+      {
+        ...{ TILE_M: tileM, TILE_N: tileN, TILE_K: tileK, ROWS: rows, COLUMNS: columns, BUFFERS: buffers, SINGLE: buffers === 1 },
+        ...{ ROW_QUADS: rows / 4, COLUMN_QUADS: columns / 4, BLOCKS: Math.ceil(blocks / threads) },
+        ...{ TRANSPOSE_A: transposeA, TRANSPOSE_B: transposeB, ADDEND: whole && addend !== undefined, Y_BINDING: whole && addend !== undefined ? 3 : 2 },
+        A_VECTOR: aligned(this.#a.base, aRow, this.#product.aBatchStride, transposeA ? m : k),
+        B_VECTOR: aligned(this.#b.base, bRow, this.#product.bBatchStride, transposeB ? k : n),
+        Y_VECTOR: aligned(target.base, target.row, target.batch, n),
+        ...this.#activated(whole),
+      },
+      this.#activated(whole).ACTIVATED ? [activation] : [],
+    );
+    const [tilesM, tilesN] = [Math.ceil(m / tileM), Math.ceil(n / tileN)];
+    const slice = Math.ceil(k / splits / tileK) * tileK;
+    const groups = tilesM * tilesN * batch * splits;
+    return launches(groups, this.#traits).map(({ first, workgroups }) => ({
+      kernel: source,
+      operands: [this.#a.operand, this.#b.operand, ...(whole && this.#c !== undefined ? [this.#c.operand] : []), target.operand],
+      uniforms: uniformWords([
+        ...[first, groups, m, n, k, slice, splits, tilesM, tilesN, this.#a.base, aRow, this.#product.aBatchStride],
+        ...[this.#b.base, bRow, this.#product.bBatchStride, this.#c?.base ?? 0, addend?.rowStride ?? 0, addend?.columnStride ?? 0, addend?.batchStride ?? 0],
+        ...[target.base, target.row, target.batch, this.count, target.flags, { float: this.#product.alpha }, { float: addend?.beta ?? 0 }],
+      ]),
+      workgroups,
+    }));
+  }
+
+  /** Dispatches of the kernel for few rows. */
+  skinny(splits: number): Dispatch[] {
+    const { m, n, k, batch } = this.#sizes();
+    const { transposeA, transposeB, addend } = this.#product;
+    const whole = splits === 1;
+    const rows = 2 ** Math.ceil(Math.log2(m));
+    const aRow = transposeA ? 1 : this.#product.k;
+    const aColumn = transposeA ? this.#product.m : 1;
+    const bRow = transposeB ? this.#product.k : this.#product.n;
+    const target = this.#target(splits);
+    const chunk = Math.min(rows, 4);
+    const source = kernel(
+      'matmul-skinny',
+      matmulSkinny,
+      {
+        ...{ ROWS: rows, CHUNK: chunk, GROUPS: rows / chunk, TRANSPOSE_B: transposeB },
+        ...{ ADDEND: whole && addend !== undefined, Y_BINDING: whole && addend !== undefined ? 3 : 2 },
+        ...this.#activated(whole),
+        A_VECTOR: transposeB && !transposeA && aligned(this.#a.base, aRow, this.#product.aBatchStride, k),
+        B_VECTOR: aligned(this.#b.base, bRow, this.#product.bBatchStride, transposeB ? k : n),
+      },
+      this.#activated(whole).ACTIVATED ? [activation] : [],
+    );
+    const tiles = Math.ceil(n / (transposeB ? 16 : 128));
+    const slice = Math.ceil(k / splits / 128) * 128;
+    const groups = tiles * batch * splits;
+    return launches(groups, this.#traits).map(({ first, workgroups }) => ({
+      kernel: source,
+      operands: [this.#a.operand, this.#b.operand, ...(whole && this.#c !== undefined ? [this.#c.operand] : []), target.operand],
+      uniforms: uniformWords([
+        ...[first, groups, m, n, k, slice, splits, tiles, this.#a.base, aRow, aColumn, this.#product.aBatchStride],
+        ...[this.#b.base, bRow, this.#product.bBatchStride, this.#c?.base ?? 0, addend?.rowStride ?? 0, addend?.columnStride ?? 0, addend?.batchStride ?? 0],
+        ...[target.base, target.row, target.batch, this.count, target.flags, { float: this.#product.alpha }, { float: addend?.beta ?? 0 }],
+      ]),
+      workgroups,
+    }));
+  }
+
+  /** Dispatches that add up partial products, or that write activation(beta · c) where there are none. */
+  sum(splits: number): Dispatch[] {
+    const { m, n } = this.#sizes();
+    const { addend } = this.#product;
+    const partials = splits > 0;
+    const source = kernel(
+      'matmul-finish',
+      matmulFinish,
+      {
+        ...{ PARTIALS: partials, ADDEND: addend !== undefined, C_BINDING: Number(partials), Y_BINDING: Number(partials) + Number(addend !== undefined) },
+      },
+      [activation],
+    );
+    const groups = Math.ceil(this.count / 256);
+    return launches(groups, this.#traits).map(({ first, workgroups }) => ({
+      kernel: source,
+      operands: [
+        ...(partials ? [{ buffer: 'partial', access: 'read', offset: 0, size: splits * this.count * 4 } as const] : []),
+        ...(this.#c === undefined ? [] : [this.#c.operand]),
+        this.#y.operand,
+      ],
+      uniforms: uniformWords([
+        ...[first, groups, m, n, this.count, splits, this.#c?.base ?? 0, addend?.rowStride ?? 0, addend?.columnStride ?? 0, addend?.batchStride ?? 0],
+        ...[this.#y.base, this.#product.n, this.#product.m * this.#product.n, this.#flags, this.#activation(), { float: addend?.beta ?? 0 }],
+      ]),
+      workgroups,
+    }));
+  }
+
+  #sizes(): { m: number; n: number; k: number; batch: number } {
+    const { m, n, k, batch } = this.#box.size as { m: number; n: number; k: number; batch: number };
+    return { m, n, k, batch };
+  }
+
+  /** How kernels that are specialised for a function are told it. */
+  #activated(whole: boolean): { ACTIVATED: boolean; ACTIVATION: number } {
+    const ACTIVATION = whole ? this.#activation() : 0;
+    return { ACTIVATED: ACTIVATION !== 0, ACTIVATION };
+  }
+
+  #activation(): number {
+    return this.#product.activation === undefined ? 0 : activations[this.#product.activation];
+  }
+
+  /** Where a product is written: to y, or dense to the partial products. */
+  #target(splits: number): { operand: Operand; base: number; row: number; batch: number; flags: number } {
+    const { m, n } = this.#sizes();
+    if (splits > 1) return { operand: { buffer: 'partial', access: 'write', offset: 0, size: splits * this.count * 4 }, base: 0, row: n, batch: m * n, flags: 0 };
+    return { operand: this.#y.operand, base: this.#y.base, row: this.#product.n, batch: this.#product.m * this.#product.n, flags: this.#flags };
+  }
+}
+
+interface Window {
+  readonly operand: Operand;
+  /** Elements before the box's first in the window. */
+  readonly base: number;
+}
+
+/** True where all of these are whole vectors. */
+function aligned(...values: readonly number[]): boolean {
+  return values.every((value) => value % 4 === 0);
+}
