@@ -44,13 +44,13 @@ if ((await install()) !== 0 || (await step('build', build)) !== 0) process.exit(
 rmSync(join(root, output), { recursive: true, force: true });
 
 const measure = ['--data', evaluation, '--evaluator', 'perplexity,size', '--samples', '64', '--sequence-length', '512'];
-const before = await pare('evaluate', model, ...measure);
+const before = await pare('evaluate', model, '--no-cache', ...measure);
 const compressed = await pare(
   ...['compress', model, '--recipe', 'gptq-w4', '--set', 'gptq.groupSize=64'],
   ...['--calibration', calibration, '--samples', '64', '--sequence-length', '512'],
   ...['--format', 'hf,onnx', '--output', output],
 );
-const after = await pare('evaluate', output, ...measure);
+const after = await pare('evaluate', output, '--no-cache', ...measure);
 
 const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 const row = (name, metric, format) => [name, format(before.metrics[metric]), format(after.metrics[metric])];

@@ -34,7 +34,7 @@ for (const recipe of recipes) {
 // What needs both models at once: divergence, and the error of every layer.
 const measured = (recipe) => `${folder(recipe)}.json`;
 for (const recipe of recipes) {
-  const words = ['evaluate', folder(recipe), '--original', model, '--evaluator', 'divergence,layer-error', '--samples', '16', ...data, '--json'];
+  const words = ['evaluate', folder(recipe), '--no-cache', '--original', model, '--evaluator', 'divergence,layer-error', '--samples', '16', ...data, '--json'];
   const code = await step(`pare ${words.join(' ')}`, async () => {
     writeFileSync(join(root, measured(recipe)), await capture(process.execPath, [command, ...words]));
     return 0;

@@ -100,7 +100,7 @@ export async function compareWithPeer(recipe, peerMethod, settings = [], format 
       ...['compress', model, '--recipe', recipe, ...settings, '--calibration', calibration],
       ...['--samples', '64', '--sequence-length', '512', '--output', output, '--format', format],
     ]);
-    const evaluated = await runPare(['evaluate', output, '--evaluator', 'perplexity', '--data', evaluation, '--samples', '64', '--sequence-length', '512']);
+    const evaluated = await runPare(['evaluate', output, '--no-cache', '--evaluator', 'perplexity', '--data', evaluation, '--samples', '64', '--sequence-length', '512']);
     const stage = ours.document.stages.reduce((sum, { seconds }) => sum + seconds, 0);
     const rows = [
       ['', 'seconds, whole command', 'seconds, calibration and solving', 'processor seconds', 'peak resident', 'perplexity'],

@@ -3,7 +3,7 @@ import { inputs, round, runPare, runPeer, table } from './lib.mjs';
 
 const { model, evaluation } = inputs();
 const windows = Number(process.env['PARE_BENCH_WINDOWS'] ?? 64);
-const ours = await runPare(['evaluate', model, '--evaluator', 'perplexity', '--data', evaluation, '--samples', String(windows), '--sequence-length', '512']);
+const ours = await runPare(['evaluate', model, '--no-cache', '--evaluator', 'perplexity', '--data', evaluation, '--samples', String(windows), '--sequence-length', '512']);
 const peer = await runPeer('transformers_perplexity.py', [model, evaluation, String(windows), '512']);
 const oursRate = (windows * 512) / ours.seconds;
 const rows = [

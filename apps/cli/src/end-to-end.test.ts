@@ -45,7 +45,7 @@ interface RunOptions {
 
 async function pare(args: readonly string[], { cwd = folder, env = {}, nodeArguments = [], watch }: RunOptions = {}): Promise<Outcome> {
   const { NO_COLOR: _noColor, FORCE_COLOR: _forceColor, ...inherited } = process.env;
-  const child = spawn(process.execPath, [...nodeArguments, command, ...args], { cwd, env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [...nodeArguments, command, ...args], { cwd, env: { ...inherited, PARE_CACHE: join(folder, 'cache'), ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => {

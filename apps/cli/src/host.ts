@@ -1,11 +1,11 @@
 import type { Logger } from '@pare/core';
-import type { Host } from '@pare/runtime';
+import type { Host, HostOptions } from '@pare/runtime';
 import { dirname } from 'node:path';
 import type { CommandContext } from './context.js';
 import { loadBundledPlugins } from './bundled-plugins.js';
 
 /** A host with the bundled plugins and those of the folder's `pare.config.ts`. */
-export async function openHost(context: CommandContext): Promise<Host> {
+export async function openHost(context: CommandContext, options: Pick<HostOptions, 'cacheDirectory'> = {}): Promise<Host> {
   const [{ createHost }, { loadConfig }] = await Promise.all([import('@pare/runtime'), import('@pare/runtime/node')]);
   const [bundled, { file, config }] = await Promise.all([loadBundledPlugins(), loadConfig(context.cwd, context.config)]);
   return createHost({
@@ -16,6 +16,7 @@ export async function openHost(context: CommandContext): Promise<Host> {
     cwd: context.cwd,
     pluginFolder: file === undefined ? undefined : dirname(file),
     signal: context.signal,
+    ...options,
   });
 }
 

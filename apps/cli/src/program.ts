@@ -19,6 +19,7 @@ export interface GlobalOptions {
 export type ContextMaker = (options: GlobalOptions) => CommandContext;
 
 const integer = (option: string, minimum: number) => (text: string) => parseInteger(text, option, minimum);
+const collect = (text: string, previous: readonly string[] = []): string[] => [...previous, text];
 const list = (option: string) => (text: string) => parseList(text, option);
 
 /* Options that several commands share, so that they read the same everywhere. */
@@ -135,7 +136,10 @@ export function createProgram(version: string, makeContext: ContextMaker): Comma
     )
     .action(act(async (context, model: string, options: CompressOptions) => (await import('./commands/compress.js')).compress(context, model, options)));
 
-  const evaluate = command('evaluate', 'Measure a model: perplexity, size and whatever evaluators are loaded.', models).argument('<model>', 'model folder, compressed or not, or a hub name');
+  const evaluate = command('evaluate', 'Measure models, exported files, or what recipes make of a model: perplexity, size and more.', models).argument(
+    '<model...>',
+    'model folders, compressed or not, hub names, or exported files such as onnx/model_q4.onnx',
+  );
   addGroup(evaluate, 'Measurement:', [
     new Option('-e, --evaluator <list>', 'evaluators to run (default: size, with --data also perplexity, with --original too divergence)').argParser(list('--evaluator')),
     new Option('--data <file>', 'text to measure on'),
@@ -143,16 +147,33 @@ export function createProgram(version: string, makeContext: ContextMaker): Comma
     new Option('--original <model>', 'the model before compression, for evaluators that compare with it'),
     new Option('--samples <n>', 'windows to measure, 0 for all of the text (default: 64)').argParser(integer('--samples', 0)),
     new Option('--sequence-length <n>', 'tokens in a window (default: 512)').argParser(integer('--sequence-length', 2)),
-    new Option('--set <id.option=value>', 'change an option of an evaluator or backend; may be repeated').argParser(collectAssignment),
+    new Option('--artifact <name>', 'evaluate what a folder exports and not its weights: a format (onnx) or a precision (q4)'),
+    new Option('--set <id.option=value>', 'change an option of an evaluator, technique or backend; may be repeated').argParser(collectAssignment),
     seedOption(),
   ]);
-  addGroup(evaluate, 'Machine:', [backendOption()]);
+  addGroup(evaluate, 'Recipes:', [
+    new Option('-r, --recipe <preset|file>', 'also evaluate what this recipe makes of the model, without writing it; may be repeated').argParser(collect),
+    new Option('-c, --calibration <file>', 'text file, or JSON lines with a "text" field, to calibrate on'),
+    new Option('--calibration-samples <n>', 'calibration windows').argParser(integer('--calibration-samples', 1)).default(128),
+    new Option('--calibration-length <n>', 'tokens in a calibration window').argParser(integer('--calibration-length', 2)).default(512),
+  ]);
+  addGroup(evaluate, 'Earlier runs:', [
+    new Option('--resume', 'go on where an interrupted evaluation of the same stopped'),
+    new Option('--no-cache', 'measure everything now, and keep nothing'),
+    new Option('--cache <folder>', 'where results are kept (default: PARE_CACHE, else pare in the cache folder of your user)'),
+  ]);
+  addGroup(evaluate, 'Machine:', [backendOption(), memoryOption()]);
   addGlobalOptions(evaluate)
     .addHelpText(
       'after',
-      examples(['pare evaluate ./model --data held-out.txt --samples 64', 'perplexity over 64 windows of 512 tokens, and size'], ['pare evaluate ./small --evaluator size --json', 'bytes and bits per weight for a script']),
+      examples(
+        ['pare evaluate ./model --data held-out.txt --samples 64', 'perplexity over 64 windows of 512 tokens, and size'],
+        ['pare evaluate ./small --evaluator size --json', 'bytes and bits per weight for a script'],
+        ['pare evaluate ./model --recipe rtn-w4 --recipe gptq-w4 -c text.txt --data held-out.txt', 'which recipe to take, without writing anything'],
+        ['pare evaluate ./small/onnx/model_q4.onnx --original ./model --data held-out.txt', 'what really runs in onnxruntime, against the original'],
+      ),
     )
-    .action(act(async (context, model: string, options: EvaluateOptions) => (await import('./commands/evaluate.js')).evaluate(context, model, options)));
+    .action(act(async (context, files: string[], options: EvaluateOptions) => (await import('./commands/evaluate.js')).evaluate(context, files, options)));
 
   const plan = command('plan', 'Show what a recipe would do: modules, bytes, memory and time. Reads no weights.', models).argument('<model>', 'model folder, or a hub name');
   addGroup(plan, 'Recipe:', [recipeOption(), setOption(), formatOption(), seedOption()]);
@@ -262,6 +283,15 @@ export interface CompressOptions extends GlobalOptions {
 }
 
 export interface EvaluateOptions extends GlobalOptions {
+  readonly artifact?: string;
+  readonly recipe?: readonly string[];
+  readonly calibration?: string;
+  readonly calibrationSamples: number;
+  readonly calibrationLength: number;
+  readonly resume?: boolean;
+  /** A folder; false after --no-cache. */
+  readonly cache?: string | boolean;
+  readonly memory?: number;
   readonly evaluator?: readonly string[];
   readonly data?: string;
   readonly items?: string;

@@ -33,6 +33,10 @@ export const errorCatalogue = {
       `${d.file} names model type "${d.modelType}", which no loaded architecture plugin describes`,
     (d) => `${suggestion(d.nearest)}Known model types: ${list(d.known)}. Load a plugin made with defineArchitecture for others.`,
   ),
+  PARE_ARTIFACT_UNKNOWN: template(
+    (d: { found: string; known: readonly string[] }) => `${d.found} is no artefact that can be evaluated`,
+    (d) => `There: ${list(d.known)}. Name a file that a loaded format opens (onnx/model_q4.onnx), or with --artifact one of a folder's (onnx, q4).`,
+  ),
   PARE_BACKEND_LOST: template(
     (d: { backend: string; reason: string }) => `backend "${d.backend}" is gone: ${d.reason}`,
     () => 'What it held is lost. Open a new backend, or start again with --resume.',
@@ -406,6 +410,10 @@ export const errorCatalogue = {
   PARE_VOCABULARY_MISMATCH: template(
     (d: { original: string; expected: number; model: string; found: number }) => `${d.model} predicts ${String(d.found)} tokens, the original ${d.original} ${String(d.expected)}`,
     () => 'Their predictions cannot be compared; give the model that this one was made from with --original.',
+  ),
+  PARE_WEIGHTS_INACCESSIBLE: template(
+    (d: { file: string; wanted: string }) => `${d.wanted} reads weights by module, and ${d.file} has them only packed for its runtime`,
+    () => 'Evaluate a folder that holds the weights (written with --format hf), a recipe in memory (pare evaluate <model> --recipe …), or leave this evaluator out.',
   ),
   PARE_WEIGHTS_MISSING: template(
     (d: { directory: string; found: readonly string[] }) =>

@@ -18,7 +18,7 @@ export interface HostEvents {
   'format:start': { readonly format: string };
   'format:done': { readonly format: string; readonly files: number; readonly bytes: number };
   'evaluation:start': { readonly evaluator: string; readonly model: string };
-  'evaluation:done': { readonly evaluator: string; readonly model: string; readonly metrics: Readonly<Record<string, number>> };
+  'evaluation:done': { readonly evaluator: string; readonly model: string; readonly metrics: Readonly<Record<string, number>>; readonly cached: boolean };
   memory: MemorySample;
   warning: { readonly code: string; readonly message: string };
 }

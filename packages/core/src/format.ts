@@ -1,5 +1,6 @@
 import type { FileSystem } from './files.js';
 import type { Model, ModelSummary } from './model.js';
+import type { Predictor } from './predictor.js';
 import type { OptionsSchema } from './options.js';
 import type { PluginContext, PluginIdentity } from './plugin.js';
 import type { ModulePlan } from './technique.js';
@@ -35,10 +36,46 @@ export interface VerificationResult {
   readonly largestDifference: number;
 }
 
+/** A file of this format that can be opened, such as one of several precisions. */
+export interface ArtifactFile {
+  /** Absolute. */
+  readonly file: string;
+  /** Short name among those of its folder: `q4`. */
+  readonly name: string;
+}
+
+export interface ArtifactRequest {
+  readonly file: string;
+  /** The model that it is of, by the folder's configuration. Holds no weights. */
+  readonly model: ModelSummary;
+  readonly signal: AbortSignal;
+}
+
+/** An opened artefact. */
+export interface Artifact extends AsyncDisposable {
+  readonly predictor: Predictor;
+}
+
+/** How files of a format are run as what they are, for evaluation. */
+export interface ArtifactReader {
+  /** Ends of the names of its files: `.onnx`. */
+  readonly extensions: readonly string[];
+  /** The folder whose configuration and tokenizer go with a file. */
+  folderOf(file: string, files: FileSystem): string;
+  /** What a folder has, what to take by default first. */
+  find(directory: string, files: FileSystem): Promise<readonly ArtifactFile[]>;
+  /** Every file that an artefact consists of, absolute: their content decides what it predicts. */
+  filesOf(file: string, files: FileSystem): Promise<readonly string[]>;
+  /** @throws PARE_ONNX_UNUSABLE and the like */
+  open(request: ArtifactRequest): Promise<Artifact>;
+}
+
 export interface FormatDefinition<O> extends PluginIdentity {
   readonly options: OptionsSchema<O>;
   /** Forms this format can write. */
   readonly accepts: readonly WeightFormKind[];
+  /** For formats whose files can be evaluated as they are. */
+  readonly artifacts?: ArtifactReader | undefined;
   /** What cannot be written, before anything runs. `plans` has an entry for every module that the recipe changes; the others stay as they are. */
   refuse(summary: ModelSummary, plans: ReadonlyMap<string, ModulePlan>, options: O): readonly FormatRefusal[];
   /** What a user should know about the result before anything runs, one sentence each: what is written larger or slower than it could be. Kept in `pare.json`. */

@@ -14,6 +14,7 @@ export * from './config-reader.js';
 export * from './model.js';
 export * from './plugin.js';
 export * from './technique.js';
+export * from './predictor.js';
 export * from './evaluator.js';
 export * from './backend-plugin.js';
 export * from './format.js';

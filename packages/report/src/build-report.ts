@@ -17,6 +17,8 @@ interface Original {
   /** Hashes of the source's files, when a manifest tells them. */
   readonly hash: string | undefined;
   metrics: Metrics;
+  /** Names of metrics that were not measured in the run that tells them. */
+  readonly cached: Set<string>;
 }
 
 /** A result with the original it is compared with. */
@@ -55,7 +57,7 @@ export function buildReport(inputs: readonly ResultInput[], options: ReportOptio
         role: 'original',
         name: unique(original.name),
         summary: 'before compression',
-        cells: cellsOf(original.metrics, undefined, undefined),
+        cells: cellsOf(original.metrics, undefined, undefined, original.cached),
         recipe: undefined,
         stages: [],
         layers: [],
@@ -69,7 +71,7 @@ export function buildReport(inputs: readonly ResultInput[], options: ReportOptio
         role: result.kind,
         name: unique(result.name),
         summary: summarise(result.stages),
-        cells: cellsOf(result.after, original?.metrics, runs),
+        cells: cellsOf(result.after, original?.metrics, runs, cachedMetrics(result)),
         recipe: result.recipe,
         stages: result.stages,
         layers: layerGrids(result.stages, result.evaluations),
@@ -111,9 +113,10 @@ function pair(results: readonly ResultInput[], notes: string[]): { readonly runs
   const originals: Original[] = [];
   const find = (result: ResultInput): Original => {
     const { provenance, before } = result;
+    const source = provenance?.source.name ?? result.source;
     const hash = provenance?.source.files.map(({ path, sha256 }) => `${path} ${sha256}`).join('\n');
     const fits = (original: Original): boolean =>
-      (provenance === undefined || original.name === provenance.source.name) &&
+      (source === undefined || original.name === source) &&
       (hash === undefined || original.hash === undefined || original.hash === hash) &&
       Object.keys(before).every((name) => !differ(original.metrics[name], before[name]));
     const found = originals.find(fits);
@@ -121,7 +124,7 @@ function pair(results: readonly ResultInput[], notes: string[]): { readonly runs
       found.metrics = { ...found.metrics, ...before };
       return found;
     }
-    const created = { name: provenance?.source.name ?? 'original', hash, metrics: before };
+    const created = { name: source ?? 'original', hash, metrics: before, cached: new Set<string>() };
     originals.push(created);
     return created;
   };
@@ -141,7 +144,10 @@ function pair(results: readonly ResultInput[], notes: string[]): { readonly runs
       runs.push({ result, original: known.get(result) ?? (originals.length === 1 ? originals[0] : undefined) });
       continue;
     }
-    for (const original of own) original.metrics = { ...result.after, ...original.metrics };
+    for (const original of own) {
+      for (const name of cachedMetrics(result)) if (!(name in original.metrics)) original.cached.add(name);
+      original.metrics = { ...result.after, ...original.metrics };
+    }
   }
   if (originals.length > 1) notes.push('The runs did not start from the same model with the same measurements; compare each with its own original.');
   return { runs, originals };
@@ -155,7 +161,13 @@ function differ(a: number | undefined, b: number | undefined): boolean {
 /** Changes below this are called the same. */
 const smallestChange = 5e-5;
 
-function cellsOf(metrics: Metrics, original: Metrics | undefined, runs: readonly Run[] | undefined): Record<string, Cell> {
+/** Names of metrics that a result took from an earlier run. */
+function cachedMetrics({ evaluations, after }: ResultInput): ReadonlySet<string> {
+  const names = evaluations.flatMap(({ evaluator, metrics, cached }) => (cached ? Object.keys(metrics).map((name) => (metrics[name] === after[name] ? name : `${evaluator}.${name}`)) : []));
+  return new Set(names);
+}
+
+function cellsOf(metrics: Metrics, original: Metrics | undefined, runs: readonly Run[] | undefined, cached: ReadonlySet<string>): Record<string, Cell> {
   return Object.fromEntries(
     Object.entries(metrics).map(([name, value]): [string, Cell] => {
       const { direction } = meaningOf(name);
@@ -168,7 +180,7 @@ function cellsOf(metrics: Metrics, original: Metrics | undefined, runs: readonly
       // Values that read the same share the star; where all do, nobody gets one.
       const bestText = values.length === 0 ? '' : formatValue(name, direction === 'higher' ? Math.max(...values) : Math.min(...values));
       const distinct = new Set(values.map((other) => formatValue(name, other))).size > 1;
-      return [name, { value, text, change, verdict, best: distinct && direction !== 'neutral' && text === bestText }];
+      return [name, { value, text, change, verdict, best: distinct && direction !== 'neutral' && text === bestText, cached: cached.has(name) }];
     }),
   );
 }
@@ -178,7 +190,9 @@ function summarise(stages: readonly StageOutcome[]): string {
   if (stages.length === 0) return 'measured only';
   return stages
     .map(({ technique, modules, options }) => {
-      const bits = [...new Set(modules.flatMap((module) => module.bits ?? []))].sort((a, b) => a - b);
+      // A recipe that was only evaluated has no list of modules; its options say what was asked for.
+      const asked = typeof options['bits'] === 'number' && modules.length === 0 ? [options['bits']] : [];
+      const bits = [...new Set([...asked, ...modules.flatMap((module) => module.bits ?? [])])].sort((a, b) => a - b);
       const group = options['groupSize'];
       const words = [technique];
       if (bits.length > 0) words.push(`${bits.join('/')} bits`);

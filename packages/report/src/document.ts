@@ -55,6 +55,8 @@ export interface Cell {
   readonly verdict: 'better' | 'worse' | 'same' | undefined;
   /** True for the best of two or more runs, originals not counted. */
   readonly best: boolean;
+  /** True when it was not measured in the run that tells it but taken from an earlier one. */
+  readonly cached: boolean;
 }
 
 export interface TradeOffPlot {

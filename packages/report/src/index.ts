@@ -5,5 +5,5 @@ export { formatBytes, formatChange, formatNumber, formatValue, meaningOf, type D
 export { paretoFront, type TradeOff } from './pareto.js';
 export { renderHtml } from './render-html.js';
 export { cellText, renderCsv, renderJson, renderMarkdown, verdictMark } from './render-text.js';
-export { parseResult, type EvaluationResultRecord, type Metrics, type ModuleOutcome, type Provenance, type ResultInput, type StageOutcome, type StoredTensor } from './results.js';
+export { parseResult, parseResults, type EvaluationResultRecord, type Metrics, type ModuleOutcome, type Provenance, type ResultInput, type StageOutcome, type StoredTensor } from './results.js';
 export { breakDown, moduleKindOf, sizePartLabels, sizePartOf, sizeParts, type ModuleKind, type SizeBreakdown, type SizePart } from './sizes.js';

@@ -63,9 +63,9 @@ const verdictWords = { better: 'better', worse: 'worse', same: 'same' } as const
 
 function cellHtml(cell: Cell | undefined): Html {
   if (cell === undefined) return html`<td><span aria-label="not measured">–</span></td>`;
-  const { text, change, verdict, best } = cell;
+  const { text, change, verdict, best, cached } = cell;
   const shown = change !== undefined && change !== 0 && verdict !== 'same';
-  return html`<td${best && new Html(' class="best"')}>${best && html`<span aria-label="best">★</span> `}${text}${
+  return html`<td${best && new Html(' class="best"')}>${best && html`<span aria-label="best">★</span> `}${text}${cached && html` <span class="cached" title="measured in an earlier run">cached</span>`}${
     verdict === 'same'
       ? html`<small>same</small>`
       : shown && html`<small${verdict !== undefined && html` class="${verdict}"`}>${verdict !== undefined && html`<span aria-hidden="true">${verdictMark(verdict)}</span> `}${formatChange(change)}${verdict !== undefined && html`<span class="hidden"> ${verdictWords[verdict]}</span>`}</small>`
@@ -76,7 +76,7 @@ function comparisonSection({ metrics, rows, notes }: Report): Html {
   const marked = rows.some(({ cells }) => Object.values(cells).some(({ best }) => best));
   const main = metrics.filter(({ primary }) => primary);
   const further = metrics.filter(({ primary }) => !primary);
-  const caption = `▲ better, ▼ worse than the original.${marked ? ' A star marks the best of the runs.' : ''}`;
+  const caption = `▲ better, ▼ worse than the original.${marked ? ' A star marks the best of the runs.' : ''}${rows.some(({ cells }) => Object.values(cells).some(({ cached }) => cached)) ? ' Cached values were measured in an earlier run.' : ''}`;
   return html`<section id="comparison" aria-labelledby="comparison-title"><h2 id="comparison-title">Comparison</h2>${
     main.length > 0 && scrollable('Comparison of the runs', comparisonTable(main, rows, caption))
   }${further.length > 0 && html`<details${main.length === 0 && new Html(' open')}><summary>Further metrics</summary>${scrollable('Further metrics of the runs', comparisonTable(further, rows, caption))}</details>`}${
@@ -147,12 +147,12 @@ function provenanceSection(rows: readonly Row[]): Html {
 ${rows.map((row) => html`<details${rows.length === 1 && new Html(' open')}><summary>${row.name} · ${row.summary}</summary>${provenanceOf(row)}</details>`)}</section>`;
 }
 
-function provenanceOf({ recipe, stages, provenance }: Row): Html {
+function provenanceOf({ name, recipe, stages, provenance }: Row): Html {
   const fact = (label: string, value: Html | string): Html => html`<dt>${label}</dt><dd>${value}</dd>`;
   const facts = [
     ...(recipe === undefined ? [] : [fact('Recipe', recipe)]),
     ...stages.map(({ technique, options, modules }, index) => {
-      const settings = Object.entries(options).map(([name, value]) => `${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`);
+      const settings = Object.entries(options).map(([option, value]) => `${option}: ${typeof value === 'string' ? value : JSON.stringify(value)}`);
       return fact(
         stages.length === 1 ? 'Technique' : `Stage ${String(index + 1)}`,
         html`${technique}${modules.length > 0 && `, ${String(modules.length)} modules`}${settings.length > 0 && html`<br><code>${settings.join(', ')}</code>`}`,
@@ -173,5 +173,5 @@ function provenanceOf({ recipe, stages, provenance }: Row): Html {
 `,
   )}${files.map(({ format, path, bytes }) => html`<tr><th scope="row">${path}</th><td class="text">written, ${format}</td><td>${formatBytes(bytes)}</td><td class="text">–</td></tr>
 `)}</tbody></table>`;
-  return html`<dl class="facts">${facts}</dl>${scrollable('Files', fileTable)}`;
+  return html`<dl class="facts">${facts}</dl>${scrollable(`Files of ${name}`, fileTable)}`;
 }

@@ -12,7 +12,12 @@ export function verdictMark(verdict: Cell['verdict']): string {
 export function cellText(cell: Cell | undefined): string {
   if (cell === undefined) return '';
   const change = cell.change === undefined || cell.verdict === 'same' || cell.change === 0 ? '' : ` (${verdictMark(cell.verdict)}${cell.verdict === undefined ? '' : ' '}${formatChange(cell.change)})`;
-  return `${cell.text}${change}${cell.best ? ' ★' : ''}`;
+  return `${cell.text}${change}${cell.best ? ' ★' : ''}${cell.cached ? ' °' : ''}`;
+}
+
+/** Whether a value was taken from an earlier run. */
+export function anyCached({ rows }: Report): boolean {
+  return rows.some(({ cells }) => Object.values(cells).some(({ cached }) => cached));
 }
 
 /** Text that Markdown shows as it is, on one line. */
@@ -36,7 +41,7 @@ export function renderMarkdown(report: Report): string {
       ['run', ...metrics.map(({ label }) => plain(label))],
       rows.map((row) => [`${plain(row.name)} · ${plain(row.summary)}`, ...metrics.map(({ name }) => plain(cellText(row.cells[name])))]),
     ),
-    '▲ better, ▼ worse than the original; ★ best of the runs.',
+    `▲ better, ▼ worse than the original; ★ best of the runs${anyCached(report) ? '; ° cached, measured in an earlier run' : ''}.`,
   ];
   if (report.notes.length > 0) parts.push('## Notes', report.notes.map((note) => `- ${plain(note)}`).join('\n'));
   for (const { size, quality, points } of report.plots) {
@@ -86,14 +91,22 @@ function gridTable(grid: LayerGrid): string {
  * The comparison as CSV (RFC 4180): one line a run, plain metric names as columns, full precision.
  * Texts that a spreadsheet would take for a formula get an apostrophe in front.
  */
-export function renderCsv({ metrics, rows }: Report): string {
+export function renderCsv(report: Report): string {
+  const { metrics, rows } = report;
   const field = (text: string): string => {
     const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
     return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   };
   const lines = [
-    ['run', 'role', 'recipe', ...metrics.map(({ name }) => name)].map(field),
-    ...rows.map((row) => [field(row.name), row.role, field(row.summary), ...metrics.map(({ name }) => (row.cells[name] === undefined ? '' : String(row.cells[name].value)))]),
+    ['run', 'role', 'recipe', ...metrics.map(({ name }) => name), ...(anyCached(report) ? ['cached'] : [])].map(field),
+    ...rows.map((row) => [
+      field(row.name),
+      row.role,
+      field(row.summary),
+      ...metrics.map(({ name }) => (row.cells[name] === undefined ? '' : String(row.cells[name].value))),
+      // Names of the metrics that were measured in an earlier run.
+      ...(anyCached(report) ? [field(metrics.flatMap(({ name }) => (row.cells[name]?.cached === true ? [name] : [])).join(' '))] : []),
+    ]),
   ];
   return lines.map((line) => `${line.join(',')}\r\n`).join('');
 }

@@ -1,7 +1,7 @@
 import axe from 'axe-core';
 import { JSDOM } from 'jsdom';
 import { describe, expect, it } from 'vitest';
-import { buildReport, breakDown, formatBytes, formatChange, formatNumber, formatValue, meaningOf, moduleKindOf, paretoFront, parseResult, renderCsv, renderHtml, renderJson, renderMarkdown, sizePartOf, type Report, type ResultInput, type StoredTensor } from './index.js';
+import { buildReport, breakDown, formatBytes, formatChange, formatNumber, formatValue, meaningOf, moduleKindOf, paretoFront, parseResult, parseResults, renderCsv, renderHtml, renderJson, renderMarkdown, sizePartOf, type Report, type ResultInput, type StoredTensor } from './index.js';
 
 interface ManifestOptions {
   readonly bits?: number;
@@ -87,8 +87,8 @@ describe('buildReport', () => {
     expect(metrics.map(({ name }) => name)).toEqual(['perplexity', 'bytes', 'parameters']);
     const w4 = rows[2]!;
     expect(w4.summary).toBe('gptq, 4 bits, group 64');
-    expect(w4.cells['perplexity']).toEqual({ value: 11, text: '11', change: 0.1, verdict: 'worse', best: false });
-    expect(w4.cells['bytes']).toEqual({ value: 300, text: '300 B', change: -0.7, verdict: 'better', best: true });
+    expect(w4.cells['perplexity']).toEqual({ value: 11, text: '11', change: 0.1, verdict: 'worse', best: false, cached: false });
+    expect(w4.cells['bytes']).toEqual({ value: 300, text: '300 B', change: -0.7, verdict: 'better', best: true, cached: false });
     expect(w4.cells['parameters']).toMatchObject({ change: 0, verdict: undefined, best: false });
     expect(rows[1]!.cells['perplexity']!.best).toBe(true);
   });
@@ -132,6 +132,33 @@ describe('buildReport', () => {
     const { notes } = buildReport([evaluated('a', { perplexity: 10 }, { samples: 64 }), evaluated('b', { perplexity: 9 }, { samples: 8 })]);
     expect(notes).toEqual(['perplexity ran with different options (a, b); its numbers cannot be compared.']);
     expect(buildReport([evaluated('a', { perplexity: 10 }, { x: 1, y: 2 }), evaluated('b', { perplexity: 9 }, { y: 2, x: 1 })]).notes).toEqual([]);
+  });
+
+  it('pairs what a recipe would make with its model, and marks what was measured in an earlier run', () => {
+    const recipe = { version: 1, name: 'rtn-w4', stages: [{ technique: 'rtn', options: { bits: 4, groupSize: 64 } }] };
+    const document = (perplexity: number, cached: boolean, more: object = {}): object => ({
+      model: 'models/tiny',
+      metrics: { perplexity, 'other.perplexity': 1 + perplexity, bytes: 100 },
+      evaluations: [
+        { evaluator: 'size', metrics: { bytes: 100 }, cached: false },
+        { evaluator: 'perplexity', metrics: { perplexity }, cached },
+        { evaluator: 'other', metrics: { perplexity: 1 + perplexity }, cached },
+      ],
+      ...more,
+    });
+    const results = parseResults({ results: [document(10, true), document(11, true, { recipe }), document(12, false, { artifact: '/out/tiny/onnx/model_q4.onnx' })] }, 'several.json');
+    const report = buildReport(results);
+    expect(report.rows.map(({ role, name, summary }) => [role, name, summary])).toEqual([
+      ['original', 'tiny', 'before compression'],
+      ['compressed', 'tiny + rtn-w4', 'rtn, 4 bits, group 64'],
+      ['measured', 'tiny/model_q4.onnx', 'measured only'],
+    ]);
+    const marks = report.rows.map(({ cells }) => Object.entries(cells).flatMap(([name, { cached }]) => (cached ? [name] : [])));
+    expect(marks).toEqual([['perplexity', 'other.perplexity'], ['perplexity', 'other.perplexity'], []]);
+    expect(report.rows[1]!.cells['perplexity']).toMatchObject({ change: 0.1, verdict: 'worse' });
+    expect(renderMarkdown(report)).toContain('11 \\(▼ \\+10.0 %\\) ★ °');
+    expect(renderCsv(report).split('\r\n').map((line) => line.split(',').at(-1))).toEqual(['cached', 'other.perplexity perplexity', 'other.perplexity perplexity', '', '']);
+    expect(() => parseResults({ results: [{}] }, 'x.json')).toThrow(expect.objectContaining({ code: 'PARE_REPORT_INPUT_INVALID' }));
   });
 
   it('refuses results without a metric', () => {

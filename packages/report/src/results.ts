@@ -9,6 +9,8 @@ export interface EvaluationResultRecord {
   readonly options: Readonly<Record<string, unknown>>;
   readonly metrics: Metrics;
   readonly details: Readonly<Record<string, unknown>> | undefined;
+  /** True when it was not measured in that run but taken from an earlier one. */
+  readonly cached: boolean;
 }
 
 /** A weight matrix that a stage changed. */
@@ -60,6 +62,8 @@ export interface ResultInput {
   /** `compressed`: the result of a recipe. `measured`: a model that was only measured. */
   readonly kind: 'compressed' | 'measured';
   readonly recipe: string | undefined;
+  /** Name of the model that a recipe started from, where only that is known of it. */
+  readonly source?: string | undefined;
   readonly stages: readonly StageOutcome[];
   readonly before: Metrics;
   readonly after: Metrics;
@@ -93,6 +97,13 @@ export function parseResult(document: unknown, file: string, tensors?: readonly 
   if ('metricsBefore' in root) return fromCompression(root, reader);
   if ('model' in root && 'metrics' in root) return fromEvaluation(root, reader);
   return reader.refuse('it has neither "pare", nor "model" and "metrics"');
+}
+
+/** Reads what `parseResult` reads, or the document of several evaluations at once. */
+export function parseResults(document: unknown, file: string): ResultInput[] {
+  const reader = new Reader(file);
+  const root = reader.record(document, 'the document');
+  return 'results' in root ? reader.list(root['results'], 'results').map((result) => parseResult(result, file)) : [parseResult(document, file)];
 }
 
 function fromManifest(root: Json, reader: Reader, tensors: readonly StoredTensor[] | undefined): ResultInput {
@@ -195,14 +206,25 @@ function fromCompression(root: Json, reader: Reader): ResultInput {
 
 function fromEvaluation(root: Json, reader: Reader): ResultInput {
   const evaluations = root['evaluations'] === undefined ? [] : reader.list(root['evaluations'], 'evaluations');
-  const location = reader.text(root['model'], 'model');
+  const model = reader.text(root['model'], 'model');
+  const artifact = reader.optionalText(root['artifact'], 'artifact');
+  const recipe = root['recipe'] === undefined ? undefined : reader.record(root['recipe'], 'recipe');
+  const recipeName = recipe && (reader.optionalText(recipe['name'], 'recipe.name') ?? 'recipe');
   return {
     file: reader.file,
-    name: lastSegment(location),
-    location,
-    kind: 'measured',
-    recipe: undefined,
-    stages: [],
+    name: recipeName !== undefined ? `${lastSegment(model)} + ${lastSegment(recipeName)}` : artifact === undefined ? lastSegment(model) : artifactName(artifact),
+    location: recipe === undefined ? (artifact ?? model) : `${model} + ${JSON.stringify(recipe)}`,
+    kind: recipe === undefined ? 'measured' : 'compressed',
+    recipe: recipeName,
+    source: recipe && lastSegment(model),
+    stages:
+      recipe === undefined
+        ? []
+        : reader.list(recipe['stages'], 'recipe.stages').map((value, index) => {
+            const at = `recipe.stages[${String(index)}]`;
+            const stage = reader.record(value, at);
+            return { technique: reader.text(stage['technique'], `${at}.technique`), options: reader.optionalRecord(stage['options'], `${at}.options`), modules: [] };
+          }),
     before: {},
     after: reader.metrics(root['metrics'], 'metrics'),
     evaluations: evaluations.map((value, index) => {
@@ -213,11 +235,19 @@ function fromEvaluation(root: Json, reader: Reader): ResultInput {
         options: reader.optionalRecord(record['options'], `${at}.options`),
         metrics: reader.metrics(record['metrics'] ?? {}, `${at}.metrics`),
         details: record['details'] === undefined ? undefined : reader.record(record['details'], `${at}.details`),
+        cached: record['cached'] === true,
       };
     }),
     provenance: undefined,
     tensors: undefined,
   };
+}
+
+/** Folder and file, without the folder between them that only says the format: `small/model_q4.onnx`. */
+function artifactName(path: string): string {
+  const parts = path.split(/[\\/]/).filter((part) => part !== '' && part !== '.');
+  const [file = path] = parts.splice(-1);
+  return [...parts.filter((part) => part !== 'onnx').slice(-1), file].join('/');
 }
 
 /** Last part of a path or hub name, which is what people call a model. */

@@ -57,6 +57,7 @@ small{display:block;font-size:.82rem;font-weight:400;color:var(--muted)}
 small.better{color:var(--good)}
 small.worse{color:var(--bad)}
 .best{font-weight:700}
+.cached{font-size:.76rem;font-weight:400;color:var(--muted);border:1px solid var(--line);border-radius:.6rem;padding:0 .4rem}
 .heat{width:auto;font-size:.84rem}
 .scroll+.scroll{margin-top:1.25rem}
 .heat thead th{white-space:normal}

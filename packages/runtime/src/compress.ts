@@ -1,8 +1,9 @@
 import { isPareError, pareError, throwIfAborted, type Backend, type FileSystem, type Model } from '@pare/core';
+import { mergeMetrics, openedSubject } from '@pare/evaluation';
 import { sampleMemory } from '@pare/platform';
 import { pluginFailure } from './cancellation.js';
 import { isDiskFull, requireFreeSpace } from './disk.js';
-import { mergeMetrics, runEvaluation, type PreparedEvaluation } from './evaluations.js';
+import { runEvaluation, type PreparedEvaluation } from './evaluations.js';
 import type { CompressionRequest, CompressionResult, EvaluationRecord, FormatResult, LoadedPlugin, Manifest, StageResult } from './host-types.js';
 import { hasUnfinishedRun, Journal, journalFolder, journalState } from './journal.js';
 import { describeModelFiles, hashWindows, sha256, type JournalInputs } from './journal-inputs.js';
@@ -19,25 +20,30 @@ export interface BackendLease extends AsyncDisposable {
   readonly backend: Backend;
 }
 
-/** Everything a run needs, looked up and checked. */
-export interface CompressionRun {
+/** What applying a recipe needs, looked up and checked. */
+export interface RecipeRun {
   readonly core: HostCore;
   readonly files: FileSystem;
   readonly library: ModelLibrary;
-  readonly request: CompressionRequest;
-  /** Absolute. */
-  readonly output: string;
+  readonly request: Pick<CompressionRequest, 'seed'>;
   readonly preparation: Preparation;
-  readonly evaluation: PreparedEvaluation | undefined;
   readonly model: Model;
   /** The model as reports and the manifest name it. */
   readonly modelName: string;
   readonly backendId: string;
+  readonly plugins: readonly LoadedPlugin[];
+  readonly signal: AbortSignal;
+}
+
+/** Everything a run needs. */
+export interface CompressionRun extends RecipeRun {
+  readonly request: CompressionRequest;
+  /** Absolute. */
+  readonly output: string;
+  readonly evaluation: PreparedEvaluation | undefined;
   openBackend(): Promise<BackendLease>;
   /** Opens a folder that was just written; undefined when it holds no model that can be opened. */
   reopen(directory: string): Promise<Model | undefined>;
-  readonly plugins: readonly LoadedPlugin[];
-  readonly signal: AbortSignal;
 }
 
 /**
@@ -84,13 +90,13 @@ export async function compress(run: CompressionRun): Promise<CompressionResult> 
   }
 }
 
-interface Calibration {
+export interface Calibration {
   readonly windows: readonly Int32Array[];
   readonly textHash: string | undefined;
 }
 
 /** Token windows of the calibration text. @throws PARE_CALIBRATION_MISSING, PARE_CALIBRATION_TOO_SHORT, PARE_TOKENIZER_MISSING */
-async function readCalibration({ preparation, library, model }: CompressionRun): Promise<Calibration> {
+export async function readCalibration({ preparation, library, model }: RecipeRun): Promise<Calibration> {
   const needing = preparation.stages.filter(({ technique }) => technique.scope === 'block').map(({ technique }) => technique.id);
   if (needing.length === 0) return { windows: [], textHash: undefined };
   const { calibration } = preparation;
@@ -99,7 +105,7 @@ async function readCalibration({ preparation, library, model }: CompressionRun):
   return { windows, textHash: sha256(await calibration.source.text()) };
 }
 
-async function journalInputs(run: CompressionRun, calibration: Calibration): Promise<JournalInputs> {
+export async function journalInputs(run: RecipeRun, calibration: Calibration): Promise<JournalInputs> {
   const { preparation, model, plugins } = run;
   const versions = plugins
     .filter(({ kind, id, plugin }) => {
@@ -128,21 +134,15 @@ async function journalInputs(run: CompressionRun, calibration: Calibration): Pro
 }
 
 async function runWithJournal(run: CompressionRun, journal: Journal, calibration: Calibration, started: number): Promise<CompressionResult> {
-  const { core, library, preparation, model, signal } = run;
+  const { preparation } = run;
   await using opened = await run.openBackend();
   const { backend } = opened;
-  const seed = run.request.seed ?? 0;
-  core.emit('run:start', { model: run.modelName, stages: preparation.stages.map(({ technique }) => technique.id), blocks: model.description.blocks.length });
+  run.core.emit('run:start', { model: run.modelName, stages: preparation.stages.map(({ technique }) => technique.id), blocks: run.model.description.blocks.length });
 
-  for (const { plugin, notes } of preparation.formats) for (const note of notes) core.emit('warning', { code: 'PARE_FORMAT_NOTE', message: `${plugin.id}: ${note}` });
+  for (const { plugin, notes } of preparation.formats) for (const note of notes) run.core.emit('warning', { code: 'PARE_FORMAT_NOTE', message: `${plugin.id}: ${note}` });
 
   const before = await metricsBefore(run, journal, backend);
-  const results = new RunResults();
-  const stageRun = { core, library, model, backend, journal, windows: calibration.windows, seed, spillBytes: preparation.spillBytes, signal, results };
-  const outcomes: StageOutcome[] = [];
-  for (const stage of preparation.stages) outcomes.push(await runStage(stageRun, stage));
-
-  const compressed = results.over(model, library);
+  const { compressed, outcomes } = await runStages(run, journal, backend, calibration);
   const { formats, after, manifest } = await writeOutput(run, compressed, backend, calibration, outcomes, before.metrics);
   return {
     output: run.output,
@@ -157,6 +157,16 @@ async function runWithJournal(run: CompressionRun, journal: Journal, calibration
     metricsBefore: before.metrics,
     manifest,
   };
+}
+
+/** Runs all stages. The result reads its weights from the journal. */
+export async function runStages(run: RecipeRun, journal: Journal, backend: Backend, { windows }: Calibration): Promise<{ readonly compressed: Model; readonly outcomes: readonly StageOutcome[] }> {
+  const { core, library, preparation, model, signal } = run;
+  const results = new RunResults();
+  const stageRun = { core, library, model, backend, journal, windows, seed: run.request.seed ?? 0, spillBytes: preparation.spillBytes, signal, results };
+  const outcomes: StageOutcome[] = [];
+  for (const stage of preparation.stages) outcomes.push(await runStage(stageRun, stage));
+  return { compressed: results.over(model, library), outcomes };
 }
 
 /** Metrics and how long they took. */
@@ -176,7 +186,8 @@ async function metricsBefore(run: CompressionRun, journal: Journal, backend: Bac
   const key = sha256(JSON.stringify([evaluation.evaluators.map(({ plugin, options }) => [plugin.id, options]), evaluation.data?.name, evaluation.items?.name])).slice(0, 16);
   const noted = await journal.note<Record<string, number>>(`metrics-${key}`);
   if (noted !== undefined) return { metrics: noted, seconds: 0 };
-  const records = await runEvaluation(evaluation, { core, library, model, original: undefined, name: modelName, backend, seed: run.request.seed ?? 0, signal });
+  const shared = { core, library, backend: () => Promise.resolve(backend), seed: run.request.seed ?? 0, signal };
+  const records = await runEvaluation(evaluation, { ...shared, subject: openedSubject(model, backend), original: undefined, name: modelName });
   const metrics = mergeMetrics(records);
   await journal.writeNote(`metrics-${key}`, metrics);
   return { metrics, seconds: secondsOf(records) };
@@ -199,7 +210,8 @@ async function writeOutput(
       // What was written is what counts; formats that only other programs can open are represented by the model in memory.
       await using reopened = await run.reopen(partial.directory);
       const model = reopened ?? compressed;
-      const records = await runEvaluation(evaluation, { core, library, model, original: run.model, name: output, backend, seed: run.request.seed ?? 0, signal });
+      const shared = { core, library, backend: () => Promise.resolve(backend), seed: run.request.seed ?? 0, signal };
+      const records = await runEvaluation(evaluation, { ...shared, subject: openedSubject(model, backend), original: openedSubject(run.model, backend), name: output });
       after = { metrics: mergeMetrics(records), seconds: secondsOf(records) };
     }
     const manifest = await createManifest({

@@ -1,13 +1,14 @@
-import { nearest, optionsJsonSchema, pareError, systemErrorCode, type Backend, type Evaluator, type FileSystem, type Model, type TextSource, type Tokenizer } from '@pare/core';
+import { nearest, optionsJsonSchema, pareError, systemErrorCode, type Backend, type Evaluator, type FileSystem, type TextSource } from '@pare/core';
+import { runEvaluators, type EvaluationRecord, type EvaluationStore, type PreparedEvaluator, type Subject } from '@pare/evaluation';
 import { pluginFailure } from './cancellation.js';
-import type { EvaluationRecord, EvaluationRequest } from './host-types.js';
+import type { EvaluationRequest } from './host-types.js';
 import type { ModelLibrary } from './model-library.js';
 import { applySetting, parseOptions, parseSetting } from './options.js';
 import { createPluginContext, deriveSeed, type HostCore } from './plugin-context.js';
 
 /** Evaluators with their options settled and their data at hand. */
 export interface PreparedEvaluation {
-  readonly evaluators: readonly { readonly plugin: Evaluator; readonly options: Readonly<Record<string, unknown>> }[];
+  readonly evaluators: readonly PreparedEvaluator[];
   readonly data: TextSource | undefined;
   readonly items: TextSource | undefined;
 }
@@ -23,10 +24,10 @@ export interface EvaluationCatalogue {
  * Looks up evaluators and checks their options and data.
  * @throws PARE_PLUGIN_UNKNOWN, PARE_OPTIONS_INVALID, PARE_RECIPE_SET_INVALID, PARE_DATA_MISSING, PARE_ORIGINAL_MISSING, PARE_FILE_UNREADABLE
  */
-export async function prepareEvaluation(request: Omit<EvaluationRequest, 'model'>, catalogue: EvaluationCatalogue): Promise<PreparedEvaluation> {
+export async function prepareEvaluation(request: Omit<EvaluationRequest, 'model' | 'recipe'>, catalogue: EvaluationCatalogue): Promise<PreparedEvaluation> {
   const known = [...catalogue.evaluators.keys()];
   const settings = (request.set ?? []).map(parseSetting);
-  const evaluators: { plugin: Evaluator; options: Readonly<Record<string, unknown>> }[] = [];
+  const evaluators: PreparedEvaluator[] = [];
   for (const entry of request.evaluators) {
     const selection = typeof entry === 'string' ? { id: entry } : entry;
     const plugin = catalogue.evaluators.get(selection.id);
@@ -89,60 +90,31 @@ function commonOptions(plugin: Evaluator, options: Readonly<Record<string, unkno
 export interface EvaluationRun {
   readonly core: HostCore;
   readonly library: ModelLibrary;
-  readonly model: Model;
+  readonly subject: Subject;
   /** The model before compression. Evaluators that require one are left out without. */
-  readonly original: Model | undefined;
+  readonly original: Subject | undefined;
   /** The model as events and reports name it. */
   readonly name: string;
-  readonly backend: Backend;
+  readonly backend: () => Promise<Backend>;
   readonly seed: number;
+  readonly store?: EvaluationStore | undefined;
   readonly signal: AbortSignal;
 }
 
 /** Runs evaluators on a model one after another. */
-export async function runEvaluation({ evaluators, ...sources }: PreparedEvaluation, run: EvaluationRun): Promise<EvaluationRecord[]> {
-  const { core, library, model, original, name, backend, signal } = run;
-  const records: EvaluationRecord[] = [];
-  let tokenizer: Promise<Tokenizer> | undefined;
-  for (const [index, { plugin, options }] of evaluators.entries()) {
-    if (plugin.original === 'required' && original === undefined) continue;
-    const started = performance.now();
-    core.emit('evaluation:start', { evaluator: plugin.id, model: name });
-    const label = `evaluator "${plugin.id}"`;
-    try {
-      signal.throwIfAborted();
-      const context = await createPluginContext(core, { plugin: plugin.id, task: plugin.id, deps: plugin.deps, signal, seed: deriveSeed(run.seed, index), backend });
-      const { metrics, details } = await plugin.evaluate({
-        ...context,
-        model,
-        options,
-        data: plugin.data === 'none' ? undefined : plugin.data === 'items' ? sources.items : sources.data,
-        original: plugin.original === undefined ? undefined : original,
-        tokenizer: () => (tokenizer ??= library.openTokenizer(model.directory, model.files)),
-      });
-      checkMetrics(plugin, metrics);
-      records.push({ evaluator: plugin.id, options, metrics, details, seconds: (performance.now() - started) / 1000 });
-      core.emit('evaluation:done', { evaluator: plugin.id, model: name, metrics });
-    } catch (error) {
-      throw pluginFailure(error, signal, `evaluating ${name}`, { plugin: label });
-    }
-  }
-  return records;
-}
-
-function checkMetrics(plugin: Evaluator, metrics: Readonly<Record<string, number>>): void {
-  const declared = plugin.metrics.map((metric) => metric.name);
-  const stray = Object.keys(metrics).find((metric) => !declared.includes(metric));
-  if (stray !== undefined) {
-    throw pareError('PARE_PLUGIN_FAILED', { plugin: `evaluator "${plugin.id}"`, activity: 'reporting', reason: `metric "${stray}" is not among the declared ${declared.join(', ')}` });
-  }
-}
-
-/** All metrics by plain name. Of two evaluators with a metric of one name the later one's carries its evaluator: `other.perplexity`. */
-export function mergeMetrics(records: readonly EvaluationRecord[]): Readonly<Record<string, number>> {
-  const merged: Record<string, number> = {};
-  for (const { evaluator, metrics } of records) {
-    for (const [name, value] of Object.entries(metrics)) merged[name in merged ? `${evaluator}.${name}` : name] = value;
-  }
-  return merged;
+export function runEvaluation({ evaluators, data, items }: PreparedEvaluation, run: EvaluationRun): Promise<EvaluationRecord[]> {
+  const { core, library, name, backend, signal } = run;
+  return runEvaluators({
+    ...run,
+    evaluators,
+    data,
+    items,
+    // By the id, not by the place in a list: a result must not depend on what else is evaluated.
+    seedOf: (id) => deriveSeed(run.seed, ...[...id].map((letter) => letter.codePointAt(0)!)),
+    context: async ({ id, deps }, seed) => createPluginContext(core, { plugin: id, task: id, deps, signal, seed, backend: await backend() }),
+    openTokenizer: ({ directory, files }) => library.openTokenizer(directory, files),
+    failure: (error, id) => pluginFailure(error, signal, `evaluating ${name}`, { plugin: `evaluator "${id}"` }),
+    onStart: (evaluator) => core.emit('evaluation:start', { evaluator, model: name }),
+    onDone: ({ evaluator, metrics, cached }) => core.emit('evaluation:done', { evaluator, model: name, metrics, cached }),
+  });
 }

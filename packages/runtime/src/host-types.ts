@@ -22,6 +22,7 @@ import type {
   VerificationResult,
   WrittenFile,
 } from '@pare/core';
+import type { EvaluationRecord } from '@pare/evaluation';
 import type { EventEmitter } from 'eventemitter3';
 
 /** A plugin whose package is known to whoever passes it, such as the ones an application bundles. */
@@ -48,6 +49,8 @@ export interface HostOptions {
   readonly pluginTimeoutSeconds?: number | undefined;
   /** Seconds between `memory` events while the host works, 1 by default; 0 for none. */
   readonly memoryIntervalSeconds?: number | undefined;
+  /** Folder for results of evaluations and journals of unfinished ones. Nothing is kept without; `defaultCacheFolder()` of @pare/evaluation is the command's. */
+  readonly cacheDirectory?: string | undefined;
   /** Where models named by hub name are kept and fetched from. */
   readonly hub?: { readonly cacheDirectory?: string | undefined; readonly endpoint?: string | undefined } | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -110,11 +113,19 @@ export interface CompressionRequest extends PlanRequest {
   /** Continue from the journal of a run that stopped. Without a journal the run starts from the beginning. */
   readonly resume?: boolean | undefined;
   /** Evaluators to run on the source (before) and the result (after); none by default. The source is the result's original; those that need one run after only. */
-  readonly evaluate?: Omit<EvaluationRequest, 'model' | 'original' | 'backend' | 'signal' | 'seed'> | undefined;
+  readonly evaluate?: Pick<EvaluationRequest, 'evaluators' | 'commonOptions' | 'set' | 'data' | 'items'> | undefined;
 }
 
+/** A recipe to apply before evaluating. */
+export type RecipeRequest = Pick<PlanRequest, 'recipe' | 'set' | 'calibration' | 'memory'>;
+
 export interface EvaluationRequest {
+  /** A model folder, a hub name, a file that a format plugin opens (`onnx/model_q4.onnx`), or an open model (which stays the caller's). */
   readonly model: string | Model;
+  /** Evaluates a folder's exported file and not its weights: by format (`onnx`), or by name (`q4`). */
+  readonly artifact?: string | undefined;
+  /** Evaluates what a recipe makes of the model, without writing it anywhere. The model itself is the original then, unless another is given. */
+  readonly recipe?: RecipeRequest | undefined;
   readonly evaluators: readonly (string | Selection)[];
   /** Options given to every evaluator that has options of these names, below an evaluator's own. */
   readonly commonOptions?: Readonly<Record<string, unknown>> | undefined;
@@ -126,22 +137,24 @@ export interface EvaluationRequest {
   readonly items?: string | TextSource | undefined;
   /** The model before compression, for evaluators that compare with it: a folder, a hub name, or an open model (which stays the caller's). */
   readonly original?: string | Model | undefined;
+  /** Take results from the host's cache where they were computed before, and add to it: true by default for a host with a `cacheDirectory`. */
+  readonly cache?: boolean | undefined;
+  /** Go on where an earlier evaluation of the same was interrupted; needs a `cacheDirectory`. */
+  readonly resume?: boolean | undefined;
   readonly backend?: string | Selection | Backend | undefined;
   readonly seed?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface EvaluationRecord {
-  readonly evaluator: string;
-  readonly options: Readonly<Record<string, unknown>>;
-  readonly metrics: Readonly<Record<string, number>>;
-  readonly details: Readonly<Record<string, unknown>> | undefined;
-  readonly seconds: number;
-}
+export type { EvaluationRecord } from '@pare/evaluation';
 
 export interface EvaluationReport {
   /** The model as it was named. */
   readonly model: string;
+  /** The exported file that was evaluated. */
+  readonly artifact: string | undefined;
+  /** The recipe that was applied, with every option written out. */
+  readonly recipe: Recipe | undefined;
   readonly backend: string;
   /** All metrics by plain name. */
   readonly metrics: Readonly<Record<string, number>>;

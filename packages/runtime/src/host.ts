@@ -15,13 +15,14 @@ import {
   type PluginKind,
   type ServiceRef,
 } from '@pare/core';
+import { EvaluationCache, mergeMetrics, openSubject, type EvaluationStore, type SubjectContext } from '@pare/evaluation';
 import { defaultFiles } from '@pare/platform';
 import { resolveModel } from '#node-only';
 import { EventEmitter } from 'eventemitter3';
 import { anySignal } from './cancellation.js';
 import { checkOutput, compress, looksLikeModel, type BackendLease } from './compress.js';
 import { checkServices, createServiceContainer, withDefaults } from './container.js';
-import { mergeMetrics, prepareEvaluation, runEvaluation } from './evaluations.js';
+import { prepareEvaluation, runEvaluation } from './evaluations.js';
 import { explainBoot, type BootPhase } from './explain.js';
 import type {
   BackendListing,
@@ -37,6 +38,7 @@ import type {
   LoadedPlugin,
   PlanRequest,
   PluginOfKind,
+  RecipeRequest,
   Selection,
 } from './host-types.js';
 import { loadPlugins, refuseProblems } from './loader.js';
@@ -47,6 +49,7 @@ import type { PluginProblem } from './plugin-problem.js';
 import type { HostCore } from './plugin-context.js';
 import { prefixed } from './plugin-context.js';
 import { chooseBackend, prepare, scoreBackend, type Preparation, type PreparationContext } from './prepare.js';
+import { recipeSubject, type RecipeSubject } from './recipe-subject.js';
 import { recipeJsonSchema, resolveRecipe, type RecipeCatalogue } from './recipes.js';
 
 const silent: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -272,15 +275,53 @@ class PareHost implements Host {
     const signal = this.#signal(request.signal);
     using _memory = this.#watchMemory();
     const library = await loadModelLibrary();
-    const evaluation = await prepareEvaluation(request, this.#evaluationCatalogue(library));
-    const { backendId, openBackend } = await this.#backend(request.backend);
-    await using lease = await this.#lease(request.model, signal);
-    await using original = request.original === undefined ? undefined : await this.#lease(request.original, signal);
-    await using opened = await openBackend();
+    const { recipe, original: given = recipe === undefined ? undefined : request.model } = request;
+    const evaluation = await prepareEvaluation({ ...request, original: given }, this.#evaluationCatalogue(library));
+    const { backendId, device, computedBy, openBackend } = await this.#backend(request.backend);
+    await using opened = lazyLease(openBackend);
+    const backend = async (): Promise<Backend> => (await opened.get()).backend;
+    const context: SubjectContext = {
+      log: this.#core.log,
+      files: this.#files,
+      cwd: this.#cwd,
+      formats: this.#ofKind('format').map(({ plugin }) => plugin),
+      architectures: this.#ofKind('architecture').map(({ plugin }) => plugin),
+      backend,
+      openModel: (model) => this.openModel(model, { signal }),
+      signal,
+    };
+    await using source = await openSubject(request.model, request.artifact, context);
+    await using other = given === undefined || given === request.model ? undefined : await openSubject(given, undefined, context);
+    const original = given === undefined ? undefined : (other ?? source);
+    const { model } = source;
     const name = typeof request.model === 'string' ? request.model : request.model.name;
-    const run = { core: this.#core, library, model: lease.value, original: original?.value, name, backend: opened.backend, seed: request.seed ?? 0, signal };
-    const evaluations = await runEvaluation(evaluation, run);
-    return { model: name, backend: backendId, metrics: mergeMetrics(evaluations), evaluations };
+    const seed = request.seed ?? 0;
+    const shared = { core: this.#core, files: this.#files, library, signal };
+    const store = this.#evaluationStore(request, computedBy);
+    const apply = async (chosen: RecipeRequest): Promise<RecipeSubject> => {
+      if (source.artifact !== undefined) throw pareError('PARE_WEIGHTS_INACCESSIBLE', { file: source.artifact.file, wanted: 'a recipe' });
+      const preparing = { ...this.#recipeCatalogue(), formats: new Map<string, never>(), library, backend: { id: backendId, device }, signal };
+      const preparation = await prepare({ ...chosen, model, formats: [], seed }, model, preparing);
+      const run = { ...shared, request, preparation, model, modelName: name, backendId, plugins: this.plugins };
+      const folder = await store?.cache.recipeFolder();
+      return recipeSubject({ run, source, backend, folder, resume: request.resume ?? false });
+    };
+    await using made = recipe === undefined ? undefined : await apply(recipe);
+    const subject = made ?? source;
+    const evaluations = await runEvaluation(evaluation, { ...shared, subject, original, name, backend, seed, store });
+    return { model: name, artifact: subject.artifact?.file, recipe: made?.recipe, backend: backendId, metrics: mergeMetrics(evaluations), evaluations };
+  }
+
+  /** Where results are kept; undefined when they are not. */
+  #evaluationStore({ cache = true, resume = false }: EvaluationRequest, computedBy: string): EvaluationStore | undefined {
+    const { cacheDirectory } = this.#options;
+    if (cacheDirectory === undefined || (!cache && !resume)) return undefined;
+    const versionOf = (id: string): string | undefined => {
+      const { package: name, version } = this.plugin('evaluator', id);
+      return name === undefined || version === undefined ? undefined : `${name} ${version}`;
+    };
+    const warn = (message: string): void => this.#core.emit('warning', { code: 'PARE_CACHE', message });
+    return { cache: new EvaluationCache(this.#files, this.#files.path.resolve(this.#cwd, cacheDirectory), warn), results: cache, resume, versionOf, computedBy };
   }
 
   resolveRecipe: Host['resolveRecipe'] = (recipe, set = []) => resolveRecipe(recipe, set, this.#recipeCatalogue());
@@ -322,17 +363,19 @@ class PareHost implements Host {
   }
 
   /** The backend of a request, not opened yet. One that the caller opened stays open. */
-  async #backend(selection: PlanRequest['backend']): Promise<{ backendId: string; device: Backend['device'] | undefined; openBackend: () => Promise<BackendLease> }> {
+  async #backend(selection: PlanRequest['backend']): Promise<{ backendId: string; device: Backend['device'] | undefined; computedBy: string; openBackend: () => Promise<BackendLease> }> {
     if (typeof selection === 'object' && 'compile' in selection) {
       const lease: BackendLease = { backend: selection, [Symbol.asyncDispose]: () => Promise.resolve() };
-      return { backendId: selection.id, device: selection.device, openBackend: () => Promise.resolve(lease) };
+      return { backendId: selection.id, device: selection.device, computedBy: selection.id, openBackend: () => Promise.resolve(lease) };
     }
     const { plugin, options, device, reason } = await chooseBackend(selection, this.#ofKind('backend'));
     const openBackend = async (): Promise<BackendLease> => {
       const backend = await this.#openBackend(plugin, options, reason);
       return { backend, [Symbol.asyncDispose]: () => backend[Symbol.asyncDispose]() };
     };
-    return { backendId: plugin.id, device, openBackend };
+    const { package: name, version } = this.plugin('backend', plugin.id);
+    const computedBy = JSON.stringify([plugin.id, name, version, options]);
+    return { backendId: plugin.id, device, computedBy, openBackend };
   }
 
   async #openBackend(plugin: BackendPlugin, options: Readonly<Record<string, unknown>>, score: string): Promise<Backend> {
@@ -372,4 +415,15 @@ class PareHost implements Host {
       this.#running.delete(work);
     }
   }
+}
+
+/** Opened when it is first needed, closed if it was. */
+function lazyLease(open: () => Promise<BackendLease>): AsyncDisposable & { readonly get: () => Promise<BackendLease> } {
+  let lease: Promise<BackendLease> | undefined;
+  return {
+    get: () => (lease ??= open()),
+    async [Symbol.asyncDispose]() {
+      await (await lease?.catch(() => undefined))?.[Symbol.asyncDispose]();
+    },
+  };
 }

@@ -1,4 +1,5 @@
 export { architectures } from './architectures.js';
+export { evaluationParts } from './evaluation-parts.js';
 export { dumpFormat, readDump } from './dump-format.js';
 export { folderHashes } from './folder-hashes.js';
 export { fixtureNames, fixtures, type FixtureName } from './fixtures.js';

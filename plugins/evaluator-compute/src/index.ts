@@ -14,6 +14,7 @@ export const compute: Evaluator<ComputeOptions> = defineEvaluator({
   summary: 'Multiply-accumulates and FLOPs of a forward pass at a stated length: linear layers, attention products and head, dense and with zero weights skipped.',
   options: computeOptions,
   data: 'none',
+  readsWith: ({ effective }) => (effective ? 'weights' : 'summary'),
   metrics: [
     { name: 'macs', unit: 'MAC', direction: 'lower', summary: 'multiply-accumulates of the whole sequence' },
     { name: 'flops', unit: 'FLOP', direction: 'lower', summary: '2 · macs' },

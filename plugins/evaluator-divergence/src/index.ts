@@ -1,5 +1,6 @@
-import { apiVersion, defineEvaluator, pareError, throwIfAborted, type EvaluationContext, type EvaluationResult, type Evaluator, type Model } from '@pare/core';
-import type { HiddenStates, WindowComparison } from '@pare/model';
+import { apiVersion, defineEvaluator, pareError, throwIfAborted, type EvaluationContext, type EvaluationResult, type Evaluator } from '@pare/core';
+import { comparePredictions, portionsOf } from '@pare/evaluation';
+import type { WindowComparison } from '@pare/model';
 import { divergenceOptions, type DivergenceOptions } from './options.js';
 import { divergenceStatistics, type TokenComparison } from './statistics.js';
 
@@ -18,6 +19,7 @@ export const divergence: Evaluator<DivergenceOptions> = defineEvaluator({
   summary: 'How far predictions are from the original\'s: KL divergence, agreement of the most likely token, change of probabilities.',
   options: divergenceOptions,
   data: 'text',
+  reads: 'predictions',
   original: 'required',
   metrics: [
     { name: 'klDivergence', unit: 'nats', direction: 'lower', summary: 'mean KL(original ‖ model) of a next-token distribution' },
@@ -36,60 +38,41 @@ export const divergence: Evaluator<DivergenceOptions> = defineEvaluator({
 export default divergence;
 
 async function evaluate(context: EvaluationContext<DivergenceOptions>): Promise<EvaluationResult> {
-  const { model, original, options, data, signal, backend, progress } = context;
+  const { model, predictor, original, originalPredictor, options, data, signal, progress, checkpoint } = context;
   const { samples, sequenceLength, logitsMiB } = options;
   if (data === undefined) throw pareError('PARE_DATA_MISSING', { evaluator: 'divergence' });
-  if (original === undefined) throw pareError('PARE_ORIGINAL_MISSING', { evaluator: 'divergence' });
+  if (original === undefined || originalPredictor === undefined) throw pareError('PARE_ORIGINAL_MISSING', { evaluator: 'divergence' });
   const positions = Math.min(model.description.maxPositions, original.description.maxPositions);
   if (sequenceLength > positions) throw pareError('PARE_WINDOW_TOO_LONG', { length: sequenceLength, positions });
 
   // The model library is large; importing this plugin must not load it.
-  const { checkVocabularies, compareHeads, createBlockRunner, sharedChunkTokens, tokenWindows } = await import('@pare/model');
+  const { checkVocabularies, tokenWindows } = await import('@pare/model');
   checkVocabularies(original, model);
   const windows = await tokenWindows(await context.tokenizer(), data, { samples: samples === 0 ? undefined : samples, sequenceLength });
   throwIfAborted(signal, 'evaluation');
 
-  // Of each model the embedding and every block pass over all windows once; then both heads do.
-  const passes = original.description.blocks.length + model.description.blocks.length + 3;
-  let pass = 0;
-  let detail = '';
-  const onProgress = ({ completed, total }: { readonly completed: number; readonly total: number }): void => {
-    progress.report({ completed: pass + completed / total, total: passes, unit: 'passes', detail });
-  };
-  const chunkTokens = sharedChunkTokens(original, model);
-
-  /** A model's states after its last block. */
-  const run = async (side: Model, name: string): Promise<HiddenStates> => {
-    await using runner = createBlockRunner({ model: side, backend, signal, chunkTokens, onProgress });
-    const { blocks } = side.description;
-    detail = `${name}, embedding`;
-    const hidden = await runner.embed(windows);
-    try {
-      pass++;
-      for (const index of blocks.keys()) {
-        detail = `${name}, block ${String(index + 1)} of ${String(blocks.length)}`;
-        await runner.advance(index, hidden);
-        pass++;
-      }
-      return hidden;
-    } catch (error) {
-      await hidden[Symbol.asyncDispose]();
-      throw error;
-    }
-  };
-
-  await using originalStates = await run(original, 'original');
-  await using states = await run(model, 'model');
-  detail = 'heads';
-  const results = await compareHeads({
-    original: { model: original, hidden: originalStates },
-    model: { model, hidden: states },
-    windows,
-    backend,
-    signal,
-    logitsBytes: logitsMiB * 2 ** 20,
-    onProgress,
-  });
+  const portions = portionsOf(windows, ({ length }) => length);
+  const results: KeptComparison[] = [];
+  for (const [index, { name, items }] of portions.entries()) {
+    const kept = await checkpoint.piece(name, async () => {
+      const compared = await comparePredictions({
+        original: originalPredictor,
+        model: predictor,
+        names: [original.name, model.name],
+        windows: items,
+        signal,
+        logitsBytes: logitsMiB * 2 ** 20,
+        onProgress: ({ completed, total, detail }) => {
+          progress.report({ completed: index + completed / total, total: portions.length, unit: 'portions', detail });
+        },
+      });
+      return compared.map(
+        (window): KeptComparison => ({ divergence: [...window.divergence], originalLoss: [...window.originalLoss], loss: [...window.loss], sameTop: [...window.sameTop] }),
+      );
+    });
+    results.push(...kept);
+    progress.report({ completed: index + 1, total: portions.length, unit: 'portions' });
+  }
   const statistics = divergenceStatistics(joined(results));
   return {
     metrics: {
@@ -107,21 +90,16 @@ async function evaluate(context: EvaluationContext<DivergenceOptions>): Promise<
   };
 }
 
+/** A window's comparison as a checkpoint keeps it. */
+type KeptComparison = { readonly [K in keyof WindowComparison]: readonly number[] };
+
 /** All windows' tokens in one row. */
-function joined(results: readonly WindowComparison[]): TokenComparison {
-  const row = (key: 'divergence' | 'originalLoss' | 'loss'): Float64Array => {
-    const values = new Float64Array(results.reduce((sum, result) => sum + result[key].length, 0));
-    let start = 0;
-    for (const result of results) {
-      values.set(result[key], start);
-      start += result[key].length;
-    }
-    return values;
-  };
+function joined(results: readonly KeptComparison[]): TokenComparison {
+  const row = (key: keyof WindowComparison): number[] => results.flatMap((result) => result[key]);
   return {
-    divergence: row('divergence'),
-    originalLoss: row('originalLoss'),
-    loss: row('loss'),
-    sameTop: Uint8Array.from(results.flatMap(({ sameTop }) => [...sameTop])),
+    divergence: Float64Array.from(row('divergence')),
+    originalLoss: Float64Array.from(row('originalLoss')),
+    loss: Float64Array.from(row('loss')),
+    sameTop: Uint8Array.from(row('sameTop')),
   };
 }

@@ -1,6 +1,6 @@
 import { type Tokenizer } from '@pare/core';
 import { greedyGenerate } from '@pare/model';
-import { leakCheckedBackend, memoryText, openFixture, startTestHost, tinyModel } from '@pare/testkit';
+import { evaluationParts, leakCheckedBackend, memoryText, openFixture, startTestHost, tinyModel } from '@pare/testkit';
 import { describe, expect, it } from 'vitest';
 import { generation } from './index.js';
 import { generationOptions } from './options.js';
@@ -32,10 +32,8 @@ async function evaluate(items: readonly object[], options: object = {}, seed = 0
     signal: new AbortController().signal,
     seed,
     progress: { report: () => undefined },
-    backend,
+    ...evaluationParts(backend, model),
     services: {},
-    model,
-    original: undefined,
     options: generationOptions.parse({ maxNewTokens: 5, ...options }),
     data: memoryText(items.map((item) => JSON.stringify(item)).join('\n'), 'items'),
     tokenizer: () => Promise.resolve(numbers),

@@ -1,4 +1,5 @@
 import { apiVersion, createRandom, defineEvaluator, pareError, type EvaluationContext, type EvaluationResult, type Evaluator } from '@pare/core';
+import { portionsOf } from '@pare/evaluation';
 import { extractAnswer, sameAnswer } from './answers.js';
 import { readItems } from './items.js';
 import { generationOptions, type GenerationOptions } from './options.js';
@@ -17,6 +18,7 @@ export const generation: Evaluator<GenerationOptions> = defineEvaluator({
   summary: 'How often a generated text has the right answer (exact match), and its ROUGE-L against references.',
   options: generationOptions,
   data: 'items',
+  reads: 'predictions',
   metrics: [
     { name: 'exactMatch', unit: '', direction: 'higher', summary: 'share of items whose extracted answer equals a reference' },
     { name: 'exactMatchStandardError', unit: '', direction: 'neutral', summary: 'standard error of exactMatch' },
@@ -27,8 +29,11 @@ export const generation: Evaluator<GenerationOptions> = defineEvaluator({
 
 export default generation;
 
+/** Batches between two checkpoints: each portion loads the weights anew. */
+const portionBatches = 4;
+
 async function evaluate(context: EvaluationContext<GenerationOptions>): Promise<EvaluationResult> {
-  const { model, options, data, backend, signal, progress, seed } = context;
+  const { model, predictor, options, data, signal, progress, checkpoint, seed } = context;
   if (data === undefined) throw pareError('PARE_DATA_MISSING', { evaluator: 'generation', reads: 'items' });
   const { maxNewTokens, stop } = options;
   const { maxPositions } = model.description;
@@ -38,7 +43,7 @@ async function evaluate(context: EvaluationContext<GenerationOptions>): Promise<
   const items = await readItems(data, options.promptTemplate, options.samples);
 
   // The model library is large; importing this plugin must not load it.
-  const { generateTokens, pickToken } = await import('@pare/model');
+  const { pickToken } = await import('@pare/model');
   const tokenizer = await context.tokenizer();
   let truncated = 0;
   const prompts = items.map(({ line, prompt }) => {
@@ -53,21 +58,30 @@ async function evaluate(context: EvaluationContext<GenerationOptions>): Promise<
 
   // A source of numbers for each prompt: batches don't change what is drawn.
   const randoms = items.map((_, index) => createRandom((seed ^ Math.imul(index + 1, 0x9e3779b1)) >>> 0));
-  const generated = await generateTokens({
-    model,
-    backend,
-    signal,
-    prompts,
-    maxNewTokens,
-    batchSize: options.batchSize,
-    pick(logits, prompt) {
-      const broken = logits.find((logit) => Number.isNaN(logit));
-      if (broken !== undefined) throw pareError('PARE_LIKELIHOOD_NOT_FINITE', { file: data.name, line: items[prompt]!.line, likelihood: broken });
-      return pickToken(logits, options, randoms[prompt]!);
-    },
-    done: (tokens) => tokens.at(-1) === tokenizer.eosToken || (stop.length > 0 && cutAt(tokenizer.decode(tokens), stop).stopped),
-    onProgress: (completed, total) => progress.report({ completed, total, unit: 'items' }),
-  });
+  const portions = portionsOf(prompts, () => 1, portionBatches * options.batchSize);
+  const generated: number[][] = [];
+  for (const [index, { name, items: members, first }] of portions.entries()) {
+    const kept = await checkpoint.piece(name, () =>
+      predictor.generate({
+        signal,
+        prompts: members,
+        maxNewTokens,
+        batchSize: options.batchSize,
+        pick(logits, member) {
+          const prompt = first + member;
+          const broken = logits.find((logit) => Number.isNaN(logit));
+          if (broken !== undefined) throw pareError('PARE_LIKELIHOOD_NOT_FINITE', { file: data.name, line: items[prompt]!.line, likelihood: broken });
+          return pickToken(logits, options, randoms[prompt]!);
+        },
+        done: (tokens) => tokens.at(-1) === tokenizer.eosToken || (stop.length > 0 && cutAt(tokenizer.decode(tokens), stop).stopped),
+        onProgress: ({ completed, total }) => {
+          progress.report({ completed: index + completed / total, total: portions.length, unit: 'portions' });
+        },
+      }),
+    );
+    generated.push(...kept);
+    progress.report({ completed: index + 1, total: portions.length, unit: 'portions' });
+  }
 
   const scores = items.map(({ line, references, answers }, index) => {
     const { text } = cutAt(tokenizer.decode(generated[index]!.filter((token) => token !== tokenizer.eosToken)), stop);

@@ -1,7 +1,7 @@
 import { apiVersion, defineEvaluator, pareError, type EvaluationContext, type EvaluationResult, type Evaluator } from '@pare/core';
+import { findOnnxFiles, onnxFileName, type OnnxFile } from '@pare/onnx-decoder';
 import { availableParallelism, cpus } from 'node:os';
-import { resolve } from 'node:path';
-import { findFile } from './find-file.js';
+import { basename, resolve } from 'node:path';
 import { measure } from './measure.js';
 import { latencyOptions, type LatencyOptions } from './options.js';
 import { summarize } from './summary.js';
@@ -17,6 +17,8 @@ export const latency: Evaluator<LatencyOptions> = defineEvaluator({
   summary: 'Speed of the exported ONNX decoder in onnxruntime: prefill and decoding in tokens per second, and time to the first token.',
   options: latencyOptions,
   data: 'none',
+  reads: 'summary',
+  measures: 'machine',
   metrics: [
     { name: 'prefillTokensPerSecond', unit: 'tokens/s', direction: 'higher', summary: 'batch · prompt length / time of the prompt, median of the runs' },
     { name: 'decodeTokensPerSecond', unit: 'tokens/s', direction: 'higher', summary: 'batch · new tokens / their time, with key-value cache, median of the runs' },
@@ -27,17 +29,17 @@ export const latency: Evaluator<LatencyOptions> = defineEvaluator({
 
 export default latency;
 
-async function evaluate({ model, options, signal, progress }: EvaluationContext<LatencyOptions>): Promise<EvaluationResult> {
+async function evaluate({ model, artifact, options, signal, progress }: EvaluationContext<LatencyOptions>): Promise<EvaluationResult> {
   const { provider, threads, batch, newTokens, warmups, promptLengths } = options;
   const { maxPositions, vocabularySize } = model.description;
-  const { path, dtype } = await findFile(options.folder === '' ? model.directory : resolve(options.folder), options.dtype);
+  const { path, dtype } = artifact?.format === 'onnx' && options.folder === '' ? { path: artifact.file, dtype: basename(artifact.file) } : await chosenFile(options, model.directory);
   const context = Math.max(...promptLengths) + newTokens;
   if (context > maxPositions) {
     const fix = `Lower --set latency.promptLengths=… or latency.newTokens=…: together at most ${String(maxPositions)}.`;
     throw pareError('PARE_WINDOW_TOO_LONG', { length: context, positions: maxPositions, fix });
   }
 
-  const measured = await measure({ path, provider, threads, vocabularySize, schedule: options }, { signal, progress });
+  const measured = await measure({ path, provider, threads, vocabularySize, maxPositions, schedule: options }, { signal, progress });
   const prompts = measured.samples.map((samples) => summarize(samples, batch));
   const { prefillTokensPerSecond, decodeTokensPerSecond, timeToFirstTokenMilliseconds } = prompts[0]!;
   return {
@@ -59,4 +61,14 @@ async function evaluate({ model, options, signal, progress }: EvaluationContext<
       prompts,
     },
   };
+}
+
+/** The file to measure. @throws PARE_ONNX_MISSING */
+async function chosenFile({ folder, dtype }: LatencyOptions, modelFolder: string): Promise<OnnxFile> {
+  const directory = folder === '' ? modelFolder : resolve(folder);
+  const files = await findOnnxFiles(directory);
+  const chosen = dtype === 'auto' ? files[0] : files.find((file) => file.dtype === dtype);
+  if (chosen !== undefined) return chosen;
+  const wanted = dtype === 'auto' ? 'ONNX decoder (onnx/model*.onnx)' : `onnx/${onnxFileName(dtype)}`;
+  throw pareError('PARE_ONNX_MISSING', { directory, wanted, found: files.map((file) => `onnx/${onnxFileName(file.dtype)}`) });
 }

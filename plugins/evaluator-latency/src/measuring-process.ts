@@ -1,9 +1,10 @@
+import { OnnxDecoder } from '@pare/onnx-decoder';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type * as OnnxRuntime from 'onnxruntime-node';
-import { OnnxDecoder } from './onnx-decoder.js';
 import type { Measured, MeasureReply, MeasureRequest } from './protocol.js';
 import { runSchedule } from './schedule.js';
+import { TimedDecoder } from './timed-decoder.js';
 
 /* Entry of the measuring process: waits for one request, answers, and ends. */
 
@@ -11,13 +12,13 @@ function reply(message: MeasureReply): void {
   process.send?.(message);
 }
 
-async function measure({ path, provider, threads, vocabularySize, schedule }: MeasureRequest): Promise<Measured> {
+async function measure({ path, provider, threads, vocabularySize, maxPositions, schedule }: MeasureRequest): Promise<Measured> {
   const runtime = createRequire(import.meta.url)('onnxruntime-node') as typeof OnnxRuntime;
   const clock = (): number => performance.now();
   const begin = clock();
-  const decoder = await OnnxDecoder.open(runtime, { path, provider, threads, vocabularySize, batch: schedule.batch });
+  await using decoder = await OnnxDecoder.open(runtime, { file: path, provider, threads, vocabularySize, maxPositions });
   const loadMilliseconds = clock() - begin;
-  const samples = await runSchedule(decoder, schedule, clock, (completed, total, detail) => {
+  const samples = await runSchedule(new TimedDecoder(decoder, schedule.batch), schedule, clock, (completed, total, detail) => {
     reply({ kind: 'progress', completed, total, detail });
   });
   return { samples, loadMilliseconds, peakMemoryBytes: await peakMemoryBytes(), runtimeVersion: runtime.env.versions.common };

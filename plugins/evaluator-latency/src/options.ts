@@ -1,11 +1,5 @@
+import { dtypeNames } from '@pare/onnx-decoder';
 import { z } from 'zod';
-
-/** Suffix of `onnx/model<suffix>.onnx` by the name that transformers.js gives a variant. */
-export const suffixes = { fp32: '', fp16: '_fp16', q8: '_quantized', int8: '_int8', uint8: '_uint8', q4: '_q4', q4f16: '_q4f16', bnb4: '_bnb4', q2: '_q2', q2f16: '_q2f16' } as const;
-
-export type DtypeName = keyof typeof suffixes;
-
-export const dtypeNames = Object.keys(suffixes) as [DtypeName, ...DtypeName[]];
 
 const providers = ['cpu', 'cuda', 'webgpu', 'dml', 'coreml'] as const;
 

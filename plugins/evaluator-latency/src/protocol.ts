@@ -4,6 +4,7 @@ export interface MeasureRequest {
   readonly provider: string;
   readonly threads: number;
   readonly vocabularySize: number;
+  readonly maxPositions: number;
   readonly schedule: Schedule;
 }
 

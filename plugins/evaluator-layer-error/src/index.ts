@@ -20,6 +20,7 @@ export const layerError: Evaluator<LayerErrorOptions> = defineEvaluator({
   summary: 'Where quality is lost: relative error of each block\'s output against the original\'s, alone and with all that came before.',
   options: layerErrorOptions,
   data: 'text',
+  reads: 'weights',
   original: 'required',
   metrics: [
     { name: 'layerErrorMean', unit: '', direction: 'lower', summary: 'mean over blocks of the relative output error, each model on its own inputs' },

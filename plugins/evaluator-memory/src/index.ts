@@ -14,6 +14,8 @@ export const memory: Evaluator<MemoryOptions> = defineEvaluator({
   summary: 'Peak memory of the process so far, bytes of the weights when served as stored, and bytes of key-value cache per token.',
   options: memoryOptions,
   data: 'none',
+  reads: 'summary',
+  measures: 'machine',
   metrics: [
     { name: 'peakMemoryBytes', unit: 'bytes', direction: 'lower', summary: 'most physical memory this process held since it started, all that it did included' },
     { name: 'weightBytes', unit: 'bytes', direction: 'lower', summary: 'weights in the form they are stored in: what a server that computes from it keeps' },

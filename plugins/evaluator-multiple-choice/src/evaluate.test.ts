@@ -1,6 +1,6 @@
 import type { Model, Tokenizer } from '@pare/core';
 import { createBlockRunner, overlayModel } from '@pare/model';
-import { leakCheckedBackend, memoryText, openFixture, startTestHost, tinyModel, type FixtureName } from '@pare/testkit';
+import { evaluationParts, type FixtureName, leakCheckedBackend, memoryText, openFixture, startTestHost, tinyModel } from '@pare/testkit';
 import { describe, expect, it } from 'vitest';
 import { multipleChoice } from './index.js';
 import { multipleChoiceOptions } from './options.js';
@@ -25,10 +25,8 @@ async function evaluate(name: FixtureName, items: readonly object[], options: ob
     signal: new AbortController().signal,
     seed: 0,
     progress: { report: () => undefined },
-    backend,
+    ...evaluationParts(backend, model),
     services: {},
-    model,
-    original: undefined,
     options: multipleChoiceOptions.parse(options),
     data: memoryText(lines(items), 'items'),
     tokenizer: () => Promise.resolve(numbers),

@@ -1,5 +1,5 @@
-import { apiVersion, defineEvaluator, pareError, type EvaluationContext, type EvaluationResult, type Evaluator } from '@pare/core';
-import type { Continuation } from '@pare/model';
+import { apiVersion, defineEvaluator, pareError, type Continuation, type EvaluationContext, type EvaluationResult, type Evaluator } from '@pare/core';
+import { portionsOf } from '@pare/evaluation';
 import { accuracyOf, scoreItem, type Accuracy } from './accuracy.js';
 import { readItems, type MultipleChoiceItem } from './items.js';
 import { multipleChoiceOptions, type MultipleChoiceOptions } from './options.js';
@@ -19,6 +19,7 @@ export const multipleChoice: Evaluator<MultipleChoiceOptions> = defineEvaluator(
   summary: 'How often a language model finds the right choice likeliest, as lm-evaluation-harness scores it.',
   options: multipleChoiceOptions,
   data: 'items',
+  reads: 'predictions',
   metrics: [
     { name: 'accuracy', unit: '', direction: 'higher', summary: 'share of items whose right choice is likeliest' },
     { name: 'accuracyNormalized', unit: '', direction: 'higher', summary: 'share of items whose right choice is likeliest per character' },
@@ -31,12 +32,12 @@ export const multipleChoice: Evaluator<MultipleChoiceOptions> = defineEvaluator(
 export default multipleChoice;
 
 async function evaluate(context: EvaluationContext<MultipleChoiceOptions>): Promise<EvaluationResult> {
-  const { model, options, data, backend, signal, progress } = context;
+  const { model, predictor, options, data, signal, progress, checkpoint } = context;
   if (data === undefined) throw pareError('PARE_DATA_MISSING', { evaluator: 'multiple-choice', reads: 'items' });
   const items = await readItems(data, options.promptTemplate, options.samples);
 
   // The model library is large; importing this plugin must not load it.
-  const { encodeContinuations, scoreContinuations } = await import('@pare/model');
+  const { encodeContinuations } = await import('@pare/model');
   const tokenizer = await context.tokenizer();
   const { maxPositions } = model.description;
   let truncated = 0;
@@ -58,10 +59,21 @@ async function evaluate(context: EvaluationContext<MultipleChoiceOptions>): Prom
 
   if (truncated > 0) context.log.warn(`${String(truncated)} prompts with their choice are longer than the model's ${String(maxPositions)} positions and lost their beginning`);
 
-  const logProbabilities = await scoreContinuations(
-    { model, backend, signal, onProgress: (completed, total) => progress.report({ completed, total, unit: 'chunks' }) },
-    groups,
-  );
+  const portions = portionsOf(groups, tokensOf);
+  const logProbabilities: number[][][] = [];
+  for (const [index, { name, items: members }] of portions.entries()) {
+    const kept = await checkpoint.piece(name, async () => {
+      const scored = await predictor.scoreContinuations(members, {
+        signal,
+        onProgress: ({ completed, total }) => {
+          progress.report({ completed: index + completed / total, total: portions.length, unit: 'portions' });
+        },
+      });
+      return scored.map((group) => group.map((values) => [...values]));
+    });
+    logProbabilities.push(...kept);
+    progress.report({ completed: index + 1, total: portions.length, unit: 'portions' });
+  }
   const scores = items.map(({ line, choices, label }, index) => {
     const sums = logProbabilities[index]!.map((values) => values.reduce((sum, value) => sum + value, 0));
     const broken = sums.find((sum) => !Number.isFinite(sum));
@@ -75,6 +87,11 @@ async function evaluate(context: EvaluationContext<MultipleChoiceOptions>): Prom
     },
     details: { file: data.name, count: items.length, choices: choiceCount(items), truncated, items: scores },
   };
+}
+
+/** About what a group costs: its longest sequence, and what the others have of their own. */
+function tokensOf(group: readonly Continuation[]): number {
+  return Math.max(...group.map(({ start }) => start)) + group.reduce((sum, { ids, start }) => sum + ids.length - start, 0);
 }
 
 function named(name: string, { value, standardError }: Accuracy): Record<string, number> {

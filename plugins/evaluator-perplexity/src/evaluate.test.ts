@@ -1,6 +1,6 @@
 import { type Tokenizer } from '@pare/core';
 import { SafetensorsFile } from '@pare/model';
-import { fixtures, leakCheckedBackend, memoryText, openFixture, sampleText, startTestHost, tinyModel } from '@pare/testkit';
+import { evaluationParts, fixtures, leakCheckedBackend, memoryText, openFixture, sampleText, startTestHost, tinyModel } from '@pare/testkit';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { perplexity, perplexityOf, type PerplexityOptions } from './index.js';
@@ -45,13 +45,11 @@ describe('perplexity', () => {
       signal: new AbortController().signal,
       seed: 0,
       progress: { report: ({ completed, total }) => void reports.push(completed / total) },
-      backend,
+      ...evaluationParts(backend, model),
       services: {},
-      model,
       options: { samples: 0, sequenceLength: length, stride: 0, bos: false, weighting: 'window' },
       // A rest that does not fill a window is left out.
       data: memoryText([...ids, 5, 6, 7].join(' '), 'golden'),
-      original: undefined,
       tokenizer: () => Promise.resolve(numbers),
     });
     expect(metrics['perplexity']! / expected.perplexity).toBeCloseTo(1, 5);
@@ -103,12 +101,10 @@ describe('perplexity', () => {
         signal: new AbortController().signal,
         seed: 0,
         progress: { report: () => undefined },
-        backend,
+        ...evaluationParts(backend, model),
         services: {},
-        model,
         options: { samples: 0, sequenceLength: 12, stride: 0, bos: false, weighting: 'window', ...options },
         data: memoryText(ids.join(' '), 'ids'),
-        original: undefined,
         tokenizer: () => Promise.resolve(numbers),
       });
       return metrics['perplexity']!;

@@ -1,4 +1,5 @@
 import { apiVersion, defineEvaluator, isPareError, pareError, throwIfAborted, type EvaluationContext, type EvaluationResult, type Evaluator, type TextSource, type Tokenizer } from '@pare/core';
+import { portionsOf } from '@pare/evaluation';
 import { perplexityOptions, type PerplexityOptions } from './options.js';
 import { perplexityOf } from './perplexity.js';
 import { cutWindows, spannedTokens, type ScoredWindow } from './windows.js';
@@ -8,7 +9,8 @@ export type { PerplexityOptions } from './options.js';
 
 /**
  * Perplexity on windows of a text: the whole text is tokenised without special tokens and cut into windows, the first N are taken, tokens 2 … L of each
- * are predicted from those before them in the window. Overlapping windows, a beginning-of-sequence token and the mean over tokens are options. Runs block by block, so memory holds one block whatever the model's depth.
+ * are predicted from those before them in the window. Overlapping windows, a beginning-of-sequence token and the mean over tokens are options. Runs in portions
+ * of windows, each of which a checkpoint keeps.
  */
 export const perplexity: Evaluator<PerplexityOptions> = defineEvaluator({
   id: 'perplexity',
@@ -17,6 +19,7 @@ export const perplexity: Evaluator<PerplexityOptions> = defineEvaluator({
   summary: 'How well a language model predicts a text: exp of the mean negative log-likelihood over windows of a text.',
   options: perplexityOptions,
   data: 'text',
+  reads: 'predictions',
   metrics: [{ name: 'perplexity', unit: '', direction: 'lower', summary: 'exp of the mean negative log-likelihood of a token' }],
   evaluate,
 });
@@ -24,39 +27,32 @@ export const perplexity: Evaluator<PerplexityOptions> = defineEvaluator({
 export default perplexity;
 
 async function evaluate(context: EvaluationContext<PerplexityOptions>): Promise<EvaluationResult> {
-  const { model, options, data, signal, backend, progress } = context;
+  const { model, predictor, options, data, signal, progress, checkpoint } = context;
   const { sequenceLength, weighting } = options;
   if (data === undefined) throw pareError('PARE_DATA_MISSING', { evaluator: 'perplexity' });
-  const { maxPositions, blocks } = model.description;
+  const { maxPositions } = model.description;
   if (sequenceLength > maxPositions) throw pareError('PARE_WINDOW_TOO_LONG', { length: sequenceLength, positions: maxPositions });
 
-  // The model library is large; importing this plugin must not load it.
-  const { createBlockRunner } = await import('@pare/model');
   const windows = await readWindows(await context.tokenizer(), data, options);
   throwIfAborted(signal, 'evaluation');
-  const tokens = windows.map((window) => window.tokens);
-
-  // Embedding, every block, and the head each pass over all windows once.
-  const passes = blocks.length + 2;
-  let pass = 0;
-  await using runner = createBlockRunner({
-    model,
-    backend,
-    signal,
-    onProgress: ({ completed, total }) => {
-      const detail = pass === 0 ? 'embedding' : pass <= blocks.length ? `block ${String(pass)} of ${String(blocks.length)}` : 'head';
-      progress.report({ completed: pass + completed / total, total: passes, unit: 'passes', detail });
-    },
-  });
-  await using hidden = await runner.embed(tokens);
-  for (const index of blocks.keys()) {
-    pass = index + 1;
-    await runner.advance(index, hidden);
+  const portions = portionsOf(windows, ({ tokens }) => tokens.length);
+  const likelihoods: number[][] = [];
+  for (const [index, { name, items }] of portions.entries()) {
+    const values = await checkpoint.piece(name, async () => {
+      const tokens = items.map((window) => window.tokens);
+      const computed = await predictor.negativeLogLikelihood(tokens, {
+        signal,
+        onProgress: ({ completed, total, detail }) => {
+          progress.report({ completed: index + completed / total, total: portions.length, unit: 'portions', detail });
+        },
+      });
+      return computed.map((window) => [...window]);
+    });
+    likelihoods.push(...values);
+    progress.report({ completed: index + 1, total: portions.length, unit: 'portions' });
   }
-  pass = blocks.length + 1;
-  const likelihoods = await runner.negativeLogLikelihood(hidden, tokens);
   const result = perplexityOf(
-    likelihoods.map((values, index) => values.subarray(values.length - windows[index]!.scored)),
+    likelihoods.map((values, index) => Float64Array.from(values.slice(values.length - windows[index]!.scored))),
     weighting,
   );
   if (!Number.isFinite(result.perplexity)) context.log.warn(`the mean negative log-likelihood is ${String(result.meanNegativeLogLikelihood)}: the model is broken`);
@@ -80,6 +76,7 @@ async function readWindows(tokenizer: Tokenizer, data: TextSource, options: Perp
     const windows = cutWindows(tokenizer.encode(await data.text()), { ...rule, rest: weighting === 'token' });
     if (windows.length > 0) return windows;
   }
+  // The model library is large; importing this plugin must not load it.
   const { tokenWindows } = await import('@pare/model');
   const needed = spannedTokens(rule);
   const [ids] = await tokenWindows(tokenizer, data, { samples: 1, sequenceLength: needed }).catch((error: unknown) => {

@@ -11,6 +11,7 @@ export const size: Evaluator<Record<string, never>> = defineEvaluator({
   summary: 'Parameters, stored bytes, bits per weight and compression ratio, with codes, scales, zeros, indices and untouched tensors counted.',
   options: noOptions,
   data: 'none',
+  reads: 'summary',
   metrics: [
     { name: 'parameters', unit: 'elements', direction: 'neutral', summary: 'logical elements, a tied matrix once' },
     { name: 'bytes', unit: 'bytes', direction: 'lower', summary: 'bytes of the stored weights' },

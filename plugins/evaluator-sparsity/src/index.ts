@@ -25,6 +25,7 @@ export const sparsity: Evaluator<SparsityOptions> = defineEvaluator({
   summary: 'Share of weights that are exactly zero, over block linear layers and over all parameters, and the N:M patterns that each matrix keeps.',
   options: sparsityOptions,
   data: 'none',
+  reads: 'weights',
   metrics: [
     { name: 'sparsity', unit: '', direction: 'neutral', summary: 'exact zeros of the linear layers inside blocks divided by their weights, 0 to 1' },
     { name: 'totalSparsity', unit: '', direction: 'neutral', summary: 'exact zeros of all parameters divided by all parameters, 0 to 1' },

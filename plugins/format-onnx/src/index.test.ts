@@ -17,6 +17,7 @@ import { optArchitecture } from '@pare/architecture-opt';
 import { referenceBackend } from '@pare/backend-reference';
 import { readOnnxFile } from '@pare/graph/node';
 import { createBlockRunner, openModel, overlayModel, SafetensorsFile } from '@pare/model';
+import { OnnxDecoder } from '@pare/onnx-decoder';
 import { quantizeMatrix } from '@pare/weights';
 import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -24,7 +25,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { onnxFormat, onnxOptions, type OnnxOptions } from './index.js';
-import { DecoderSession } from './session.js';
 
 const architectures = [llamaArchitecture, gpt2Architecture, gptNeoxArchitecture, optArchitecture];
 const fixtures = ['gemma2', 'gpt2', 'gpt_neox', 'llama', 'llama-tied-rope-scaled', 'mistral', 'opt', 'phi3', 'qwen2', 'qwen3', 'qwen3_moe'];
@@ -91,7 +91,6 @@ async function forward(model: Model, ids: readonly (readonly number[])[]): Promi
   return results;
 }
 
-const ones = (rows: readonly (readonly number[])[]): number[][] => rows.map((row) => row.map(() => 1));
 const columns = (rows: readonly (readonly number[])[], start: number, end?: number): number[][] => rows.map((row) => row.slice(start, end));
 
 function largestDifference(left: ArrayLike<number>, right: ArrayLike<number>): number {
@@ -104,18 +103,22 @@ function largestDifference(left: ArrayLike<number>, right: ArrayLike<number>): n
   return largest;
 }
 
+async function openDecoder({ description: { vocabularySize, maxPositions } }: Model, file: string): Promise<OnnxDecoder> {
+  return OnnxDecoder.open(await import('onnxruntime-node'), { file: join(directory, file), vocabularySize, maxPositions });
+}
+
 /** Largest difference between expected logits and those of a file: as one prompt, and as a prompt of 10 tokens with the rest one by one. */
-async function compare(model: Model, file: string, ids: number[][], expected: readonly Float32Array[], half = false): Promise<{ prompt: number; steps: number }> {
+async function compare(model: Model, file: string, ids: number[][], expected: readonly Float32Array[]): Promise<{ prompt: number; steps: number }> {
   const vocabulary = model.description.vocabularySize;
-  await using session = await DecoderSession.open(join(directory, file), model, half);
-  const prompt = await session.next({ ids, mask: ones(ids) });
+  await using decoder = await openDecoder(model, file);
+  const { logits: prompt } = await decoder.run({ ids }, undefined);
   const whole = largestDifference(prompt, Float32Array.from(expected.flatMap((logits) => Array.from(logits))));
-  session.reset();
   const [start, length] = [10, ids[0]!.length];
-  await session.next({ ids: columns(ids, 0, start), mask: ones(columns(ids, 0, start)) });
+  let { state } = await decoder.run({ ids: columns(ids, 0, start) }, undefined);
   let steps = 0;
   for (let position = start; position < length; position++) {
-    const logits = await session.next({ ids: columns(ids, position, position + 1), mask: ids.map(() => [1]) });
+    const { logits, state: next } = await decoder.run({ ids: columns(ids, position, position + 1) }, state);
+    state = next;
     expected.forEach((reference, window) => {
       const found = logits.subarray(window * vocabulary, (window + 1) * vocabulary);
       steps = Math.max(steps, largestDifference(found, reference.subarray(position * vocabulary, (position + 1) * vocabulary)));
@@ -153,7 +156,7 @@ describe('onnxFormat', () => {
     await using model = await openFixture(name);
     const golden = await readGolden(name);
     await write(model, { dtype: ['fp16'] });
-    const { prompt, steps } = await compare(model, 'onnx/model_fp16.onnx', golden.ids, golden.logits, true);
+    const { prompt, steps } = await compare(model, 'onnx/model_fp16.onnx', golden.ids, golden.logits);
     expect(prompt).toBeLessThan(0.01);
     expect(steps).toBeLessThan(0.01);
   });
@@ -241,11 +244,11 @@ describe('onnxFormat', () => {
     await using model = await openFixture(name);
     const golden = await readGolden(name);
     await write(model);
-    await using session = await DecoderSession.open(join(directory, 'onnx/model.onnx'), model, false);
+    await using decoder = await openDecoder(model, 'onnx/model.onnx');
     const ids = golden.ids as [number[], number[]];
     const short = ids[1].slice(0, 15);
     const padding = Array.from({ length: 24 - short.length }, () => 0);
-    const logits = await session.next({ ids: [ids[0], [...padding, ...short]], mask: [ids[0].map(() => 1), [...padding, ...short.map(() => 1)]] });
+    const { logits } = await decoder.run({ ids: [ids[0], [...padding, ...short]], padding: [0, padding.length] }, undefined);
     const vocabulary = model.description.vocabularySize;
     expect(largestDifference(logits.subarray(0, 24 * vocabulary), golden.logits[0]!)).toBeLessThan(1e-4);
     const [alone] = await forward(model, [short]);

@@ -1,6 +1,7 @@
 import { defineFormat, type Format, type FormatContext } from '@pare/core';
 import { sparseNotes } from '@pare/weights';
 import { basename } from 'node:path';
+import { onnxArtifacts } from './artifacts.js';
 import { writeCompanions, type WrittenVariant } from './companions.js';
 import { onnxOptions, type OnnxOptions } from './options.js';
 import { refuse } from './refuse.js';
@@ -17,6 +18,7 @@ export const onnxFormat: Format<OnnxOptions> = defineFormat<OnnxOptions>({
   summary: 'ONNX decoder with key-value cache in the layout of transformers.js: fp32, fp16, or packed 2, 4 and 8 bits.',
   options: onnxOptions,
   accepts: ['dense', 'quantized', 'sparse', 'shared'],
+  artifacts: onnxArtifacts,
   refuse,
   notes: (summary, plans) => sparseNotes(summary, plans, 'ONNX'),
   async write(context: FormatContext<OnnxOptions>) {

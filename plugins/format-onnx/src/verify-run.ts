@@ -1,8 +1,8 @@
 import { createRandom, isPareError, pareError, throwIfAborted, type FormatContext } from '@pare/core';
 import { createBlockRunner } from '@pare/model';
+import { OnnxDecoder } from '@pare/onnx-decoder';
 import { join } from 'node:path';
 import type { OnnxOptions } from './options.js';
-import { DecoderSession } from './session.js';
 import { variantFile, type Variant } from './variants.js';
 
 /** Tokens of the two texts; the shorter one is padded on the left. */
@@ -38,7 +38,14 @@ async function compareLogits(context: FormatContext<OnnxOptions>, variant: Varia
   const texts = lengths.map((length) => Int32Array.from({ length }, () => Math.floor(random() * vocabulary)));
   const expected = await forwardLogits(context, texts);
   throwIfAborted(signal, 'reading back');
-  await using session = await DecoderSession.open(join(directory, file), model, variant.float === 'float16');
+  const runtime = await import('onnxruntime-node');
+  await using decoder = await OnnxDecoder.open(runtime, {
+    file: join(directory, file),
+    vocabularySize: vocabulary,
+    maxPositions: model.description.maxPositions,
+    // A few short runs: weights repacked for speed and memory kept between runs would only add to the peak.
+    session: { enableCpuMemArena: false, extra: { session: { disable_prepacking: '1' } } },
+  });
 
   const check = (logits: Float32Array, positions: number, from: (text: number) => number, what: string): void => {
     let error = 0;
@@ -60,20 +67,22 @@ async function compareLogits(context: FormatContext<OnnxOptions>, variant: Varia
   };
 
   const longest = Math.max(...lengths);
-  const padded = (text: Int32Array): number[] => [...Array.from({ length: longest - text.length }, () => 0), ...text];
-  const ids = texts.map(padded);
-  const mask = texts.map((text) => padded(text.map(() => 1)));
+  const padding = texts.map((text) => longest - text.length);
+  const ids = texts.map((text, row) => [...new Array<number>(padding[row]!).fill(0), ...text]);
   const part = (rows: readonly number[][], start: number, end: number): number[][] => rows.map((row) => row.slice(start, end));
   const offset = (text: number): number => texts[text]!.length - longest;
 
-  const prompt = await session.next({ ids, mask });
-  check(prompt, longest, offset, 'as a prompt');
-  session.reset();
-  await session.next({ ids: part(ids, 0, longest - steps), mask: part(mask, 0, longest - steps) });
+  const prompt = await decoder.run({ ids, padding }, undefined);
+  check(prompt.logits, longest, offset, 'as a prompt');
+  prompt.state[Symbol.dispose]();
+  let step = await decoder.run({ ids: part(ids, 0, longest - steps), padding }, undefined);
   for (let position = longest - steps; position < longest; position++) {
-    const logits = await session.next({ ids: part(ids, position, position + 1), mask: part(mask, position, position + 1) });
-    check(logits, 1, (text) => offset(text) + position, 'token by token');
+    const before = step.state;
+    step = await decoder.run({ ids: part(ids, position, position + 1), padding }, before);
+    before[Symbol.dispose]();
+    check(step.logits, 1, (text) => offset(text) + position, 'token by token');
   }
+  step.state[Symbol.dispose]();
 }
 
 /** Logits of each text, [positions · vocabulary]. */

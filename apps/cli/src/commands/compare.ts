@@ -18,7 +18,7 @@ export async function compare(context: CommandContext, files: readonly string[])
 }
 
 /** Rows are runs. A star marks the best value, a second line says how each differs from the original. Metrics that refine others are left to `--json` and reports. */
-function comparisonText({ metrics: all, rows }: Report, style: Style, formatChange: (change: number) => string): string {
+export function comparisonText({ metrics: all, rows }: Report, style: Style, formatChange: (change: number) => string): string {
   const main = all.filter(({ primary }) => primary);
   const metrics = main.length > 0 ? main : all;
   const change = ({ change: amount, verdict }: Cell): string => {
@@ -29,10 +29,12 @@ function comparisonText({ metrics: all, rows }: Report, style: Style, formatChan
   };
   const lines = rows.flatMap((row) => {
     const cells = metrics.map(({ name }) => row.cells[name]);
-    const values = [style.bold(row.name), ...cells.map((cell) => (cell === undefined ? '–' : cell.best ? `★ ${style.bold(cell.text)}` : cell.text))];
+    const text = (cell: Cell): string => (cell.best ? `★ ${style.bold(cell.text)}` : cell.text) + (cell.cached ? style.dim('°') : '');
+    const values = [style.bold(row.name), ...cells.map((cell) => (cell === undefined ? '–' : text(cell)))];
     return row.role === 'original' ? [values] : [values, [style.dim(`  ${row.summary}`), ...cells.map((cell) => (cell === undefined ? '' : change(cell)))]];
   });
   const table = formatTable([{ title: '' }, ...metrics.map(({ label }) => ({ title: label, align: 'right' as const }))], lines, style.dim);
-  const legend = ['▲ better, ▼ worse than the original', ...(rows.some(({ cells }) => Object.values(cells).some(({ best }) => best)) ? ['★ best of the runs'] : [])];
+  const any = (key: 'best' | 'cached'): boolean => rows.some(({ cells }) => metrics.some(({ name }) => cells[name]?.[key] === true));
+  const legend = ['▲ better, ▼ worse than the original', ...(any('best') ? ['★ best of the runs'] : []), ...(any('cached') ? ['° cached, measured in an earlier run'] : [])];
   return `${table}\n\n${style.dim(`${legend.join('; ')}.`)}`;
 }

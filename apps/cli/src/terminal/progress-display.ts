@@ -124,9 +124,11 @@ function plainLine(state: ProgressState, { type, event }: HostEvent, style: Styl
     case 'evaluation:start':
       return `measuring ${event.evaluator} of ${event.model}`;
     case 'evaluation:done':
-      return Object.entries(event.metrics)
-        .map(([name, value]) => `${name} ${formatNamedMetric(name, value)}`)
-        .join(', ');
+      return (
+        Object.entries(event.metrics)
+          .map(([name, value]) => `${name} ${formatNamedMetric(name, value)}`)
+          .join(', ') + (event.cached ? ' (cached)' : '')
+      );
     case 'warning':
       return warningLine(style, event);
     default:

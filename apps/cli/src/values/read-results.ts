@@ -8,23 +8,23 @@ import type { CommandContext } from '../context.js';
 export async function reportOf(context: CommandContext, files: readonly string[], options: { readonly title?: string | undefined } = {}): Promise<Report> {
   const { buildReport } = await import('@pare/report');
   const inputs: ResultInput[] = [];
-  for (const file of new Set(files)) inputs.push(await readResult(context, file));
+  for (const file of new Set(files)) inputs.push(...(await readResult(context, file)));
   return buildReport(inputs, options);
 }
 
-async function readResult({ cwd, signal }: CommandContext, file: string): Promise<ResultInput> {
-  const { parseResult } = await import('@pare/report');
+async function readResult({ cwd, signal }: CommandContext, file: string): Promise<readonly ResultInput[]> {
+  const { parseResult, parseResults } = await import('@pare/report');
   const path = resolve(cwd, file);
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
     throw pareError('PARE_FILE_UNREADABLE', { file, reason: error.code === 'ENOENT' ? 'no such file or folder' : error.message }, error);
   });
   if (found.isDirectory()) {
     const input = parseResult(await readJson(join(path, 'pare.json'), file, 'the folder has no pare.json, so Pare did not write it'), file, await storedTensors(path, signal));
-    return { ...input, location: path };
+    return [{ ...input, location: path }];
   }
-  const input = parseResult(await readJson(path, file, 'it vanished'), file);
+  const inputs = parseResults(await readJson(path, file, 'it vanished'), file);
   // A manifest by itself stands for its folder.
-  return { ...input, location: input.location === file ? resolve(path, '..') : resolve(cwd, input.location) };
+  return inputs.map((input) => ({ ...input, location: input.location === file ? resolve(path, '..') : resolve(cwd, input.location) }));
 }
 
 async function readJson(path: string, file: string, missing: string): Promise<unknown> {

@@ -45,6 +45,8 @@ export interface BlockRunner extends AsyncDisposable {
   negativeLogLikelihood(hidden: HiddenStates, windows: readonly Int32Array[], source?: Model): Promise<Float64Array[]>;
   /** Logits of every position from the last block's output, a float32 tensor [windows, length, vocabulary] for each chunk. For short texts: it is large. */
   logits(hidden: HiddenStates, source?: Model): Promise<HostTensor[]>;
+  /** The same one chunk after another: a chunk's are held at a time. */
+  eachLogits(hidden: HiddenStates, source?: Model): AsyncIterable<HostTensor>;
 }
 
 /** Makes a runner. Nothing is read or compiled before it is used. */
@@ -88,7 +90,12 @@ export function createBlockRunner(options: BlockRunnerOptions): BlockRunner {
     collect: (block, hidden, requests, source = model) => collect(context, block, hidden, requests, source),
     advance: (block, hidden, source = model) => advance(context, block, hidden, source),
     negativeLogLikelihood: (hidden, windows, source = model) => negativeLogLikelihood(context, hidden, windows, source, logitsBytes),
-    logits: (hidden, source = model) => logits(context, hidden, source),
+    async logits(hidden, source = model) {
+      const results: HostTensor[] = [];
+      for await (const tensor of logits(context, hidden, source)) results.push(tensor);
+      return results;
+    },
+    eachLogits: (hidden, source = model) => logits(context, hidden, source),
     async [Symbol.asyncDispose]() {
       for (const tensor of context.constants.values()) tensor[Symbol.dispose]();
       context.constants.clear();

@@ -98,23 +98,21 @@ async function readLosses({ backend }: RunnerContext, { count, length, total, ta
   );
 }
 
-/** Logits of every position, a float32 tensor [windows, length, vocabulary] for each chunk. */
-export async function logits(context: RunnerContext, hidden: HiddenStates, source: Model): Promise<HostTensor[]> {
+/** Logits of every position, a float32 tensor [windows, length, vocabulary] for each chunk, one chunk after another. */
+export async function* logits(context: RunnerContext, hidden: HiddenStates, source: Model): AsyncGenerator<HostTensor, void, undefined> {
   const { backend, signal, executables, model } = context;
   const { description } = model;
   using scope = backend.scope();
   const head = await readHead(source);
   const rows = description.vocabularySize;
   const weights = { ...(await loadNorm(context, source, scope)), ...loadSlice(context, head, 0, rows, scope) };
-  const results: HostTensor[] = [];
   for (const [chunk, { length }] of hidden.chunks.entries()) {
     throwIfAborted(signal, 'the logits');
     const executable = await executables.get(`logits ${String(length)}`, () => buildLogitsGraph({ description, length, rows }));
     const output = await hidden.use(chunk, (tensor) => executable.run({ ...weights, hidden: tensor }));
     using values = output['logits']!;
-    results.push(await backend.read(values));
+    yield await backend.read(values);
   }
-  return results;
 }
 
 /** Slices [start, end) of the vocabulary such that a chunk's logits for one, held `copies` times, stay within `bytes`. */

@@ -1,3 +1,4 @@
 export { configText } from './config-text.js';
 export { openModel, type OpenModelOptions } from './open-model.js';
 export { overlayModel, type ReplacementSummary } from './overlay-model.js';
+export { describeModel, type DescribedOptions } from './described-model.js';

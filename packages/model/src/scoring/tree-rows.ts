@@ -1,8 +1,6 @@
-/** A token sequence of which the tokens from `start` (at least 1) on are scored, each given all before it. */
-export interface Continuation {
-  readonly ids: Int32Array;
-  readonly start: number;
-}
+import type { Continuation } from '@pare/core';
+
+export type { Continuation } from '@pare/core';
 
 /** A token to score: its probability is read off the state at `place` of a row. */
 export interface Pick {

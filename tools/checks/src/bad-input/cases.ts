@@ -59,6 +59,13 @@ function withConfig(config: object): (folder: string) => string[] {
   };
 }
 
+/** A model with something beside it that is called an ONNX file. */
+function exportedFile(folder: string): void {
+  model(folder);
+  mkdirSync(join(folder, 'model', 'onnx'));
+  writeFileSync(join(folder, 'model', 'onnx', 'model.onnx'), 'not a graph');
+}
+
 /** `pare report` on a JSON document. */
 function withResult(document: object): (folder: string) => string[] {
   return (folder) => {
@@ -369,6 +376,12 @@ export const badInputs: readonly BadInput[] = [
   { name: 'weights that make logits overflow', code: 'PARE_LOGITS_NOT_FINITE', says: [/window 0/], prepare: overflowingLogits },
   { name: 'missing items file', code: 'PARE_FILE_UNREADABLE', says: [/quiz\.jsonl/], prepare: (folder) => (model(folder), rounding('--items', 'quiz.jsonl')) },
   { name: 'latency of a folder without ONNX files', code: 'PARE_ONNX_MISSING', says: [/onnx\/model\*\.onnx/, /--format hf,onnx/], prepare: (folder) => (model(folder), ['evaluate', 'model', '--evaluator', 'latency']) },
+  { name: 'artefact that a folder lacks', code: 'PARE_ARTIFACT_UNKNOWN', says: [/"q4"/, /fp32 \(model\.onnx\)/], prepare: (folder) => (exportedFile(folder), ['evaluate', 'model', '--artifact', 'q4']) },
+  { name: 'file that no format opens', code: 'PARE_ARTIFACT_UNKNOWN', says: [/config\.json/, /\*\.onnx/], prepare: (folder) => (model(folder), ['evaluate', 'model/config.json']) },
+  { name: 'weights of an ONNX file', code: 'PARE_WEIGHTS_INACCESSIBLE', says: [/evaluator "sparsity"/, /--format hf/], prepare: (folder) => (exportedFile(folder), ['evaluate', 'model/onnx/model.onnx', '--evaluator', 'sparsity']) },
+  { name: 'recipe for an ONNX file', code: 'PARE_WEIGHTS_INACCESSIBLE', says: [/a recipe/], prepare: (folder) => (exportedFile(folder), ['evaluate', 'model/onnx/model.onnx', '--recipe', 'rtn-w4']) },
+  { name: 'ONNX file that is none', code: 'PARE_ONNX_UNUSABLE', says: [/onnx.model\.onnx/], prepare: (folder) => (exportedFile(folder), ['evaluate', 'model/onnx/model.onnx', '--data', text, '--samples', '1', '--sequence-length', '16']) },
+  { name: 'recipe to evaluate without its calibration text', code: 'PARE_CALIBRATION_MISSING', says: [/gptq/, /--calibration/], prepare: (folder) => (model(folder), ['evaluate', 'model', '--recipe', 'gptq-w4', '--set', 'gptq.groupSize=32']) },
   { name: 'sparsity pattern that keeps more than there is', code: 'PARE_OPTIONS_INVALID', says: [/patterns/, /N:M/], prepare: (folder) => (model(folder), ['evaluate', 'model', '--evaluator', 'sparsity', '--set', 'sparsity.patterns=4:2']) },
 
   // The machine

@@ -1,0 +1,34 @@
+import { pareError, systemErrorCode, throwIfAborted, type FileSystem } from '@pare/core';
+import { createSha256 } from '@pare/platform';
+
+export interface HashedFile {
+  readonly path: string;
+  readonly sha256: string;
+}
+
+export function sha256(text: string): string {
+  const hash = createSha256();
+  hash.update(new TextEncoder().encode(text));
+  return hash.hex();
+}
+
+/** SHA-256 of whole files, read piece by piece. @param paths relative to the folder @throws PARE_FILE_UNREADABLE, PARE_ABORTED */
+export async function hashFiles(files: FileSystem, directory: string, paths: readonly string[], signal?: AbortSignal): Promise<HashedFile[]> {
+  const hashed: HashedFile[] = [];
+  for (const path of paths) hashed.push({ path, sha256: await hashFile(files, files.path.join(directory, path), signal) });
+  return hashed;
+}
+
+async function hashFile(files: FileSystem, file: string, signal: AbortSignal | undefined): Promise<string> {
+  const hash = createSha256();
+  try {
+    for await (const piece of files.chunks(file)) {
+      throwIfAborted(signal, 'hashing');
+      hash.update(piece);
+    }
+  } catch (error) {
+    if (systemErrorCode(error) === undefined) throw error;
+    throw pareError('PARE_FILE_UNREADABLE', { file, reason: (error as Error).message }, error);
+  }
+  return hash.hex();
+}

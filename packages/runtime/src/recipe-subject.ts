@@ -1,0 +1,66 @@
+import type { Backend, Recipe } from '@pare/core';
+import { once, openedSubject, sha256, type Subject } from '@pare/evaluation';
+import { memoryFiles } from '@pare/platform';
+import { journalInputs, readCalibration, runStages, type RecipeRun } from './compress.js';
+import { requireFreeSpace } from './disk.js';
+import { Journal } from './journal.js';
+import { checkWeights } from './weight-check.js';
+
+/** What a recipe made of a model. */
+export interface RecipeSubject extends Subject {
+  /** With every option written out. */
+  readonly recipe: Recipe;
+}
+
+/** What a recipe needs to be applied in memory. */
+export interface RecipeSubjectOptions {
+  readonly run: RecipeRun;
+  readonly source: Subject;
+  readonly backend: () => Promise<Backend>;
+  /** Where finished work waits: a folder that outlives the process for runs that can be resumed. Memory when absent. */
+  readonly folder: string | undefined;
+  readonly resume: boolean;
+}
+
+/**
+ * What a recipe makes of a model. The recipe runs when the subject is opened; its results lie in a journal on disk, as those of a compression do, until the subject is disposed, so
+ * memory does not grow with the model. No artefact is written.
+ */
+export async function recipeSubject({ run, source, backend, folder, resume }: RecipeSubjectOptions): Promise<RecipeSubject> {
+  const { model, library, signal, preparation } = run;
+  const calibration = await readCalibration(run);
+  const inputs = await journalInputs(run, calibration);
+  // Files by their content and not by their times.
+  const hash = once(async () => {
+    const content = await source.hash();
+    return content === undefined ? undefined : sha256(JSON.stringify({ ...inputs, model: content }));
+  });
+  let journal: Journal | undefined;
+  let finished = false;
+  const apply = once(async () => {
+    const content = await hash();
+    const kept = folder !== undefined && content !== undefined;
+    const files = kept ? run.files : memoryFiles();
+    const output = kept ? files.path.join(folder, content.slice(0, 32)) : '/recipe';
+    await requireFreeSpace(files, output, preparation.plan.diskBytes);
+    await checkWeights(model, run.core, signal);
+    journal = await Journal.open({ files, output, inputs, resume, overwrite: true }, library);
+    const { compressed } = await runStages(run, journal, await backend(), calibration);
+    finished = true;
+    return openedSubject(compressed, await backend()).open();
+  });
+  const plans = new Map(preparation.stages.flatMap((stage) => [...stage.plans]));
+  const loaders = new Map([...plans.keys()].map((module) => [module, async () => (await apply()).model.weight(module)]));
+  return {
+    recipe: preparation.recipe,
+    model: library.overlayModel(model, loaders, plans),
+    artifact: undefined,
+    hash,
+    open: apply,
+    async [Symbol.asyncDispose]() {
+      // What a run left unfinished is worth going on from, if it can be found again.
+      if (finished) await journal?.remove();
+      else await journal?.release();
+    },
+  };
+}
