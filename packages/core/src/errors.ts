@@ -151,13 +151,13 @@ export const errorCatalogue = {
     (d: { file: string; line: number; problem: string }) => `${d.file}:${String(d.line)}: ${d.problem}`,
     () => 'Every line is one JSON value; texts are objects with a "text" string.',
   ),
-  PARE_LIKELIHOOD_NOT_FINITE: template(
-    (d: { file: string; line: number; likelihood: number }) => `${d.file}:${String(d.line)}: the model gives this item a log-likelihood of ${String(d.likelihood)}`,
-    () => 'Its weights or statistics are out of range; evaluate the model it was made from to see where they break.',
-  ),
   PARE_KERNEL_INVALID: template(
     (d: { backend: string; kernel: string; problem: string; source?: string | undefined }) => `kernel "${d.kernel}" does not compile on backend "${d.backend}": ${d.problem}`,
     (d) => `${d.source === undefined ? '' : `It stands at: ${d.source}. `}Another driver or --backend cpu may run it; a kernel that no driver takes is a defect to report.`,
+  ),
+  PARE_LIKELIHOOD_NOT_FINITE: template(
+    (d: { file: string; line: number; likelihood: number }) => `${d.file}:${String(d.line)}: the model gives this item a log-likelihood of ${String(d.likelihood)}`,
+    () => 'Its weights or statistics are out of range; evaluate the model it was made from to see where they break.',
   ),
   PARE_LOGITS_NOT_FINITE: template(
     (d: { model: string; window: number; position: number }) => `${d.model} has logits that are NaN or infinite at position ${String(d.position)} of window ${String(d.window)}`,

@@ -1,7 +1,6 @@
 import { referenceBackend } from '@pare/backend-reference';
-import { webgpuBackend } from '@pare/backend-webgpu';
 import { describeTechnique } from '@pare/conformance';
-import { runTechnique } from '@pare/testkit';
+import { runTechnique, webgpuWhereInstalled } from '@pare/testkit';
 import { magnitude } from './index.js';
 
 const silent = (): void => undefined;
@@ -10,7 +9,7 @@ const log = { debug: silent, info: silent, warn: silent, error: silent };
 describeTechnique(magnitude, {
   run: runTechnique,
   makeBackend: () => referenceBackend.create({}, { log }),
-  otherBackends: { webgpu: () => webgpuBackend.create({ powerPreference: 'high-performance', software: true }, { log }) },
+  otherBackends: webgpuWhereInstalled(),
   variants: {
     '2:4': { pattern: '2:4' },
     'per output': { ranking: 'row', sparsity: 0.3 },
