@@ -1,3 +1,4 @@
+export type { KernelBuffer, KernelDevice } from './kernel-device.js';
 export type { DeviceTraits, Dispatch, KernelSource, Operand, Program, Routine } from './program.js';
 export type {
   AttentionRequest,

@@ -1,9 +1,11 @@
 import { createRandom } from '@pare/core';
 import type { AttentionRequest, DeviceTraits } from '@pare/executor';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { attention, type AttentionChoice } from './attention.js';
 import { guaranteedTraits, relativeError, testDevice, tinyTraits } from './testing.js';
 
+// A software device takes seconds to compile a kernel.
+vi.setConfig({ testTimeout: 240_000 });
 const gpu = await testDevice();
 afterAll(() => gpu.destroy());
 

@@ -293,6 +293,212 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: v
 }
 `;
 
+/** factor-diagonal.wgsl */
+export const factorDiagonal = `// Step \`block\` of the factorization A = L L^T and of the inverse L^-1, its diagonal block of 32: L_bb by Cholesky, its inverse by substitution. The inverse goes to
+// its place in the matrix and, for the other kernels of the step, to \`inverse\` [32, 32]. \`status\` becomes the number of a pivot, from 1, that is not positive.
+//
+// matrix [size, size], pairs of float32, lower triangle: rows and columns before the block hold L^-1, those after it what is left of A.
+
+struct Sizes {
+  size: u32, start: u32, count: u32, zero: u32,
+}
+
+@group(0) @binding(0) var<storage, read_write> matrix: array<vec2<f32>>;
+@group(0) @binding(1) var<storage, read_write> inverse: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read_write> status: array<u32>;
+@group(0) @binding(3) var<uniform> sizes: Sizes;
+
+var<workgroup> tile: array<vec2<f32>, 1024>;
+
+@compute @workgroup_size(32)
+fn main(@builtin(local_invocation_index) row: u32) {
+  let base = (sizes.start + row) * sizes.size + sizes.start;
+  let inside = row < sizes.count;
+  for (var j = 0u; j < 32u; j++) {
+    // A last block that is shorter is filled up with the unit matrix.
+    var value = vec2<f32>(select(0.0, 1.0, j == row), 0.0);
+    if (inside && j <= row) { value = matrix[base + j]; }
+    tile[row * 32u + j] = value;
+  }
+  workgroupBarrier();
+  for (var j = 0u; j < 32u; j++) {
+    var sum = tile[row * 32u + j];
+    if (row >= j) {
+      for (var k = 0u; k < j; k++) { sum = subtractProduct(sum, tile[row * 32u + k], tile[j * 32u + k]); }
+    }
+    workgroupBarrier();
+    if (row == j) {
+      if (!(sum.x > 0.0 && sum.x < 3e38) && status[0] == 0u) { status[0] = sizes.start + j + 1u; }
+      tile[row * 32u + j] = root(sum);
+    }
+    workgroupBarrier();
+    if (row > j) { tile[row * 32u + j] = divide(sum, tile[j * 32u + j]); }
+    workgroupBarrier();
+  }
+  // Column \`row\` of the inverse, from the top: m_i = (e_i - sum_k L_ik m_k) / L_ii.
+  let column = row;
+  for (var i = 0u; i < 32u; i++) {
+    var value = vec2<f32>();
+    if (i >= column) {
+      value = vec2<f32>(select(0.0, 1.0, i == column), 0.0);
+      for (var k = column; k < i; k++) { value = subtractProduct(value, tile[i * 32u + k], inverse[k * 32u + column]); }
+      value = divide(value, tile[i * 32u + i]);
+    }
+    inverse[i * 32u + column] = value;
+    if (i < sizes.count && column <= i && inside) { matrix[(sizes.start + i) * sizes.size + sizes.start + column] = value; }
+  }
+}
+`;
+
+/** factor-panel.wgsl */
+export const factorPanel = `// Step \`block\` of the factorization, what borders its diagonal block: the panel P_i = A_ib L_bb^-T below it, [rows below, 32], and to its left the finished rows
+// M_b = L_bb^-1 X_b of the inverse, in place. An invocation takes a row of the panel or a column of M.
+
+struct Sizes {
+  size: u32, start: u32, count: u32, zero: u32,
+  first: u32, groups: u32, below: u32,
+}
+
+@group(0) @binding(0) var<storage, read_write> matrix: array<vec2<f32>>;
+@group(0) @binding(1) var<storage, read> inverse: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read_write> panel: array<vec2<f32>>;
+@group(0) @binding(3) var<uniform> sizes: Sizes;
+
+var<workgroup> tile: array<vec2<f32>, 1024>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let group = sizes.first + (id.z * counts.y + id.y) * counts.x + id.x;
+  for (var i = thread; i < 1024u; i += 64u) { tile[i] = inverse[i]; }
+  workgroupBarrier();
+  let number = group * 64u + thread;
+  if (number < sizes.below) {
+    let base = (sizes.start + sizes.count + number) * sizes.size + sizes.start;
+    for (var c = 0u; c < 32u; c++) {
+      var sum = vec2<f32>();
+      for (var k = 0u; k <= min(c, sizes.count - 1u); k++) { sum = subtractProduct(sum, matrix[base + k], tile[c * 32u + k]); }
+      panel[number * 32u + c] = -sum;
+    }
+  } else if (number < sizes.below + sizes.start) {
+    let column = number - sizes.below;
+    // From the bottom: row i needs rows up to i as they were.
+    for (var r = sizes.count; r > 0u; r--) {
+      let i = r - 1u;
+      var sum = vec2<f32>();
+      for (var k = 0u; k <= i; k++) { sum = subtractProduct(sum, tile[i * 32u + k], matrix[(sizes.start + k) * sizes.size + column]); }
+      matrix[(sizes.start + i) * sizes.size + column] = -sum;
+    }
+  }
+}
+`;
+
+/** factor-trailing.wgsl */
+export const factorTrailing = `// Step \`block\` of the factorization, what lies below: A_ij -= P_i P_j^T for columns after the block, X_ij -= P_i M_bj for those before, X_ib = -P_i L_bb^-1 for its
+// own. A workgroup takes a tile of 32 x 32, an invocation 4 x 4 pairs of it; the panel is [rows below, 32].
+
+struct Sizes {
+  size: u32, start: u32, count: u32, zero: u32,
+  first: u32, groups: u32, below: u32, tiles: u32,
+}
+
+@group(0) @binding(0) var<storage, read_write> matrix: array<vec2<f32>>;
+@group(0) @binding(1) var<storage, read> panel: array<vec2<f32>>;
+@group(0) @binding(2) var<uniform> sizes: Sizes;
+
+// [k][row] and [k][column].
+var<workgroup> left: array<vec2<f32>, 1024>;
+var<workgroup> right: array<vec2<f32>, 1024>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let group = sizes.first + (id.z * counts.y + id.y) * counts.x + id.x;
+  if (group >= sizes.groups) { return; }
+  let after = sizes.start + sizes.count;
+  let row0 = after + (group / sizes.tiles) * 32u;
+  let column0 = (group % sizes.tiles) * 32u;
+  // Blocks are 32 long but for the last, which has nothing below.
+  if (column0 > row0) { return; }
+  for (var i = thread; i < 1024u; i += 64u) {
+    let k = i / 32u;
+    let line = i % 32u;
+    var value = vec2<f32>();
+    if (row0 + line < sizes.size) { value = panel[(row0 - after + line) * 32u + k]; }
+    left[i] = value;
+    value = vec2<f32>();
+    let column = column0 + line;
+    if (column < after) {
+      if (column <= sizes.start + k) { value = matrix[(sizes.start + k) * sizes.size + column]; }
+    } else if (column < sizes.size) { value = panel[(column - after) * 32u + k]; }
+    right[i] = value;
+  }
+  workgroupBarrier();
+  let tx = (thread % 8u) * 4u;
+  let ty = (thread / 8u) * 4u;
+  for (var e = 0u; e < 4u; e++) {
+    let row = row0 + ty + e;
+    for (var f = 0u; f < 4u; f++) {
+      let column = column0 + tx + f;
+      if (row < sizes.size && column <= row) {
+        var sum = vec2<f32>();
+        if (column < sizes.start || column >= after) { sum = matrix[row * sizes.size + column]; }
+        for (var k = 0u; k < 32u; k++) { sum = subtractProduct(sum, left[k * 32u + ty + e], right[k * 32u + tx + f]); }
+        matrix[row * sizes.size + column] = sum;
+      }
+    }
+  }
+}
+`;
+
+/** factor-upper.wgsl */
+export const factorUpper = `// The inverse factor of a reversed matrix in the order of columns: upper_ij = matrix_(n-1-i)(n-1-j) for j >= i, rounded to float32, 0 below the diagonal.
+
+struct Sizes {
+  first: u32, groups: u32, size: u32,
+}
+
+@group(0) @binding(0) var<storage, read> matrix: array<vec2<f32>>;
+@group(0) @binding(1) var<storage, read_write> upper: array<f32>;
+@group(0) @binding(2) var<uniform> sizes: Sizes;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let group = sizes.first + (id.z * counts.y + id.y) * counts.x + id.x;
+  let index = group * 256u + thread;
+  if (group >= sizes.groups || index >= sizes.size * sizes.size) { return; }
+  let row = index / sizes.size;
+  let column = index % sizes.size;
+  var value = 0.0;
+  if (column >= row) { value = matrix[(sizes.size - 1u - row) * sizes.size + sizes.size - 1u - column].x; }
+  upper[index] = value;
+}
+`;
+
+/** matmul-codes.wgsl */
+export const matmulCodes = `// Weights of packed integer codes, as com.microsoft MatMulNBits stores them: value = scale (code - zero). codes [n, blocks, blockSize bits / 8] bytes, low bits
+// first; scales [n, blocks]; zeros [n, blocks] codes in rows of whole bytes, or 2^(bits - 1) without ZEROS. A block is \`blockSize\` neighbours along k.
+
+// Values at columns \`position\` to \`position + 3\`, a multiple of 4, of row \`line\`. Codes of blocks that k does not fill are there to be read.
+fn decode(line: u32, position: u32) -> vec4<f32> {
+  let block = position / sizes.blockSize;
+  let scale = scales[sizes.scaleBase + line * sizes.scaleRow + block];
+  let at = sizes.bBase + line * sizes.bRow;
+  var codes4: vec4<u32>;
+  if (sizes.bits == 4u) {
+    let word = codes[(at + position / 2u) / 4u] >> (position % 8u * 4u);
+    codes4 = (vec4<u32>(word) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u);
+  } else {
+    codes4 = (vec4<u32>(codes[(at + position) / 4u]) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u);
+  }
+#if ZEROS
+  let bit = (sizes.zeroBase + line * sizes.zeroRow) * 8u + (sizes.zeroBlock + block) * sizes.bits;
+  let zero = (zeros[bit / 32u] >> (bit % 32u)) & ((1u << sizes.bits) - 1u);
+#else
+  let zero = 1u << (sizes.bits - 1u);
+#end
+  return scale * (vec4<f32>(codes4) - f32(zero));
+}
+`;
+
 /** matmul-finish.wgsl */
 export const matmulFinish = `// Sum of partial products: y = activation(sum over splits of partial + beta c), partial [splits, batch, m, n] dense and scaled by alpha already, y [batch, m, n] by
 // rows, c by strides. Without PARTIALS the products are empty (k = 0) and y = activation(beta c).
@@ -345,6 +551,7 @@ export const matmulSkinny = `// Matrix product with few rows (m <= ROWS <= 16, a
 //
 // With TRANSPOSE_B (b stored [n, k]) LANES invocations walk along k and compute four columns together; otherwise an invocation computes four neighbouring
 // columns over every SLICES-th row of b. Either way sums over k are completed in workgroup memory; \`splits\` > 1 leaves partial products for matmul-finish.
+// With QUANTIZED b is integer codes of 4 or 8 bits, which matmul-codes turns into numbers.
 
 struct Sizes {
   first: u32, groups: u32, m: u32, n: u32,
@@ -354,6 +561,10 @@ struct Sizes {
   cRow: u32, cColumn: u32, cBatch: u32, yBase: u32,
   yRow: u32, yBatch: u32, ySplit: u32, flags: u32,
   alpha: f32, beta: f32,
+#if QUANTIZED
+  bits: u32, blockSize: u32,
+  scaleBase: u32, scaleRow: u32, zeroBase: u32, zeroRow: u32, zeroBlock: u32,
+#end
 }
 
 const ACCUMULATE = 1u;
@@ -368,13 +579,21 @@ const THREADS = 128u;
 #else
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 #end
+#if QUANTIZED
+@group(0) @binding(1) var<storage, read> codes: array<u32>;
+@group(0) @binding(2) var<storage, read> scales: array<f32>;
+#if ZEROS
+@group(0) @binding(3) var<storage, read> zeros: array<u32>;
+#end
+#else
 #if B_VECTOR
 @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
 #else
 @group(0) @binding(1) var<storage, read> b: array<f32>;
 #end
+#end
 #if ADDEND
-@group(0) @binding(2) var<storage, read> c: array<f32>;
+@group(0) @binding(Y_BINDING - 1) var<storage, read> c: array<f32>;
 #end
 @group(0) @binding(Y_BINDING) var<storage, read_write> y: array<f32>;
 @group(0) @binding(Y_BINDING + 1) var<uniform> sizes: Sizes;
@@ -406,6 +625,9 @@ fn quadA(base: u32, row: u32, position: u32, end: u32) -> vec4<f32> {
 
 // Four neighbours of a line of b, 0 from \`end\` on.
 fn quadB(base: u32, line: u32, position: u32, end: u32) -> vec4<f32> {
+#if QUANTIZED
+  return decode(line, position);
+#else
   let at = base + line * sizes.bRow + position;
 #if B_VECTOR
   return b[at >> 2u];
@@ -416,6 +638,7 @@ fn quadB(base: u32, line: u32, position: u32, end: u32) -> vec4<f32> {
   if (position + 2u < end) { value.z = b[at + 2u]; }
   if (position + 3u < end) { value.w = b[at + 3u]; }
   return value;
+#end
 #end
 }
 
@@ -607,7 +830,7 @@ export const matmulTiled = `// Matrix product in tiles: y = activation(alpha op(
 // A workgroup computes TILE_M x TILE_N values, an invocation ROWS x COLUMNS of them in registers: quads of rows TILE_M / ROWS quads apart, quads of columns
 // likewise, so that neighbours read neighbouring vectors of workgroup memory. The operands' tiles of TILE_K lie there as [k][rows / 4] and [k][columns / 4];
 // the next ones travel through registers while the present ones are multiplied. With \`splits\` > 1 a workgroup takes a slice of k and y is a stack of partial
-// products, which matmul-finish adds up.
+// products, which matmul-finish adds up. With QUANTIZED b is integer codes of 4 or 8 bits that matmul-codes turns into numbers on their way to workgroup memory.
 
 struct Sizes {
   first: u32, groups: u32, m: u32, n: u32,
@@ -617,6 +840,10 @@ struct Sizes {
   cRow: u32, cColumn: u32, cBatch: u32, yBase: u32,
   yRow: u32, yBatch: u32, ySplit: u32, flags: u32,
   alpha: f32, beta: f32,
+#if QUANTIZED
+  bits: u32, blockSize: u32,
+  scaleBase: u32, scaleRow: u32, zeroBase: u32, zeroRow: u32, zeroBlock: u32,
+#end
 }
 
 // y holds an earlier part of the sum over k.
@@ -640,13 +867,21 @@ const BAND = 8u;
 #else
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 #end
+#if QUANTIZED
+@group(0) @binding(1) var<storage, read> codes: array<u32>;
+@group(0) @binding(2) var<storage, read> scales: array<f32>;
+#if ZEROS
+@group(0) @binding(3) var<storage, read> zeros: array<u32>;
+#end
+#else
 #if B_VECTOR
 @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
 #else
 @group(0) @binding(1) var<storage, read> b: array<f32>;
 #end
+#end
 #if ADDEND
-@group(0) @binding(2) var<storage, read> c: array<f32>;
+@group(0) @binding(Y_BINDING - 1) var<storage, read> c: array<f32>;
 #end
 #if Y_VECTOR
 @group(0) @binding(Y_BINDING) var<storage, read_write> y: array<vec4<f32>>;
@@ -677,6 +912,9 @@ fn fetchA(base: u32, line: u32, lines: u32, position: u32, end: u32) -> vec4<f32
 
 fn fetchB(base: u32, line: u32, lines: u32, position: u32, end: u32) -> vec4<f32> {
   var value = vec4<f32>();
+#if QUANTIZED
+  if (line < lines && position < end) { value = decode(line, position); }
+#else
   let at = base + line * sizes.bRow + position;
 #if B_VECTOR
   if (line < lines && position < end) { value = b[at >> 2u]; }
@@ -687,6 +925,7 @@ fn fetchB(base: u32, line: u32, lines: u32, position: u32, end: u32) -> vec4<f32
     if (position + 2u < end) { value.z = b[at + 2u]; }
     if (position + 3u < end) { value.w = b[at + 3u]; }
   }
+#end
 #end
   return value;
 }
@@ -959,6 +1198,15 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: v
 }
 `;
 
+/** round-quotient.wgsl */
+export const roundQuotient = `// The integer nearest to a / b, ties to even, for a pair b: a device's division may be a few units off, which at a tie decides.
+fn roundQuotient(a: f32, b: vec2<f32>) -> f32 {
+  let first = a / b.x;
+  let rest = subtractProduct(vec2<f32>(a, 0.0), vec2<f32>(first, 0.0), b);
+  return round(first + rest.x / b.x);
+}
+`;
+
 /** softmax.wgsl */
 export const softmax = `// Softmax of the rows of x [rows, columns]: y_j = e^(x_j - m) / sum_i e^(x_i - m) with m = max x, or x_j - m - log(sum) where \`logarithm\` is set.
 //
@@ -1014,6 +1262,200 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: v
     if (sizes.logarithm != 0u) { y[destination + j] = shifted - logarithm; }
     else { y[destination + j] = exp(shifted) * inverse; }
   }
+}
+`;
+
+/** sweep-columns.wgsl */
+export const sweepColumns = `// A block of at most 64 columns of a sweep (GPTQ, Frantar et al. 2022, arXiv 2210.17323, algorithm 1): columns are settled on their grids one after another and
+// the error of each, e = (w - scale (code - zero)) / U_ii, is taken out of the later ones of the block. Later blocks follow as a matrix product.
+//
+// An invocation takes a row through the block, so none waits for another. columns [size, rows] are compensated for all blocks before; \`upper\` [block, size] are the
+// block's rows of U; errors [block, rows] are for the product; codes [size, rows]; losses [rows] sums of e^2 as pairs of float32.
+
+struct Sizes {
+  first: u32, groups: u32, rows: u32, size: u32,
+  start: u32, count: u32, upperBase: u32, bits: u32,
+  zero: u32,
+}
+
+@group(0) @binding(0) var<storage, read> upper: array<f32>;
+@group(0) @binding(1) var<storage, read> columns: array<f32>;
+@group(0) @binding(2) var<storage, read> grids: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> groupOf: array<u32>;
+@group(0) @binding(4) var<storage, read_write> errors: array<f32>;
+@group(0) @binding(5) var<storage, read_write> codes: array<u32>;
+@group(0) @binding(6) var<storage, read_write> losses: array<vec2<f32>>;
+@group(0) @binding(7) var<uniform> sizes: Sizes;
+
+// Errors of the block, [column][row]: each invocation reads its own only.
+var<workgroup> settled: array<f32, 4096>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let group = sizes.first + (id.z * counts.y + id.y) * counts.x + id.x;
+  let row = group * 64u + thread;
+  if (group >= sizes.groups || row >= sizes.rows) { return; }
+  let largest = f32((1u << sizes.bits) - 1u);
+  var loss = losses[row];
+  if (sizes.start == 0u) { loss = vec2<f32>(); }
+  for (var i = 0u; i < sizes.count; i++) {
+    let position = sizes.start + i;
+    var weight = columns[position * sizes.rows + row];
+    for (var k = 0u; k < i; k++) { weight -= settled[k * 64u + thread] * upper[sizes.upperBase + k * sizes.size + position]; }
+    let grid = grids[groupOf[position] * sizes.rows + row];
+    let code = clamp(roundQuotient(weight, grid.yz) + grid.w, 0.0, largest);
+    let error = (weight - grid.x * (code - grid.w)) / upper[sizes.upperBase + i * sizes.size + position];
+    settled[i * 64u + thread] = error;
+    errors[i * sizes.rows + row] = error;
+    codes[position * sizes.rows + row] = u32(code);
+    loss = add(loss, twoProduct(error, error));
+  }
+  losses[row] = loss;
+}
+`;
+
+/** sweep-grid.wgsl */
+export const sweepGrid = `// Integer grids of groups of values, as packages/weights computes them: an invocation takes a group of a row. Value j of row r in group g lies at
+// base + r rowStride + (g groupSize + j) columnStride. grids [groups, rows] are (scale, divisor, rest of the divisor, zero); value = scale (code - zero).
+//
+// Symmetric: scale = 2 max|w| / (2^b - 1), zero = 2^(b-1). Asymmetric: scale = (high - low) / (2^b - 1), zero = round(-low / scale), with low <= 0 <= high. With
+// \`norm\` > 0 the range shrinks by 1 - i/100, i = 0 ... 79, to the first least sum of |error|^norm.
+
+struct Sizes {
+  first: u32, groups: u32, rows: u32, size: u32,
+  base: u32, rowStride: u32, columnStride: u32, groupSize: u32,
+  firstGroup: u32, count: u32, bits: u32, symmetric: u32,
+  scaleType: u32, zero: u32, norm: f32,
+}
+
+@group(0) @binding(0) var<storage, read> values: array<f32>;
+@group(0) @binding(1) var<storage, read_write> grids: array<vec4<f32>>;
+@group(0) @binding(2) var<uniform> sizes: Sizes;
+
+// A positive number rounded to the storage type: 0 float32, 1 float16, 2 bfloat16; ties to even.
+fn stored(value: f32) -> f32 {
+  let bits = bitcast<u32>(value);
+  if (sizes.scaleType == 2u) { return bitcast<f32>((bits + 0x7fffu + ((bits >> 16u) & 1u)) & 0xffff0000u); }
+  if (sizes.scaleType == 1u) {
+    // Below 2^-14 float16 is a multiple of 2^-24.
+    if (value < 6.103515625e-5) { return round(value * 16777216.0) * 5.9604644775390625e-8; }
+    let rounded = (bits + 0xfffu + ((bits >> 13u) & 1u)) & 0xffffe000u;
+    // From 65520 on it is infinite.
+    return bitcast<f32>(select(rounded, 0x7f800000u, rounded >= 0x47800000u));
+  }
+  return value;
+}
+
+// The grid of the range shrunk to \`percent\`.
+fn gridOf(low: f32, high: f32, percent: f32) -> vec4<f32> {
+  let largest = f32((1u << sizes.bits) - 1u);
+  let middle = f32(1u << (sizes.bits - 1u));
+  var range = vec2<f32>(2.0 * max(-low, high), 0.0);
+  if (sizes.symmetric == 0u) { range = twoSum(high, -low); }
+  let exact = divide(multiply(range, vec2<f32>(percent, 0.0)), vec2<f32>(100.0 * largest, 0.0));
+  if (exact.x == 0.0) { return vec4<f32>(1.0, 1.0, 0.0, select(0.0, middle, sizes.symmetric != 0u)); }
+  var scale = stored(exact.x);
+  var divisor = vec2<f32>(scale, 0.0);
+  if (sizes.scaleType == 0u) { divisor = exact; }
+  if (scale == 0.0) {
+    scale = select(9.183549615799121e-41, 5.9604644775390625e-8, sizes.scaleType == 1u);
+    divisor = vec2<f32>(scale, 0.0);
+  }
+  if (sizes.symmetric != 0u) { return vec4<f32>(scale, divisor, middle); }
+  return vec4<f32>(scale, divisor, min(roundQuotient(-low * (percent / 100.0), divisor), largest));
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let number = sizes.first + (id.z * counts.y + id.y) * counts.x + id.x;
+  let index = number * 64u + thread;
+  if (number >= sizes.groups || index >= sizes.count * sizes.rows) { return; }
+  let row = index % sizes.rows;
+  let group = sizes.firstGroup + index / sizes.rows;
+  let start = (index / sizes.rows) * sizes.groupSize;
+  let length = min(sizes.groupSize, sizes.size - group * sizes.groupSize);
+  let base = sizes.base + row * sizes.rowStride + start * sizes.columnStride;
+  var low = 0.0;
+  var high = 0.0;
+  for (var j = 0u; j < length; j++) {
+    let value = values[base + j * sizes.columnStride];
+    low = min(low, value);
+    high = max(high, value);
+  }
+  let whole = gridOf(low, high, 100.0);
+  var best = whole;
+  if (sizes.norm > 0.0 && (low != 0.0 || high != 0.0)) {
+    let largest = f32((1u << sizes.bits) - 1u);
+    var least = 0.0;
+    for (var step = 0u; step < 80u; step++) {
+      let grid = gridOf(low, high, f32(100u - step));
+      var error = 0.0;
+      for (var j = 0u; j < length; j++) {
+        let scaled = values[base + j * sizes.columnStride] / grid.y;
+        let code = clamp(round(scaled), -grid.w, largest - grid.w);
+        error += power(abs(scaled - code));
+      }
+      error *= power(grid.x / whole.x);
+      if (step == 0u || error < least) {
+        least = error;
+        best = grid;
+      }
+    }
+  }
+  grids[group * sizes.rows + row] = best;
+}
+
+fn power(x: f32) -> f32 {
+  if (x == 0.0) { return 0.0; }
+  return exp2(sizes.norm * log2(x));
+}
+`;
+
+/** sweep-load.wgsl */
+export const sweepLoad = `// Columns in visiting order: columns [size, rows] from weight [rows, size], column \`order[position]\` at each position.
+
+struct Sizes {
+  first: u32, groups: u32, rows: u32, size: u32,
+}
+
+@group(0) @binding(0) var<storage, read> weight: array<f32>;
+@group(0) @binding(1) var<storage, read> order: array<u32>;
+@group(0) @binding(2) var<storage, read_write> columns: array<f32>;
+@group(0) @binding(3) var<uniform> sizes: Sizes;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let group = sizes.first + (id.z * counts.y + id.y) * counts.x + id.x;
+  let index = group * 256u + thread;
+  if (group >= sizes.groups || index >= sizes.rows * sizes.size) { return; }
+  columns[index] = weight[(index % sizes.rows) * sizes.size + order[index / sizes.rows]];
+}
+`;
+
+/** sweep-pack.wgsl */
+export const sweepPack = `// Codes as bytes [rows, size] in natural column order, four to a word, from codes [size, rows] in visiting order; place[column] is a column's position.
+
+struct Sizes {
+  first: u32, groups: u32, rows: u32, size: u32,
+}
+
+@group(0) @binding(0) var<storage, read> codes: array<u32>;
+@group(0) @binding(1) var<storage, read> place: array<u32>;
+@group(0) @binding(2) var<storage, read_write> packed: array<u32>;
+@group(0) @binding(3) var<uniform> sizes: Sizes;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let group = sizes.first + (id.z * counts.y + id.y) * counts.x + id.x;
+  let word = group * 256u + thread;
+  let count = sizes.rows * sizes.size;
+  if (group >= sizes.groups || word * 4u >= count) { return; }
+  var bytes = 0u;
+  for (var i = 0u; i < 4u; i++) {
+    let index = word * 4u + i;
+    if (index < count) { bytes |= codes[place[index % sizes.size] * sizes.rows + index / sizes.size] << (8u * i); }
+  }
+  packed[word] = bytes;
 }
 `;
 
@@ -1175,5 +1617,69 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: v
   let index = entries[row * sizes.row + number % sizes.k].y;
   values[sizes.valuesBase + number] = x[sizes.xBase + row * sizes.xRow + index];
   indices[sizes.indicesBase + number] = index;
+}
+`;
+
+/** two-float.wgsl */
+export const twoFloat = `// Numbers as unevaluated sums of two float32, about 48 significant bits (Dekker 1971; Knuth, TAOCP 2, 4.2.2). Compilers may reorder float arithmetic, which would
+// cancel what these sums keep: \`opaque\` hides where a value comes from, by an exclusive or with a uniform that is 0.
+
+fn opaque(x: f32) -> f32 {
+  return bitcast<f32>(bitcast<u32>(x) ^ sizes.zero);
+}
+
+// a + b exactly.
+fn twoSum(a: f32, b: f32) -> vec2<f32> {
+  let sum = opaque(a + b);
+  let rest = opaque(sum - a);
+  return vec2<f32>(sum, (a - opaque(sum - rest)) + (b - rest));
+}
+
+// a b exactly, up to underflow: halves of 12 bits have exact products.
+fn twoProduct(a: f32, b: f32) -> vec2<f32> {
+  let product = opaque(a * b);
+  let a1 = bitcast<f32>(bitcast<u32>(a) & 0xfffff000u);
+  let b1 = bitcast<f32>(bitcast<u32>(b) & 0xfffff000u);
+  let a2 = a - a1;
+  let b2 = b - b1;
+  return vec2<f32>(product, ((a1 * b1 - product) + a1 * b2 + a2 * b1) + a2 * b2);
+}
+
+// A pair whose second part is below half a unit of the first.
+fn normal(high: f32, low: f32) -> vec2<f32> {
+  let sum = opaque(high + low);
+  return vec2<f32>(sum, low - opaque(sum - high));
+}
+
+fn add(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
+  let sum = twoSum(a.x, b.x);
+  return normal(sum.x, sum.y + (a.y + b.y));
+}
+
+fn multiply(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
+  let product = twoProduct(a.x, b.x);
+  return normal(product.x, product.y + (a.x * b.y + a.y * b.x));
+}
+
+// sum - a b
+fn subtractProduct(sum: vec2<f32>, a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
+  let product = twoProduct(a.x, b.x);
+  let difference = twoSum(sum.x, -product.x);
+  return normal(difference.x, difference.y + (sum.y - product.y - (a.x * b.y + a.y * b.x)));
+}
+
+fn divide(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
+  let first = a.x / b.x;
+  let rest = subtractProduct(a, vec2<f32>(first, 0.0), b);
+  let second = rest.x / b.x;
+  let third = subtractProduct(rest, vec2<f32>(second, 0.0), b).x / b.x;
+  return normal(first, second + third);
+}
+
+// For positive a; one step of Newton doubles the digits of the device's root.
+fn root(a: vec2<f32>) -> vec2<f32> {
+  let first = sqrt(a.x);
+  let rest = subtractProduct(a, vec2<f32>(first, 0.0), vec2<f32>(first, 0.0));
+  return normal(first, 0.5 * rest.x / first);
 }
 `;

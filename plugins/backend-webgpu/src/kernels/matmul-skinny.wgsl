@@ -2,6 +2,7 @@
 //
 // With TRANSPOSE_B (b stored [n, k]) LANES invocations walk along k and compute four columns together; otherwise an invocation computes four neighbouring
 // columns over every SLICES-th row of b. Either way sums over k are completed in workgroup memory; `splits` > 1 leaves partial products for matmul-finish.
+// With QUANTIZED b is integer codes of 4 or 8 bits, which matmul-codes turns into numbers.
 
 struct Sizes {
   first: u32, groups: u32, m: u32, n: u32,
@@ -11,6 +12,10 @@ struct Sizes {
   cRow: u32, cColumn: u32, cBatch: u32, yBase: u32,
   yRow: u32, yBatch: u32, ySplit: u32, flags: u32,
   alpha: f32, beta: f32,
+#if QUANTIZED
+  bits: u32, blockSize: u32,
+  scaleBase: u32, scaleRow: u32, zeroBase: u32, zeroRow: u32, zeroBlock: u32,
+#end
 }
 
 const ACCUMULATE = 1u;
@@ -25,13 +30,21 @@ const THREADS = 128u;
 #else
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 #end
+#if QUANTIZED
+@group(0) @binding(1) var<storage, read> codes: array<u32>;
+@group(0) @binding(2) var<storage, read> scales: array<f32>;
+#if ZEROS
+@group(0) @binding(3) var<storage, read> zeros: array<u32>;
+#end
+#else
 #if B_VECTOR
 @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
 #else
 @group(0) @binding(1) var<storage, read> b: array<f32>;
 #end
+#end
 #if ADDEND
-@group(0) @binding(2) var<storage, read> c: array<f32>;
+@group(0) @binding(Y_BINDING - 1) var<storage, read> c: array<f32>;
 #end
 @group(0) @binding(Y_BINDING) var<storage, read_write> y: array<f32>;
 @group(0) @binding(Y_BINDING + 1) var<uniform> sizes: Sizes;
@@ -63,6 +76,9 @@ fn quadA(base: u32, row: u32, position: u32, end: u32) -> vec4<f32> {
 
 // Four neighbours of a line of b, 0 from `end` on.
 fn quadB(base: u32, line: u32, position: u32, end: u32) -> vec4<f32> {
+#if QUANTIZED
+  return decode(line, position);
+#else
   let at = base + line * sizes.bRow + position;
 #if B_VECTOR
   return b[at >> 2u];
@@ -73,6 +89,7 @@ fn quadB(base: u32, line: u32, position: u32, end: u32) -> vec4<f32> {
   if (position + 2u < end) { value.z = b[at + 2u]; }
   if (position + 3u < end) { value.w = b[at + 3u]; }
   return value;
+#end
 #end
 }
 

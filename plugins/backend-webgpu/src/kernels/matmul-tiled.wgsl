@@ -4,7 +4,7 @@
 // A workgroup computes TILE_M x TILE_N values, an invocation ROWS x COLUMNS of them in registers: quads of rows TILE_M / ROWS quads apart, quads of columns
 // likewise, so that neighbours read neighbouring vectors of workgroup memory. The operands' tiles of TILE_K lie there as [k][rows / 4] and [k][columns / 4];
 // the next ones travel through registers while the present ones are multiplied. With `splits` > 1 a workgroup takes a slice of k and y is a stack of partial
-// products, which matmul-finish adds up.
+// products, which matmul-finish adds up. With QUANTIZED b is integer codes of 4 or 8 bits that matmul-codes turns into numbers on their way to workgroup memory.
 
 struct Sizes {
   first: u32, groups: u32, m: u32, n: u32,
@@ -14,6 +14,10 @@ struct Sizes {
   cRow: u32, cColumn: u32, cBatch: u32, yBase: u32,
   yRow: u32, yBatch: u32, ySplit: u32, flags: u32,
   alpha: f32, beta: f32,
+#if QUANTIZED
+  bits: u32, blockSize: u32,
+  scaleBase: u32, scaleRow: u32, zeroBase: u32, zeroRow: u32, zeroBlock: u32,
+#end
 }
 
 // y holds an earlier part of the sum over k.
@@ -37,13 +41,21 @@ const BAND = 8u;
 #else
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 #end
+#if QUANTIZED
+@group(0) @binding(1) var<storage, read> codes: array<u32>;
+@group(0) @binding(2) var<storage, read> scales: array<f32>;
+#if ZEROS
+@group(0) @binding(3) var<storage, read> zeros: array<u32>;
+#end
+#else
 #if B_VECTOR
 @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
 #else
 @group(0) @binding(1) var<storage, read> b: array<f32>;
 #end
+#end
 #if ADDEND
-@group(0) @binding(2) var<storage, read> c: array<f32>;
+@group(0) @binding(Y_BINDING - 1) var<storage, read> c: array<f32>;
 #end
 #if Y_VECTOR
 @group(0) @binding(Y_BINDING) var<storage, read_write> y: array<vec4<f32>>;
@@ -74,6 +86,9 @@ fn fetchA(base: u32, line: u32, lines: u32, position: u32, end: u32) -> vec4<f32
 
 fn fetchB(base: u32, line: u32, lines: u32, position: u32, end: u32) -> vec4<f32> {
   var value = vec4<f32>();
+#if QUANTIZED
+  if (line < lines && position < end) { value = decode(line, position); }
+#else
   let at = base + line * sizes.bRow + position;
 #if B_VECTOR
   if (line < lines && position < end) { value = b[at >> 2u]; }
@@ -84,6 +99,7 @@ fn fetchB(base: u32, line: u32, lines: u32, position: u32, end: u32) -> vec4<f32
     if (position + 2u < end) { value.z = b[at + 2u]; }
     if (position + 3u < end) { value.w = b[at + 3u]; }
   }
+#end
 #end
   return value;
 }

@@ -1,7 +1,7 @@
-import type { DeviceTraits, Dispatch, MatMulRequest, Operand, Program } from '@pare/executor';
-import { activation, matmulFinish, matmulSkinny, matmulSmall, matmulTiled } from './kernels.gen.js';
+import type { DeviceTraits, Dispatch, MatMulRequest, Operand, Program, QuantizedMatMulRequest } from '@pare/executor';
+import { activation, matmulCodes, matmulFinish, matmulSkinny, matmulSmall, matmulTiled } from './kernels.gen.js';
 import { launches } from './launch.js';
-import { kernel, uniformWords } from './shader.js';
+import { kernel, uniformWords, type ShaderValues } from './shader.js';
 import { boxes, windowOf, type Box, type Reach } from './windows.js';
 
 /** How the tiled product is cut: values of a workgroup, depth of a step, values of an invocation. */
@@ -71,22 +71,95 @@ export interface MatMulChoice {
 /** y = activation(alpha · op(a)·op(b) + beta · c); see `MatMulRequest`. */
 export function matMul(request: MatMulRequest, traits: DeviceTraits, choice: MatMulChoice = {}): Program {
   const product = flatten(request);
-  const { m, n, k, batch, aBatchStride, bBatchStride, transposeA, transposeB, addend } = product;
-  const a: Reach = {
-    buffer: 'a',
-    access: 'read',
-    elementBytes: 4,
-    strides: { batch: 4 * aBatchStride, m: transposeA ? 4 : 4 * k, k: transposeA ? 4 * m : 4 },
-  };
+  const { n, k, bBatchStride, transposeB } = product;
   const b: Reach = {
     buffer: 'b',
     access: 'read',
     elementBytes: 4,
     strides: { batch: 4 * bBatchStride, n: transposeB ? 4 * k : 4, k: transposeB ? 4 : 4 * n },
   };
-  const y: Reach = { buffer: 'y', access: 'write', elementBytes: 4, strides: { batch: 4 * m * n, m: 4 * n, n: 4 } };
+  return multiply(product, { a: 'a', b, c: 'c' }, traits, choice);
+}
+
+/** y = x · dequantize(codes)ᵀ + bias, with codes that become numbers inside the product; see `QuantizedMatMulRequest`. */
+export function quantizedMatMul(request: QuantizedMatMulRequest, traits: DeviceTraits, choice: MatMulChoice = {}): Program {
+  const { m, n, k, bits, blockSize, zeros, bias } = request;
+  const blocks = Math.ceil(k / blockSize);
+  const rowBytes = (blocks * blockSize * bits) / 8;
+  const zeroRow = Math.ceil((blocks * bits) / 8);
+  const row = (buffer: string, bytes: number): Reach => ({ buffer, access: 'read', elementBytes: bytes, strides: { n: bytes } });
+  const codes: Codes = {
+    bits,
+    blockSize,
+    rowBytes,
+    scaleRow: blocks,
+    zeroRow,
+    scales: row('scales', 4 * blocks),
+    zeros: zeros ? row('zeros', zeroRow) : undefined,
+  };
+  const product: MatMulRequest = {
+    ...{ m, n, k, batch: 1, aBatchStride: 0, bBatchStride: 0, transposeA: false, transposeB: true, alpha: 1 },
+    addend: bias ? { beta: 1, rowStride: 0, columnStride: 1, batchStride: 0 } : undefined,
+  };
+  // Cuts along k fall between blocks, and codes are read by words.
+  const b: Reach = { buffer: 'codes', access: 'read', elementBytes: 1, strides: { n: rowBytes, k: bits / 8 } };
+  return multiply(product, { a: 'x', b, c: 'bias', codes }, traits, choice);
+}
+
+/** A second operand of packed codes. */
+interface Codes {
+  readonly bits: number;
+  readonly blockSize: number;
+  /** Bytes of a row of codes. */
+  readonly rowBytes: number;
+  /** Scales of a row. */
+  readonly scaleRow: number;
+  /** Bytes of a row of zeros. */
+  readonly zeroRow: number;
+  readonly scales: Reach;
+  readonly zeros: Reach | undefined;
+}
+
+/** Buffers of a product, and where it lies in them when that is not at their beginning. */
+interface Operands {
+  readonly a: string;
+  readonly b: Reach;
+  readonly c: string;
+  readonly codes?: Codes | undefined;
+  /** Elements before the first of a, and between its lines. */
+  readonly aFirst?: number | undefined;
+  readonly aRow?: number | undefined;
+  /** Elements before the first of y. */
+  readonly yFirst?: number | undefined;
+  /** Adds to what y holds. */
+  readonly accumulate?: boolean | undefined;
+}
+
+/** y [m, n] −= aᵀ·b over k lines: a's lines start at element `aFirst` and are `aRow` apart, b is dense [k, n], y dense from `yFirst` on. */
+export function subtractProduct(
+  { m, n, k, aFirst, aRow, yFirst }: { readonly m: number; readonly n: number; readonly k: number; readonly aFirst: number; readonly aRow: number; readonly yFirst: number },
+  buffers: { readonly a: string; readonly b: string },
+  traits: DeviceTraits,
+): Program {
+  const product: MatMulRequest = { m, n, k, batch: 1, aBatchStride: 0, bBatchStride: 0, transposeA: true, transposeB: false, alpha: -1 };
+  const b: Reach = { buffer: buffers.b, access: 'read', elementBytes: 4, strides: { n: 4, k: 4 * n } };
+  return multiply(product, { a: buffers.a, b, c: 'c', aFirst, aRow, yFirst, accumulate: true }, traits, {});
+}
+
+function multiply(product: MatMulRequest, operands: Operands, traits: DeviceTraits, choice: MatMulChoice): Program {
+  const { m, n, k, batch, aBatchStride, transposeA, addend } = product;
+  const { b, codes, aRow = transposeA ? m : k, accumulate: onto = false } = operands;
+  const bytes = (elements: number | undefined): number | undefined => (elements === undefined ? undefined : 4 * elements);
+  const a: Reach = {
+    buffer: operands.a,
+    access: 'read',
+    elementBytes: 4,
+    first: bytes(operands.aFirst),
+    strides: { batch: 4 * aBatchStride, m: transposeA ? 4 : 4 * aRow, k: transposeA ? 4 * aRow : 4 },
+  };
+  const y: Reach = { buffer: 'y', access: 'write', elementBytes: 4, first: bytes(operands.yFirst), strides: { batch: 4 * m * n, m: 4 * n, n: 4 } };
   const c: Reach | undefined = addend && {
-    buffer: 'c',
+    buffer: operands.c,
     access: 'read',
     elementBytes: 4,
     strides: { batch: 4 * addend.batchStride, m: 4 * addend.rowStride, n: 4 * addend.columnStride },
@@ -96,16 +169,16 @@ export function matMul(request: MatMulRequest, traits: DeviceTraits, choice: Mat
     m: { size: m, multiple: 64 },
     n: { size: n, multiple: 64 },
     // Parts of one sum follow each other, so that every value is finished before the next is begun.
-    k: { size: Math.max(k, 1), multiple: 64 },
+    k: { size: Math.max(k, 1), multiple: Math.max(64, codes?.blockSize ?? 0) },
   };
-  const reaches = [...(k === 0 ? [] : [a, b]), ...(c === undefined ? [] : [c]), y];
+  const reaches = [...(k === 0 ? [] : [a, b]), ...(codes === undefined || k === 0 ? [] : [codes.scales]), ...(codes?.zeros === undefined || k === 0 ? [] : [codes.zeros]), ...(c === undefined ? [] : [c]), y];
   const dispatches: Dispatch[] = [];
   let partialBytes = 0;
   for (const box of boxes(axes, reaches, traits)) {
-    const part = new Part(product, box, { a, b, c, y }, traits);
+    const part = new Part(product, box, { a, b, c, y, aRow }, codes, onto, traits);
     if (k === 0) dispatches.push(...part.sum(0));
     else {
-      const { chosen, splits } = choose(product, box, traits, choice);
+      const { chosen, splits } = choose(product, box, codes !== undefined, traits, choice);
       if (chosen === 'small') dispatches.push(...part.small());
       else dispatches.push(...(chosen === 'skinny' ? part.skinny(splits) : part.tiled(chosen, splits)));
       if (splits > 1) {
@@ -132,10 +205,11 @@ interface Chosen {
 }
 
 /** The kernel for a part: the one that promises most of a device's speed, given how many workgroups it makes and how much of its tiles is padding. */
-function choose(product: MatMulRequest, box: Box, traits: DeviceTraits, choice: MatMulChoice): Chosen {
+function choose(product: MatMulRequest, box: Box, quantized: boolean, traits: DeviceTraits, choice: MatMulChoice): Chosen {
   const [batch, m, n, k] = [box.size['batch']!, box.size['m']!, box.size['n']!, box.size['k']!];
   const forced = choice.kernel;
-  if (forced === 'small' || (forced === undefined && choice.splits === undefined && batch * m * n * k <= smallProduct)) return { chosen: 'small', splits: 1 };
+  const small = !quantized && forced === undefined && choice.splits === undefined && batch * m * n * k <= smallProduct;
+  if (forced === 'small' || small) return { chosen: 'small', splits: 1 };
   const most = Math.max(1, Math.floor(traits.maximumBinding / (batch * m * n * 4)));
   const slices = (groups: number): number => choice.splits ?? Math.max(1, Math.min(Math.floor(busyWorkgroups / groups), Math.floor(k / leastSlice), most));
   if (forced === 'skinny' || (forced === undefined && m <= skinnyRows)) {
@@ -143,7 +217,7 @@ function choose(product: MatMulRequest, box: Box, traits: DeviceTraits, choice: 
   }
   const tilesOf = ({ tileM, tileN }: TiledVariant): number => Math.ceil(m / tileM) * Math.ceil(n / tileN);
   if (forced !== undefined) return { chosen: forced, splits: slices(batch * tilesOf(forced)) };
-  let best: Chosen = { chosen: 'small', splits: 1 };
+  let best: Chosen = { chosen: choices[choices.length - 1]!.variant, splits: 1 };
   let highest = 0;
   for (const { variant, speed } of choices) {
     if (!fits(variant, traits)) continue;
@@ -173,11 +247,14 @@ class Part {
   readonly #traits: DeviceTraits;
   readonly #a: Window;
   readonly #b: Window;
+  readonly #codes: Codes | undefined;
+  /** Elements between the lines of a as they are stored. */
+  readonly #aRow: number;
   readonly #c: Window | undefined;
   readonly #y: Window;
   readonly #flags: number;
 
-  constructor(product: MatMulRequest, box: Box, reaches: { a: Reach; b: Reach; c: Reach | undefined; y: Reach }, traits: DeviceTraits) {
+  constructor(product: MatMulRequest, box: Box, reaches: { a: Reach; b: Reach; c: Reach | undefined; y: Reach; aRow: number }, codes: Codes | undefined, onto: boolean, traits: DeviceTraits) {
     this.#product = product;
     this.#box = box;
     this.#traits = traits;
@@ -187,11 +264,13 @@ class Part {
     };
     this.#a = at(reaches.a);
     this.#b = at(reaches.b);
+    this.#codes = codes;
+    this.#aRow = reaches.aRow;
     this.#c = reaches.c && at(reaches.c);
     this.#y = at(reaches.y);
     this.count = box.size['batch']! * box.size['m']! * box.size['n']!;
     const { k: start } = box.start as { k: number };
-    const first = start === 0;
+    const first = start === 0 && !onto;
     const last = product.k === 0 || start + box.size['k']! === product.k;
     this.#flags = (first ? 0 : accumulate) | (last ? finish : 0);
   }
@@ -208,7 +287,7 @@ class Part {
       kernel: source,
       operands: [this.#a.operand, this.#b.operand, ...(this.#c === undefined ? [] : [this.#c.operand]), this.#y.operand],
       uniforms: uniformWords([
-        ...[first, groups, m, n, k, tilesM, tilesN, this.#a.base, transposeA ? 1 : product.k, transposeA ? product.m : 1, product.aBatchStride],
+        ...[first, groups, m, n, k, tilesM, tilesN, this.#a.base, transposeA ? 1 : this.#aRow, transposeA ? this.#aRow : 1, product.aBatchStride],
         ...[this.#b.base, transposeB ? 1 : product.n, transposeB ? product.k : 1, product.bBatchStride],
         ...[this.#c?.base ?? 0, addend?.rowStride ?? 0, addend?.columnStride ?? 0, addend?.batchStride ?? 0],
         ...[this.#y.base, product.n, product.m * product.n, this.#flags, this.#activation(), { float: product.alpha }, { float: addend?.beta ?? 0 }],
@@ -223,8 +302,8 @@ class Part {
     const { transposeA, transposeB, addend } = this.#product;
     const { tileM, tileN, tileK, rows, columns, buffers } = variant;
     const whole = splits === 1;
-    const aRow = transposeA ? this.#product.m : this.#product.k;
-    const bRow = transposeB ? this.#product.k : this.#product.n;
+    const aRow = this.#aRow;
+    const second = this.#second();
     const target = this.#target(splits);
     const blocks = ((tileM + tileN) * tileK) / 16;
     const threads = (tileM / rows) * (tileN / columns);
@@ -234,24 +313,26 @@ class Part {
       {
         ...{ TILE_M: tileM, TILE_N: tileN, TILE_K: tileK, ROWS: rows, COLUMNS: columns, BUFFERS: buffers, SINGLE: buffers === 1 },
         ...{ ROW_QUADS: rows / 4, COLUMN_QUADS: columns / 4, BLOCKS: Math.ceil(blocks / threads) },
-        ...{ TRANSPOSE_A: transposeA, TRANSPOSE_B: transposeB, ADDEND: whole && addend !== undefined, Y_BINDING: whole && addend !== undefined ? 3 : 2 },
+        ...{ TRANSPOSE_A: transposeA, TRANSPOSE_B: transposeB, ADDEND: whole && addend !== undefined, Y_BINDING: 1 + second.operands.length + Number(whole && addend !== undefined) },
+        ...second.flags,
         A_VECTOR: aligned(this.#a.base, aRow, this.#product.aBatchStride, transposeA ? m : k),
-        B_VECTOR: aligned(this.#b.base, bRow, this.#product.bBatchStride, transposeB ? k : n),
+        B_VECTOR: second.vectors,
         Y_VECTOR: aligned(target.base, target.row, target.batch, n),
         ...this.#activated(whole),
       },
-      this.#activated(whole).ACTIVATED ? [activation] : [],
+      [...(this.#activated(whole).ACTIVATED ? [activation] : []), ...(this.#codes === undefined ? [] : [matmulCodes])],
     );
     const [tilesM, tilesN] = [Math.ceil(m / tileM), Math.ceil(n / tileN)];
     const slice = Math.ceil(k / splits / tileK) * tileK;
     const groups = tilesM * tilesN * batch * splits;
     return launches(groups, this.#traits).map(({ first, workgroups }) => ({
       kernel: source,
-      operands: [this.#a.operand, this.#b.operand, ...(whole && this.#c !== undefined ? [this.#c.operand] : []), target.operand],
+      operands: [this.#a.operand, ...second.operands, ...(whole && this.#c !== undefined ? [this.#c.operand] : []), target.operand],
       uniforms: uniformWords([
         ...[first, groups, m, n, k, slice, splits, tilesM, tilesN, this.#a.base, aRow, this.#product.aBatchStride],
-        ...[this.#b.base, bRow, this.#product.bBatchStride, this.#c?.base ?? 0, addend?.rowStride ?? 0, addend?.columnStride ?? 0, addend?.batchStride ?? 0],
+        ...[second.base, second.row, this.#product.bBatchStride, this.#c?.base ?? 0, addend?.rowStride ?? 0, addend?.columnStride ?? 0, addend?.batchStride ?? 0],
         ...[target.base, target.row, target.batch, this.count, target.flags, { float: this.#product.alpha }, { float: addend?.beta ?? 0 }],
+        ...second.words,
       ]),
       workgroups,
     }));
@@ -263,9 +344,9 @@ class Part {
     const { transposeA, transposeB, addend } = this.#product;
     const whole = splits === 1;
     const rows = 2 ** Math.ceil(Math.log2(m));
-    const aRow = transposeA ? 1 : this.#product.k;
-    const aColumn = transposeA ? this.#product.m : 1;
-    const bRow = transposeB ? this.#product.k : this.#product.n;
+    const aRow = transposeA ? 1 : this.#aRow;
+    const aColumn = transposeA ? this.#aRow : 1;
+    const second = this.#second();
     const target = this.#target(splits);
     const chunk = Math.min(rows, 4);
     const source = kernel(
@@ -273,23 +354,25 @@ class Part {
       matmulSkinny,
       {
         ...{ ROWS: rows, CHUNK: chunk, GROUPS: rows / chunk, TRANSPOSE_B: transposeB },
-        ...{ ADDEND: whole && addend !== undefined, Y_BINDING: whole && addend !== undefined ? 3 : 2 },
+        ...{ ADDEND: whole && addend !== undefined, Y_BINDING: 1 + second.operands.length + Number(whole && addend !== undefined) },
+        ...second.flags,
         ...this.#activated(whole),
         A_VECTOR: transposeB && !transposeA && aligned(this.#a.base, aRow, this.#product.aBatchStride, k),
-        B_VECTOR: aligned(this.#b.base, bRow, this.#product.bBatchStride, transposeB ? k : n),
+        B_VECTOR: second.vectors,
       },
-      this.#activated(whole).ACTIVATED ? [activation] : [],
+      [...(this.#activated(whole).ACTIVATED ? [activation] : []), ...(this.#codes === undefined ? [] : [matmulCodes])],
     );
     const tiles = Math.ceil(n / (transposeB ? 16 : 128));
     const slice = Math.ceil(k / splits / 128) * 128;
     const groups = tiles * batch * splits;
     return launches(groups, this.#traits).map(({ first, workgroups }) => ({
       kernel: source,
-      operands: [this.#a.operand, this.#b.operand, ...(whole && this.#c !== undefined ? [this.#c.operand] : []), target.operand],
+      operands: [this.#a.operand, ...second.operands, ...(whole && this.#c !== undefined ? [this.#c.operand] : []), target.operand],
       uniforms: uniformWords([
         ...[first, groups, m, n, k, slice, splits, tiles, this.#a.base, aRow, aColumn, this.#product.aBatchStride],
-        ...[this.#b.base, bRow, this.#product.bBatchStride, this.#c?.base ?? 0, addend?.rowStride ?? 0, addend?.columnStride ?? 0, addend?.batchStride ?? 0],
+        ...[second.base, second.row, this.#product.bBatchStride, this.#c?.base ?? 0, addend?.rowStride ?? 0, addend?.columnStride ?? 0, addend?.batchStride ?? 0],
         ...[target.base, target.row, target.batch, this.count, target.flags, { float: this.#product.alpha }, { float: addend?.beta ?? 0 }],
+        ...second.words,
       ]),
       workgroups,
     }));
@@ -327,6 +410,29 @@ class Part {
   #sizes(): { m: number; n: number; k: number; batch: number } {
     const { m, n, k, batch } = this.#box.size as { m: number; n: number; k: number; batch: number };
     return { m, n, k, batch };
+  }
+
+  /** The second operand as the tiled kernel and the one for few rows take it. */
+  #second(): { operands: readonly Operand[]; flags: ShaderValues; vectors: boolean; base: number; row: number; words: readonly number[] } {
+    const { n, k } = this.#sizes();
+    const product = this.#product;
+    const codes = this.#codes;
+    if (codes === undefined) {
+      const row = product.transposeB ? product.k : product.n;
+      const vectors = aligned(this.#b.base, row, product.bBatchStride, product.transposeB ? k : n);
+      return { operands: [this.#b.operand], flags: { QUANTIZED: false, ZEROS: false }, vectors, base: this.#b.base, row, words: [] };
+    }
+    const block = this.#box.start['k']! / codes.blockSize;
+    const scales = windowOf(codes.scales, this.#box, this.#traits);
+    const zeros = codes.zeros && windowOf(codes.zeros, this.#box, this.#traits);
+    return {
+      operands: [this.#b.operand, scales.operand, ...(zeros === undefined ? [] : [zeros.operand])],
+      flags: { QUANTIZED: true, ZEROS: zeros !== undefined },
+      vectors: false,
+      base: this.#b.base * 4,
+      row: codes.rowBytes,
+      words: [codes.bits, codes.blockSize, scales.base / 4 + block, codes.scaleRow, zeros?.base ?? 0, codes.zeroRow, block],
+    };
   }
 
   /** How kernels that are specialised for a function are told it. */

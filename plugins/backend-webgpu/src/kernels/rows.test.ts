@@ -1,11 +1,13 @@
 import { createRandom, type GraphNode, type HostTensor } from '@pare/core';
 import type { DeviceTraits, NormalizationRequest } from '@pare/executor';
 import { evaluateNode } from '@pare/operators';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { normalization } from './normalization.js';
 import { softmax } from './softmax.js';
 import { guaranteedTraits, relativeError, testDevice, tinyTraits } from './testing.js';
 
+// A software device takes seconds to compile a kernel.
+vi.setConfig({ testTimeout: 240_000 });
 const gpu = await testDevice();
 afterAll(() => gpu.destroy());
 

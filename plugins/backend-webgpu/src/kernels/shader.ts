@@ -11,18 +11,22 @@ import type { KernelSource } from '@pare/executor';
 /** Values of a kernel's flags and constants. */
 export type ShaderValues = Readonly<Record<string, number | boolean>>;
 
-/** The WGSL of a .wgsl file with its directives carried out. `libraries` are texts of functions that it calls. */
+/** The WGSL of a .wgsl file with its directives carried out. `libraries` are texts of functions that it calls, with the same directives. */
 export function specialise(text: string, values: ShaderValues, libraries: readonly string[] = []): string {
+  const constants = Object.entries(values).flatMap(([name, value]) => (typeof value === 'number' ? [`const ${name} = ${String(value)};`] : []));
+  return [carryOut(text, values), ...constants, ...libraries.map((library) => carryOut(library, values))].join('\n');
+}
+
+function carryOut(text: string, values: ShaderValues): string {
   const lines = text.split('\n');
   const output = new Array<string>(lines.length).fill('');
-  const position = expand(lines, 0, values, output, '');
-  if (position !== lines.length) throw new RangeError(`line ${String(position + 1)}: #end without #if or #for`);
-  const constants = Object.entries(values).flatMap(([name, value]) => (typeof value === 'number' ? [`const ${name} = ${String(value)};`] : []));
-  return [...output, ...constants, ...libraries].join('\n');
+  const position = expand(lines, 0, values, output);
+  if (position !== lines.length) throw new RangeError(`line ${String(position + 1)}: ${lines[position]!.trim()} without #if or #for`);
+  return output.join('\n');
 }
 
 /** Writes lines from `from` up to the #end or #else that belongs to none of them, and returns its position. */
-function expand(lines: readonly string[], from: number, values: ShaderValues, output: string[], only: string): number {
+function expand(lines: readonly string[], from: number, values: ShaderValues, output: string[]): number {
   let position = from;
   while (position < lines.length) {
     const line = lines[position]!.trim();
@@ -32,13 +36,13 @@ function expand(lines: readonly string[], from: number, values: ShaderValues, ou
     if (condition !== null) {
       const holds = Boolean(lookUp(values, condition[2]!, position)) !== (condition[1] === '!');
       const skipped = new Array<string>(lines.length);
-      let end = expand(lines, position + 1, values, holds ? output : skipped, only);
-      if (lines[end]?.trim() === '#else') end = expand(lines, end + 1, values, holds ? skipped : output, only);
+      let end = expand(lines, position + 1, values, holds ? output : skipped);
+      if (lines[end]?.trim() === '#else') end = expand(lines, end + 1, values, holds ? skipped : output);
       position = end + 1;
     } else if (loop !== null) {
       const given = /^\d+$/.test(loop[2]!) ? Number(loop[2]) : lookUp(values, loop[2]!, position);
       const body = new Array<string>(lines.length).fill('');
-      const end = expand(lines, position + 1, values, body, only);
+      const end = expand(lines, position + 1, values, body);
       const once = body
         .slice(position + 1, end)
         .map((part) => part.replace(/\/\/.*/, '').trim())
@@ -79,14 +83,14 @@ export function uniformWords(values: readonly (number | Float)[]): Uint32Array {
 
 const cache = new Map<string, KernelSource>();
 
-/** A kernel of a file. Equal arguments give the same object, so that its text is made once. */
+/** A kernel of a file. Equal names and values give the same object, so that its text is made once. */
 export function kernel(
   name: string,
   text: string,
   values: ShaderValues = {},
   libraries: readonly string[] = [],
 ): KernelSource {
-  const key = JSON.stringify([name, values, libraries.length]);
+  const key = JSON.stringify([name, values]);
   let source = cache.get(key);
   if (source === undefined) {
     source = { name, code: specialise(text, values, libraries), entry: 'main', constants: {} };

@@ -1,4 +1,4 @@
-import type { DeviceTraits, Dispatch, Program } from '@pare/executor';
+import type { DeviceTraits, Dispatch, KernelBuffer, KernelDevice, Program } from '@pare/executor';
 
 /* Runs programs on a bare device, for the kernels' tests. The backend has its own way, with pipelines and buffers that are kept. */
 
@@ -144,6 +144,75 @@ async function runProgram(device: GPUDevice, program: Program, arrays: Readonly<
   } finally {
     for (const buffer of scratch) buffer.destroy();
   }
+}
+
+interface TestBuffer extends KernelBuffer {
+  readonly buffer: GPUBuffer;
+}
+
+/** A kernel device over a bare one. Errors come out of `read`. */
+export function testKernelDevice(device: GPUDevice, traits: DeviceTraits = guaranteedTraits): KernelDevice {
+  const problems: string[] = [];
+  const known = new Map<string, GPUComputePipeline>();
+  device.addEventListener('uncapturederror', ({ error }) => problems.push(error.message));
+  const buffer = (bytes: number, usage: GPUBufferUsageFlags): GPUBuffer => device.createBuffer({ size: Math.max(16, Math.ceil(bytes / 4) * 4), usage });
+  const of = (held: KernelBuffer | undefined): GPUBuffer => (held as TestBuffer).buffer;
+  const pipeline = ({ name, code, entry, constants }: Dispatch['kernel']): GPUComputePipeline => {
+    let made = known.get(code);
+    if (made === undefined) {
+      made = device.createComputePipeline({ layout: 'auto', label: name, compute: { module: device.createShaderModule({ code, label: name }), entryPoint: entry, constants } });
+      known.set(code, made);
+    }
+    return made;
+  };
+  return {
+    traits,
+    allocate(bytes) {
+      const made = buffer(bytes, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST);
+      const held: TestBuffer = { bytes, buffer: made, [Symbol.dispose]: () => made.destroy() };
+      return held;
+    },
+    write(held, data, offset = 0) {
+      const padded = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
+      padded.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      device.queue.writeBuffer(of(held), offset, padded);
+    },
+    async read(held, bytes = held.bytes) {
+      const size = Math.ceil(bytes / 4) * 4;
+      const staging = buffer(size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+      const encoder = device.createCommandEncoder();
+      encoder.copyBufferToBuffer(of(held), 0, staging, 0, size);
+      device.queue.submit([encoder.finish()]);
+      await staging.mapAsync(GPUMapMode.READ);
+      const result = staging.getMappedRange().slice(0, bytes);
+      staging.destroy();
+      if (problems.length > 0) throw new Error(problems.splice(0).join('\n'));
+      return result;
+    },
+    run(program, buffers) {
+      const temporaries = Object.fromEntries(program.temporaries.map(({ name, bytes }) => [name, this.allocate(bytes)]));
+      const all = { ...buffers, ...temporaries };
+      const encoder = device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      for (const dispatch of program.dispatches) {
+        const made = pipeline(dispatch.kernel);
+        const entries: GPUBindGroupEntry[] = dispatch.operands.map(({ buffer: name, offset = 0, size }, binding) => ({
+          binding,
+          resource: { buffer: of(all[name]), offset, ...(size === undefined ? {} : { size }) },
+        }));
+        if (dispatch.uniforms !== undefined) {
+          const words = buffer(dispatch.uniforms.byteLength, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+          device.queue.writeBuffer(words, 0, dispatch.uniforms as Uint32Array<ArrayBuffer>);
+          entries.push({ binding: entries.length, resource: { buffer: words } });
+        }
+        pass.setPipeline(made);
+        pass.setBindGroup(0, device.createBindGroup({ layout: made.getBindGroupLayout(0), entries, label: dispatch.kernel.name }));
+        pass.dispatchWorkgroups(...dispatch.workgroups);
+      }
+      pass.end();
+      device.queue.submit([encoder.finish()]);
+    },
+  };
 }
 
 /** A difference that tests bound: max |a − b| over max |b|, at least 1e-30; NaN where both are is no difference, where one is it is infinite. */

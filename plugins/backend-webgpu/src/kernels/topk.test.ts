@@ -1,10 +1,12 @@
 import { createRandom, type GraphNode } from '@pare/core';
 import type { DeviceTraits, TopKRequest } from '@pare/executor';
 import { evaluateNode } from '@pare/operators';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { guaranteedTraits, testDevice, tinyTraits } from './testing.js';
 import { topK } from './topk.js';
 
+// A software device takes seconds to compile a kernel.
+vi.setConfig({ testTimeout: 240_000 });
 const gpu = await testDevice();
 afterAll(() => gpu.destroy());
 

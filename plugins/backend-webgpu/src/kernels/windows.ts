@@ -9,11 +9,13 @@ export interface Axis {
   readonly multiple: number;
 }
 
-/** Where work reads or writes a buffer: element (i, j, …) of the axes lies at Σ index · stride bytes. */
+/** Where work reads or writes a buffer: element (i, j, …) of the axes lies at first + Σ index · stride bytes. */
 export interface Reach {
   readonly buffer: string;
   readonly access: 'read' | 'write';
   readonly elementBytes: number;
+  /** Where the first element lies, in bytes; 0 by default. */
+  readonly first?: number | undefined;
   /** Bytes between neighbours along each axis that matters. May be fractions where several elements share a byte. */
   readonly strides: Readonly<Record<string, number>>;
 }
@@ -25,13 +27,13 @@ export interface Box {
 }
 
 function firstByte(reach: Reach, box: Box, traits: DeviceTraits): number {
-  let first = 0;
+  let first = reach.first ?? 0;
   for (const [axis, stride] of Object.entries(reach.strides)) first += box.start[axis]! * stride;
   return Math.floor(Math.floor(first) / traits.offsetAlignment) * traits.offsetAlignment;
 }
 
 function lastByte(reach: Reach, box: Box): number {
-  let last = 0;
+  let last = reach.first ?? 0;
   for (const [axis, stride] of Object.entries(reach.strides)) last += (box.start[axis]! + box.size[axis]! - 1) * stride;
   return Math.ceil((Math.floor(last) + reach.elementBytes) / 4) * 4;
 }
@@ -74,14 +76,14 @@ function span(reach: Reach, size: Readonly<Record<string, number>>): number {
 
 /** True when the operand is reached in one piece and needs no room for alignment. */
 function fitsWhole(reach: Reach, size: Readonly<Record<string, number>>, axes: Readonly<Record<string, Axis>>, traits: DeviceTraits): boolean {
-  const whole = Object.keys(reach.strides).every((axis) => reach.strides[axis] === 0 || size[axis] === axes[axis]!.size);
+  const whole = reach.first === undefined && Object.keys(reach.strides).every((axis) => reach.strides[axis] === 0 || size[axis] === axes[axis]!.size);
   return whole && span(reach, size) - 4 <= traits.maximumBinding;
 }
 
 /** The operand that a box binds, and the byte of its window where the box's first element lies. */
 export function windowOf(reach: Reach, box: Box, traits: DeviceTraits): { readonly operand: Operand; readonly base: number } {
   const offset = firstByte(reach, box, traits);
-  let first = 0;
+  let first = reach.first ?? 0;
   for (const [axis, stride] of Object.entries(reach.strides)) first += box.start[axis]! * stride;
   return { operand: { buffer: reach.buffer, access: reach.access, offset, size: lastByte(reach, box) - offset }, base: Math.floor(first) - offset };
 }

@@ -1,0 +1,194 @@
+import { createRandom, isPareError } from '@pare/core';
+import { SafetensorsFile } from '@pare/model';
+import { createColumnSolver, quantizerRule, type ColumnRule, type FactorizeRequest, type InverseFactor, type SweepQuantizer } from '@pare/solvers';
+import path from 'node:path';
+import { afterAll, describe, expect, it, vi } from 'vitest';
+import { createWebgpuColumnSolver } from './solver.js';
+import { guaranteedTraits, relativeError, testDevice, testKernelDevice, tinyTraits } from './testing.js';
+
+// A software device takes seconds to compile a kernel.
+vi.setConfig({ testTimeout: 240_000 });
+const gpu = await testDevice();
+const solver = createWebgpuColumnSolver(testKernelDevice(gpu.device), { threads: 0 });
+const reference = createColumnSolver({ threads: 0 });
+afterAll(async () => {
+  await solver.dispose();
+  await reference.dispose();
+  gpu.destroy();
+});
+
+async function golden(layer: string): Promise<{ weight: Float32Array; gram: Float64Array; rows: number; size: number }> {
+  const file = path.join(import.meta.dirname, '../../../../packages/testkit/fixtures/golden', `stats_${layer}.safetensors`);
+  await using stats = await SafetensorsFile.open(file);
+  const [weight, hessian] = [await stats.read('W'), await stats.read('H')];
+  const [rows, size] = weight.shape as [number, number];
+  return { weight: weight.data as Float32Array, gram: hessian.data as Float64Array, rows, size };
+}
+
+const quantizer = (changes: Partial<SweepQuantizer>): SweepQuantizer => ({
+  ...{ bits: 4, symmetric: true, groupSize: 64, staticGroups: false, clip: 'minmax', scaleType: 'float32' },
+  ...changes,
+});
+
+function share(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let equal = 0;
+  for (let index = 0; index < b.length; index++) if (a[index] === b[index]) equal += 1;
+  return a.length === b.length ? equal / b.length : 0;
+}
+
+describe.each(['l0_q', 'l5_down'])('the statistics of %s', async (layer) => {
+  const { weight, gram, rows, size } = await golden(layer);
+  // Each order is factorized once: it takes a while in software.
+  const factors = new Map<boolean, Promise<readonly [InverseFactor, InverseFactor]>>();
+  const factorsOf = (actOrder: boolean): Promise<readonly [InverseFactor, InverseFactor]> => {
+    const request: FactorizeRequest = { gram, size, damping: 0.01, dampingIncrement: 0, actOrder };
+    const known = factors.get(actOrder) ?? Promise.all([solver.factorize(request), reference.factorize(request)]);
+    factors.set(actOrder, known);
+    return known;
+  };
+
+  it.each([false, true])('are factorized to float32 precision, act-order %s', async (actOrder) => {
+    const [actual, expected] = await factorsOf(actOrder);
+    expect(actual.order).toEqual(expected.order);
+    expect(actual.damping).toBe(expected.damping);
+    // Pairs of float32 carry more digits than the result is rounded to.
+    expect(relativeError(actual.upper, expected.upper)).toBeLessThan(2e-7);
+    for (let i = 0; i < size; i++) expect(Math.abs(actual.upper[i * size + i]! / expected.upper[i * size + i]! - 1)).toBeLessThan(3e-7);
+  });
+
+  const variants: Partial<SweepQuantizer>[] = [
+    {},
+    { symmetric: false, staticGroups: true },
+    { bits: 3, groupSize: -1 },
+    { symmetric: false, groupSize: 48, scaleType: 'float16' },
+    { groupSize: 128, scaleType: 'bfloat16', clip: 'mse' },
+    { bits: 8, symmetric: false, groupSize: 16 },
+  ];
+  const orders = layer === 'l0_q' ? [false, true] : [true];
+  it.each(variants.flatMap((changes) => orders.map((actOrder) => ({ name: JSON.stringify(changes), changes, actOrder }))))(
+    'give the codes of the CPU: $name, act-order $actOrder',
+    async ({ changes, actOrder }) => {
+      const rule = quantizerRule(quantizer(changes));
+      // A part of the rows tells as much and takes less time in software.
+      const count = Math.min(rows, 96);
+      const part = weight.subarray(0, count * size);
+      const [factor, wanted] = await factorsOf(actOrder);
+      const actual = await solver.sweep({ weight: part, rows: count, factor, rule });
+      const expected = await reference.sweep({ weight: part, rows: count, factor: wanted, rule });
+      const same = share(actual.result.codes, expected.result.codes);
+      expect(same).toBeGreaterThanOrEqual(0.995);
+      const apart = Array.from(actual.result.scales, (scale, index) => Math.abs(scale / expected.result.scales[index]! - 1));
+      // Grids of original weights differ by rounding alone; those of compensated weights follow every code of their row that differs.
+      const dynamic = changes.staticGroups !== true && changes.groupSize !== -1;
+      if (dynamic) expect(apart.reduce((sum, value) => sum + value, 0) / apart.length).toBeLessThan(1e-3);
+      else expect(Math.max(...apart)).toBeLessThan(2e-7);
+      expect(Math.abs(actual.loss / expected.loss - 1)).toBeLessThan(0.005);
+      expect(actual.result.groupIndex).toEqual(expected.result.groupIndex);
+      expect(actual.result.scheme).toEqual(expected.result.scheme);
+      if (changes.symmetric === false) expect(share(actual.result.zeros!, expected.result.zeros!)).toBeGreaterThan(0.99);
+      else expect(actual.result.zeros).toBeUndefined();
+    },
+  );
+});
+
+function random(count: number, seed: number): Float32Array {
+  const next = createRandom(seed);
+  return Float32Array.from({ length: count }, () => next() + next() - 1);
+}
+
+/** Σ x xᵀ of random rows. */
+function gramOf(size: number, tokens: number, seed: number): Float64Array {
+  const inputs = random(size * tokens, seed);
+  const gram = new Float64Array(size * size);
+  for (let token = 0; token < tokens; token++) {
+    for (let i = 0; i < size; i++) for (let j = 0; j < size; j++) gram[i * size + j]! += inputs[token * size + i]! * inputs[token * size + j]!;
+  }
+  return gram;
+}
+
+describe('awkward sizes', () => {
+  const small = createWebgpuColumnSolver(testKernelDevice(gpu.device, tinyTraits), { threads: 0 });
+  afterAll(() => small.dispose());
+
+  it.each([1, 2, 31, 33, 65, 90])('of %i columns', async (size) => {
+    const rows = 7;
+    const gram = gramOf(size, 2 * size, size);
+    // A dead column.
+    if (size > 2) for (let i = 0; i < size; i++) gram[i * size + 1] = gram[size + i] = 0;
+    const weight = random(rows * size, 3);
+    const request: FactorizeRequest = { gram, size, damping: 0.01, dampingIncrement: 0, actOrder: true };
+    const expected = await reference.factorize(request);
+    // Not symmetric: the largest weight of a symmetric group lies exactly between two codes, and few codes make such a toss count for much.
+    const rule = quantizerRule(quantizer({ groupSize: 20, symmetric: false }));
+    const wanted = await reference.sweep({ weight, rows, factor: expected, rule });
+    for (const chosen of [solver, small]) {
+      const factor = await chosen.factorize(request);
+      expect(relativeError(factor.upper, expected.upper)).toBeLessThan(2e-7);
+      expect(factor.dead).toEqual(expected.dead);
+      const { result, rowLosses } = await chosen.sweep({ weight, rows, factor, rule });
+      expect(share(result.codes, wanted.result.codes)).toBeGreaterThanOrEqual(0.995);
+      expect(relativeError(rowLosses, wanted.rowLosses)).toBeLessThan(1e-3);
+    }
+  });
+
+  it('cuts rows and windows of U', async () => {
+    const [rows, size] = [300, 90];
+    const gram = gramOf(size, 200, 1);
+    const weight = random(rows * size, 5);
+    const factor = await reference.factorize({ gram, size, damping: 0.01, dampingIncrement: 0, actOrder: false });
+    const rule = quantizerRule(quantizer({ groupSize: 32, symmetric: false }));
+    const wanted = await reference.sweep({ weight, rows, factor, rule });
+    const actual = await small.sweep({ weight, rows, factor, rule });
+    expect(share(actual.result.codes, wanted.result.codes)).toBeGreaterThanOrEqual(0.995);
+  });
+});
+
+it('raises damping until the Hessian is positive definite, or fails', async () => {
+  const size = 40;
+  const gram = gramOf(size, 60, 9);
+  // Takes more from the diagonal than damping of 1 % gives back.
+  let mean = 0;
+  for (let i = 0; i < size; i++) mean += gram[i * size + i]! / size;
+  for (let i = 0; i < size; i++) gram[i * size + i]! -= 0.12 * mean;
+  const request: FactorizeRequest = { gram, size, damping: 0.01, dampingIncrement: 0.02, actOrder: false };
+  const [actual, expected] = [await solver.factorize(request), await reference.factorize(request)];
+  expect(actual.damping).toBe(expected.damping);
+  expect(actual.damping).toBeGreaterThan(0.01);
+  const failure = await solver.factorize({ ...request, dampingIncrement: 0 }).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  expect(isPareError(failure) && failure.code).toBe('PARE_FACTORIZATION_FAILED');
+});
+
+it('refuses weights that are not finite', async () => {
+  const factor = await solver.factorize({ gram: gramOf(4, 9, 1), size: 4, damping: 0.01, dampingIncrement: 0, actOrder: false });
+  const weight = Float32Array.of(1, 2, NaN, 4);
+  const failure = await solver.sweep({ weight, rows: 1, factor, rule: quantizerRule(quantizer({})) }).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  expect(isPareError(failure) && failure.code).toBe('PARE_WEIGHT_NOT_FINITE');
+});
+
+it('leaves other rules to the solver in WebAssembly', async () => {
+  const rule: ColumnRule<number> = {
+    id: 'halves',
+    begin: ({ rows }) => ({
+      lookahead: () => 0,
+      observe: () => undefined,
+      settle: (_position, weights, settled) => settled.set(weights.map((value) => value / 2)),
+      finish: () => rows,
+    }),
+  };
+  const factor = await solver.factorize({ gram: gramOf(8, 20, 1), size: 8, damping: 0.01, dampingIncrement: 0, actOrder: false });
+  const request = { weight: random(24, 1), rows: 3, factor, rule };
+  expect(await solver.sweep(request)).toEqual(await reference.sweep(request));
+});
+
+it('takes Hessians beyond a binding to the host', async () => {
+  const small = createWebgpuColumnSolver(testKernelDevice(gpu.device, { ...guaranteedTraits, maximumBinding: 4096 }), { threads: 0 });
+  const request: FactorizeRequest = { gram: gramOf(24, 40, 1), size: 24, damping: 0.01, dampingIncrement: 0, actOrder: false };
+  expect(await small.factorize(request)).toEqual(await reference.factorize(request));
+  await small.dispose();
+});
