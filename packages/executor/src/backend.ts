@@ -19,12 +19,14 @@ import {
 import { inferTypes } from '@pare/graph';
 import { unsupportedReason } from '@pare/operators';
 import type { KernelDevice } from './device.js';
+import { devicePrograms, type DevicePrograms } from './device-programs.js';
 import { ExecutorTensor, foreignTensor, Storage } from './device-tensor.js';
 import { download, ExecutorExecutable, type ExecutorContext } from './executable.js';
 import type { KernelLanguage } from './kernels/generated.js';
 import { findFallbacks } from './lowering/fallbacks.js';
 import { BufferPool } from './planning/buffer-pool.js';
 import { bytesOf } from './planning/plan.js';
+import { createDevicePrograms } from './program-runner.js';
 import type { RoutineTable } from './routines.js';
 
 export interface ExecutorBackendOptions {
@@ -32,8 +34,8 @@ export interface ExecutorBackendOptions {
   readonly device: KernelDevice;
   readonly language: KernelLanguage;
   readonly routines: RoutineTable;
-  /** Extra powers, by id. */
-  readonly capabilities?: ReadonlyMap<string, unknown> | undefined;
+  /** Extra powers made of programs, by the id of their capability; each is made when it is first asked for. */
+  readonly capabilities?: Readonly<Record<string, (programs: DevicePrograms) => unknown>> | undefined;
 }
 
 /** A backend over a kernel device: what WebGPU and CUDA share. */
@@ -44,15 +46,17 @@ export class ExecutorBackend implements Backend {
   readonly #pool: BufferPool;
   readonly #tally = new MemoryTally();
   readonly #context: ExecutorContext;
-  readonly #capabilities: ReadonlyMap<string, unknown>;
+  readonly #factories: Readonly<Record<string, (programs: DevicePrograms) => unknown>>;
+  readonly #capabilities = new Map<string, unknown>();
+  #programs: DevicePrograms | undefined;
   #disposed = false;
 
-  constructor({ id, device, language, routines, capabilities = new Map() }: ExecutorBackendOptions) {
+  constructor({ id, device, language, routines, capabilities = {} }: ExecutorBackendOptions) {
     this.id = id;
     this.device = device.info;
     this.#device = device;
     this.#pool = new BufferPool(device);
-    this.#capabilities = capabilities;
+    this.#factories = { ...capabilities, [devicePrograms.id]: (programs) => programs };
     this.#context = { id, device, pool: this.#pool, tally: this.#tally, target: { language, routines, traits: device.traits } };
   }
 
@@ -117,7 +121,13 @@ export class ExecutorBackend implements Backend {
   }
 
   capability<T>(ref: CapabilityRef<T>): T | undefined {
-    return this.#capabilities.get(ref.id) as T | undefined;
+    const factory = Object.hasOwn(this.#factories, ref.id) ? this.#factories[ref.id] : undefined;
+    if (factory === undefined) return undefined;
+    if (!this.#capabilities.has(ref.id)) {
+      this.#programs ??= createDevicePrograms(this.#context);
+      this.#capabilities.set(ref.id, factory(this.#programs));
+    }
+    return this.#capabilities.get(ref.id) as T;
   }
 
   scope(): TensorScope {

@@ -40,8 +40,8 @@ export interface KernelDevice extends AsyncDisposable {
   destroyBuffer(buffer: DeviceBuffer): void;
   /** Fills the first `bytes` with zeros. */
   clear(buffer: DeviceBuffer, bytes: number): void;
-  /** Copies host bytes to the start of a buffer. The array may change afterwards. */
-  upload(buffer: DeviceBuffer, bytes: Uint8Array): void;
+  /** Copies host bytes to a buffer, from `offset` (a multiple of 4, 0 by default) on. The array may change afterwards. */
+  upload(buffer: DeviceBuffer, bytes: Uint8Array, offset?: number): void;
   /** Copies the first `bytes` to the host, after all work handed in. */
   download(buffer: DeviceBuffer, bytes: number): Promise<ArrayBuffer>;
   /** Compiles kernels that are not compiled yet. @throws PARE_KERNEL_INVALID naming kernel and line */

@@ -1,4 +1,4 @@
-export type { KernelBuffer, KernelDevice } from './kernel-device.js';
+export { devicePrograms, type DevicePrograms, type ProgramBuffer, type ProgramRunner } from './device-programs.js';
 export type { DeviceTraits, Dispatch, KernelSource, Operand, Program, Routine } from './program.js';
 export type {
   AttentionRequest,

@@ -11,4 +11,3 @@ export { startTestHost, type RecordedEvent, type TestHost } from './test-host.js
 export { memoryText, sampleText } from './text.js';
 export { openFixture, tinyModel, writeSyntheticLlama, type SyntheticSizes } from './tiny-model.js';
 export { tinyTokenizerJson, writeTinyTokenizer } from './tokenizer.js';
-export { openWebgpu, webgpuWhereInstalled } from './webgpu.js';

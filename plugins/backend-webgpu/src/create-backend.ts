@@ -1,8 +1,9 @@
 import { pareError, type BackendScore } from '@pare/core';
-import { ExecutorBackend, type RoutineTable } from '@pare/executor';
+import { ExecutorBackend, type DevicePrograms, type RoutineTable } from '@pare/executor';
+import { columnSolver } from '@pare/solvers';
 import { adapterName, findGpu, isSoftware } from './device/gpu.js';
 import { openWebgpuDevice, type WebgpuDeviceOptions } from './device/webgpu-device.js';
-import { webgpuRoutines } from './kernels/index.js';
+import { createWebgpuColumnSolver, webgpuRoutines } from './kernels/index.js';
 import { wgsl } from './language/wgsl.js';
 import type { WebgpuOptions } from './options.js';
 
@@ -33,5 +34,7 @@ export async function createWebgpuBackend(options: WebgpuOptions, { routines = w
   if (isSoftware(adapter) && !options.software) {
     throw pareError('PARE_BACKEND_UNAVAILABLE', { backend: 'webgpu', reason: `the only adapter, ${adapterName(adapter)}, computes on the processor` });
   }
-  return new ExecutorBackend({ id: 'webgpu', device: await openWebgpuDevice(adapter, device), language: wgsl, routines });
+  // A software adapter shares the processor with the solver in WebAssembly, which is many times faster there: techniques are left to take that one.
+  const solver = isSoftware(adapter) ? {} : { [columnSolver.id]: (programs: DevicePrograms) => createWebgpuColumnSolver(programs, { threads: 0 }) };
+  return new ExecutorBackend({ id: 'webgpu', device: await openWebgpuDevice(adapter, device), language: wgsl, routines, capabilities: solver });
 }

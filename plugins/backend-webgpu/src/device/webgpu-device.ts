@@ -87,17 +87,17 @@ export class WebgpuDevice implements KernelDevice {
     this.#device.queue.submit([encoder.finish()]);
   }
 
-  upload(buffer: DeviceBuffer, bytes: Uint8Array): void {
+  upload(buffer: DeviceBuffer, bytes: Uint8Array, offset = 0): void {
     this.#assertAlive();
     const { queue } = this.#device;
     const { gpu } = buffer as WebgpuBuffer;
     const whole = bytes.byteLength & ~3;
-    if (whole > 0) queue.writeBuffer(gpu, 0, bytes.buffer, bytes.byteOffset, whole);
+    if (whole > 0) queue.writeBuffer(gpu, offset, bytes.buffer, bytes.byteOffset, whole);
     if (whole === bytes.byteLength) return;
     // Writes come in words of four bytes.
     const rest = new Uint8Array(4);
     rest.set(bytes.subarray(whole));
-    queue.writeBuffer(gpu, whole, rest);
+    queue.writeBuffer(gpu, offset + whole, rest);
   }
 
   async download(buffer: DeviceBuffer, bytes: number): Promise<ArrayBuffer> {

@@ -1,15 +1,15 @@
 import { createRandom, isPareError } from '@pare/core';
-import { SafetensorsFile } from '@pare/model';
 import { createColumnSolver, quantizerRule, type ColumnRule, type FactorizeRequest, type InverseFactor, type SweepQuantizer } from '@pare/solvers';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { createWebgpuColumnSolver } from './solver.js';
-import { guaranteedTraits, relativeError, testDevice, testKernelDevice, tinyTraits } from './testing.js';
+import { guaranteedTraits, relativeError, testDevice, testPrograms, tinyTraits } from './testing.js';
 
 // A software device takes seconds to compile a kernel.
 vi.setConfig({ testTimeout: 240_000 });
 const gpu = await testDevice();
-const solver = createWebgpuColumnSolver(testKernelDevice(gpu.device), { threads: 0 });
+const solver = createWebgpuColumnSolver(testPrograms(gpu.device), { threads: 0 });
 const reference = createColumnSolver({ threads: 0 });
 afterAll(async () => {
   await solver.dispose();
@@ -17,12 +17,14 @@ afterAll(async () => {
   gpu.destroy();
 });
 
+/** Weight and Hessian of a real layer. The file is read here: the package that reads models is tested on this backend, and must not be needed by it. */
 async function golden(layer: string): Promise<{ weight: Float32Array; gram: Float64Array; rows: number; size: number }> {
-  const file = path.join(import.meta.dirname, '../../../../packages/testkit/fixtures/golden', `stats_${layer}.safetensors`);
-  await using stats = await SafetensorsFile.open(file);
-  const [weight, hessian] = [await stats.read('W'), await stats.read('H')];
-  const [rows, size] = weight.shape as [number, number];
-  return { weight: weight.data as Float32Array, gram: hessian.data as Float64Array, rows, size };
+  const bytes = await readFile(path.join(import.meta.dirname, '../../../../packages/testkit/fixtures/golden', `stats_${layer}.safetensors`));
+  const start = 8 + Number(bytes.readBigUInt64LE());
+  const header = JSON.parse(bytes.toString('utf8', 8, start)) as Record<string, { readonly shape: number[]; readonly data_offsets: [number, number] }>;
+  const part = (name: string): ArrayBuffer => bytes.buffer.slice(bytes.byteOffset + start + header[name]!.data_offsets[0], bytes.byteOffset + start + header[name]!.data_offsets[1]) as ArrayBuffer;
+  const [rows, size] = header['W']!.shape as [number, number];
+  return { weight: new Float32Array(part('W')), gram: new Float64Array(part('H')), rows, size };
 }
 
 const quantizer = (changes: Partial<SweepQuantizer>): SweepQuantizer => ({
@@ -107,7 +109,7 @@ function gramOf(size: number, tokens: number, seed: number): Float64Array {
 }
 
 describe('awkward sizes', () => {
-  const small = createWebgpuColumnSolver(testKernelDevice(gpu.device, tinyTraits), { threads: 0 });
+  const small = createWebgpuColumnSolver(testPrograms(gpu.device, tinyTraits), { threads: 0 });
   afterAll(() => small.dispose());
 
   it.each([1, 2, 31, 33, 65, 90])('of %i columns', async (size) => {
@@ -187,7 +189,7 @@ it('leaves other rules to the solver in WebAssembly', async () => {
 });
 
 it('takes Hessians beyond a binding to the host', async () => {
-  const small = createWebgpuColumnSolver(testKernelDevice(gpu.device, { ...guaranteedTraits, maximumBinding: 4096 }), { threads: 0 });
+  const small = createWebgpuColumnSolver(testPrograms(gpu.device, { ...guaranteedTraits, maximumBinding: 4096 }), { threads: 0 });
   const request: FactorizeRequest = { gram: gramOf(24, 40, 1), size: 24, damping: 0.01, dampingIncrement: 0, actOrder: false };
   expect(await small.factorize(request)).toEqual(await reference.factorize(request));
   await small.dispose();

@@ -1,5 +1,5 @@
 import { pareError, throwIfAborted, type QuantizedWeight } from '@pare/core';
-import type { Dispatch, KernelBuffer, KernelDevice, KernelSource, Operand, Program } from '@pare/executor';
+import type { Dispatch, ProgramBuffer, ProgramRunner, KernelSource, Operand, Program } from '@pare/executor';
 import {
   checkSweep,
   createColumnSolver,
@@ -37,7 +37,7 @@ const zero = 0;
  * other solvers do, with the quantizer's divisions in pairs. Rules other than the quantizer, whose columns the host settles, and Hessians that are larger than a
  * binding go to the solver in WebAssembly.
  */
-export function createWebgpuColumnSolver(device: KernelDevice, options: ColumnSolverOptions = {}): ColumnSolver {
+export function createWebgpuColumnSolver(device: ProgramRunner, options: ColumnSolverOptions = {}): ColumnSolver {
   let host: ColumnSolver | undefined;
   let engine: Engine | undefined;
   let tail: Promise<unknown> = Promise.resolve();
@@ -76,9 +76,9 @@ export function createWebgpuColumnSolver(device: KernelDevice, options: ColumnSo
 /** Collects dispatches of one program. */
 class Steps {
   readonly dispatches: Dispatch[] = [];
-  readonly #device: KernelDevice;
+  readonly #device: ProgramRunner;
 
-  constructor(device: KernelDevice) {
+  constructor(device: ProgramRunner) {
     this.#device = device;
   }
 
@@ -99,11 +99,11 @@ const writes = (buffer: string): Operand => ({ buffer, access: 'write' });
 
 /** One job at a time on one device. */
 class Engine {
-  readonly #device: KernelDevice;
+  readonly #device: ProgramRunner;
   /** The factor whose U lies on the device from the last factorization or sweep. */
-  #resident: { readonly factor: InverseFactor; readonly upper: KernelBuffer } | undefined;
+  #resident: { readonly factor: InverseFactor; readonly upper: ProgramBuffer } | undefined;
 
-  constructor(device: KernelDevice) {
+  constructor(device: ProgramRunner) {
     this.#device = device;
   }
 
@@ -121,8 +121,8 @@ class Engine {
     const { size, signal } = request;
     const device = this.#device;
     const plan = planHessian(request);
-    const scratch: KernelBuffer[] = [];
-    const allocate = (bytes: number): KernelBuffer => {
+    const scratch: ProgramBuffer[] = [];
+    const allocate = (bytes: number): ProgramBuffer => {
       const buffer = device.allocate(bytes);
       scratch.push(buffer);
       return buffer;
@@ -204,7 +204,7 @@ class Engine {
     return { result, loss: rowLosses.reduce((sum, loss) => sum + loss, 0), rowLosses };
   }
 
-  #upperOf(factor: InverseFactor): KernelBuffer {
+  #upperOf(factor: InverseFactor): ProgramBuffer {
     if (this.#resident?.factor !== factor) {
       this.dispose();
       const upper = this.#device.allocate(factor.upper.byteLength);
@@ -223,8 +223,8 @@ class Engine {
   ): Promise<{ codes: Uint8Array; grids: Float32Array; losses: Float32Array }> {
     const device = this.#device;
     const { size } = factor;
-    const scratch: KernelBuffer[] = [];
-    const allocate = (bytes: number, data?: ArrayBufferView): KernelBuffer => {
+    const scratch: ProgramBuffer[] = [];
+    const allocate = (bytes: number, data?: ArrayBufferView): ProgramBuffer => {
       const buffer = device.allocate(bytes);
       scratch.push(buffer);
       if (data !== undefined) device.write(buffer, data);
@@ -263,7 +263,7 @@ class Engine {
  * A = L·Lᵀ and L⁻¹ in the place of A, block after block: a step makes L_bb and its inverse, the panel below and the finished rows of L⁻¹ to its left, and takes
  * their products out of everything below. Buffers `matrix`, `panel`, `inverse`, `status`.
  */
-function factorization(device: KernelDevice, size: number): Program {
+function factorization(device: ProgramRunner, size: number): Program {
   const steps = new Steps(device);
   const diagonal = kernel('factor-diagonal', factorDiagonal, {}, [twoFloat]);
   const panel = kernel('factor-panel', factorPanel, {}, [twoFloat]);
@@ -289,7 +289,7 @@ function factorization(device: KernelDevice, size: number): Program {
 }
 
 /** A sweep over the columns of `rows` rows; buffers as `Engine` names them, the columns in visiting order being `y`. */
-function sweepProgram(device: KernelDevice, rows: number, size: number, quantizer: SweepQuantizer, plan: ReturnType<typeof planGroups>): Program {
+function sweepProgram(device: ProgramRunner, rows: number, size: number, quantizer: SweepQuantizer, plan: ReturnType<typeof planGroups>): Program {
   const { scheme, groups, dynamic } = plan;
   const { traits } = device;
   const steps = new Steps(device);

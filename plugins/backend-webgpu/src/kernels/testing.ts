@@ -1,4 +1,4 @@
-import type { DeviceTraits, Dispatch, KernelBuffer, KernelDevice, Program } from '@pare/executor';
+import type { DeviceTraits, Dispatch, ProgramBuffer, ProgramRunner, Program } from '@pare/executor';
 
 /* Runs programs on a bare device, for the kernels' tests. The backend has its own way, with pipelines and buffers that are kept. */
 
@@ -146,17 +146,17 @@ async function runProgram(device: GPUDevice, program: Program, arrays: Readonly<
   }
 }
 
-interface TestBuffer extends KernelBuffer {
+interface TestBuffer extends ProgramBuffer {
   readonly buffer: GPUBuffer;
 }
 
 /** A kernel device over a bare one. Errors come out of `read`. */
-export function testKernelDevice(device: GPUDevice, traits: DeviceTraits = guaranteedTraits): KernelDevice {
+export function testPrograms(device: GPUDevice, traits: DeviceTraits = guaranteedTraits): ProgramRunner {
   const problems: string[] = [];
   const known = new Map<string, GPUComputePipeline>();
   device.addEventListener('uncapturederror', ({ error }) => problems.push(error.message));
   const buffer = (bytes: number, usage: GPUBufferUsageFlags): GPUBuffer => device.createBuffer({ size: Math.max(16, Math.ceil(bytes / 4) * 4), usage });
-  const of = (held: KernelBuffer | undefined): GPUBuffer => (held as TestBuffer).buffer;
+  const of = (held: ProgramBuffer | undefined): GPUBuffer => (held as TestBuffer).buffer;
   const pipeline = ({ name, code, entry, constants }: Dispatch['kernel']): GPUComputePipeline => {
     let made = known.get(code);
     if (made === undefined) {

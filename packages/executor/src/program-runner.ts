@@ -1,0 +1,134 @@
+import type { DeviceTensor, DType, MemoryTally } from '@pare/core';
+import type { DeviceBuffer, KernelDevice, Launch } from './device.js';
+import type { DevicePrograms, ProgramBuffer } from './device-programs.js';
+import { ExecutorTensor, foreignTensor, Storage } from './device-tensor.js';
+import type { BufferPool } from './planning/buffer-pool.js';
+import type { Program } from './program.js';
+
+/** A buffer of the pool, or a tensor's. */
+class HeldBuffer implements ProgramBuffer {
+  readonly bytes: number;
+  readonly buffer: DeviceBuffer;
+  #release: (() => void) | undefined;
+
+  constructor(bytes: number, buffer: DeviceBuffer, release: () => void) {
+    this.bytes = bytes;
+    this.buffer = buffer;
+    this.#release = release;
+  }
+
+  /** Gives the buffer to somebody else, who releases it from now on. */
+  surrender(): DeviceBuffer {
+    this.#release = undefined;
+    return this.buffer;
+  }
+
+  [Symbol.dispose](): void {
+    this.#release?.();
+    this.#release = undefined;
+  }
+}
+
+export interface ProgramRunnerContext {
+  readonly id: string;
+  readonly device: KernelDevice;
+  readonly pool: BufferPool;
+  readonly tally: MemoryTally;
+}
+
+/**
+ * Programs on a kernel device. Kernels compile in their own time, so calls wait in a queue and are handed to the device in order.
+ */
+export function createDevicePrograms({ id, device, pool, tally }: ProgramRunnerContext): DevicePrograms {
+  let queue: Promise<void> = Promise.resolve();
+  let failure: Error | undefined;
+  /** Runs `work` after everything before it; after a failure nothing runs until it has been told. */
+  const enqueue = (work: () => void | Promise<void>): void => {
+    queue = queue.then(async () => {
+      if (failure !== undefined) return;
+      try {
+        await work();
+      } catch (error) {
+        failure = error instanceof Error ? error : new Error(String(error));
+      }
+    });
+  };
+  const held = (buffer: ProgramBuffer | undefined, name: string): HeldBuffer => {
+    if (buffer instanceof HeldBuffer) return buffer;
+    throw new TypeError(`"${name}" is no buffer of backend "${id}"`);
+  };
+
+  return {
+    traits: device.traits,
+    allocate(bytes) {
+      const buffer = pool.acquire(Math.max(4, Math.ceil(bytes / 4) * 4));
+      // Work that is queued may use the buffer yet.
+      return new HeldBuffer(bytes, buffer, () => enqueueAlways(() => pool.release(buffer)));
+    },
+    write(target, data, offset = 0) {
+      const { buffer } = held(target, 'target');
+      const copy = new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
+      enqueue(() => device.upload(buffer, copy, offset));
+    },
+    async read(source, bytes = source.bytes) {
+      const { buffer } = held(source, 'source');
+      await queue;
+      if (failure !== undefined) {
+        const error = failure;
+        failure = undefined;
+        throw error;
+      }
+      return bytes === 0 ? new ArrayBuffer(0) : device.download(buffer, bytes);
+    },
+    run(program, buffers) {
+      const named = new Map(Object.entries(buffers).map(([name, buffer]) => [name, held(buffer, name).buffer]));
+      enqueue(() => runProgram(device, pool, program, named));
+    },
+    bufferOf(tensor: DeviceTensor) {
+      if (!(tensor instanceof ExecutorTensor)) throw foreignTensor(id, 'a program');
+      const storage = tensor.storage(device, id, 'a program').hold();
+      return new HeldBuffer(tensor.byteLength, storage.buffer, () => enqueueAlways(() => storage.release()));
+    },
+    tensorOf(buffer: ProgramBuffer, dtype: DType, shape: readonly number[]) {
+      return new ExecutorTensor(device, tally, dtype, shape, new Storage(pool, held(buffer, 'buffer').surrender()));
+    },
+  };
+
+  /** Runs also after a failure: memory is given back all the same. */
+  function enqueueAlways(work: () => void): void {
+    queue = queue.then(work);
+  }
+}
+
+/** Compiles what is not compiled yet, then hands the dispatches in. */
+async function runProgram(device: KernelDevice, pool: BufferPool, program: Program, buffers: Map<string, DeviceBuffer>): Promise<void> {
+  await device.prepare(program.dispatches.map(({ kernel, operands, uniforms }) => ({ kernel, access: operands.map(({ access }) => access), uniforms: uniforms !== undefined })));
+  const scratch: DeviceBuffer[] = [];
+  for (const { name, bytes } of program.temporaries) {
+    const buffer = pool.acquire(Math.max(4, bytes));
+    scratch.push(buffer);
+    buffers.set(name, buffer);
+  }
+  const alignment = device.traits.offsetAlignment;
+  const size = program.dispatches.reduce((sum, { uniforms }) => sum + (uniforms === undefined ? 0 : Math.ceil(uniforms.byteLength / alignment) * alignment), 0);
+  const uniformBytes = new Uint8Array(size);
+  const uniformBuffer = size === 0 ? undefined : pool.acquire(size);
+  let offset = 0;
+  const launches = program.dispatches.map((dispatch): Launch => {
+    const operands = dispatch.operands.map(({ buffer: name, access, offset: start = 0, size: length }) => {
+      const buffer = buffers.get(name);
+      if (buffer === undefined) throw new Error(`kernel ${dispatch.kernel.name} asks for buffer "${name}"`);
+      return { buffer, access, offset: start, bytes: length ?? buffer.bytes - start };
+    });
+    if (dispatch.uniforms === undefined) return { kernel: dispatch.kernel, operands, uniforms: undefined, workgroups: dispatch.workgroups };
+    const { buffer, byteOffset, byteLength } = dispatch.uniforms;
+    uniformBytes.set(new Uint8Array(buffer, byteOffset, byteLength), offset);
+    const uniforms = { buffer: uniformBuffer!, access: 'read' as const, offset, bytes: byteLength };
+    offset += Math.ceil(byteLength / alignment) * alignment;
+    return { kernel: dispatch.kernel, operands, uniforms, workgroups: dispatch.workgroups };
+  });
+  if (uniformBuffer !== undefined) device.upload(uniformBuffer, uniformBytes);
+  device.submit(launches);
+  // The device works in order: whoever takes these buffers next writes after this program has read them.
+  for (const buffer of [...scratch, ...(uniformBuffer === undefined ? [] : [uniformBuffer])]) pool.release(buffer);
+}
