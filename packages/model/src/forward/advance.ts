@@ -1,6 +1,7 @@
 import { throwIfAborted, type Model } from '@pare/core';
 import { buildBlockGraph } from '../decoder/block-graph.js';
 import { blockAt, compileByLength, constantsOf, loadWeights, type RunnerContext } from './context.js';
+import { joinOutputs, runOrHalve } from './halving.js';
 import type { HiddenStates } from './hidden-states.js';
 
 /** hidden ← block(hidden), chunk by chunk; each chunk's old states are freed when its new ones are there. */
@@ -15,7 +16,7 @@ export async function advance(context: RunnerContext, index: number, hidden: Hid
     throwIfAborted(signal, 'the forward pass');
     const { executable, graph } = compiled(chunk);
     const inputs = { ...weights, ...constantsOf(context, graph) };
-    const { output } = await hidden.use(chunk, (tensor) => executable.run({ ...inputs, hidden: tensor }, signal === undefined ? {} : { signal }));
+    const { output } = await hidden.use(chunk, (tensor) => runOrHalve(context, executable, inputs, tensor, () => ({}), (first, second) => joinOutputs(context, first, second)));
     await hidden.replace(chunk, output!);
     context.report('advance', chunk + 1, hidden.chunks.length);
   }

@@ -3,6 +3,7 @@ import { buildCalibrationGraph, type CalibrationGraph, type CaptureGroup, type C
 import { isStatistic, type Statistic } from '../statistics/statistic.js';
 import { CollectedStatistics } from './collected-statistics.js';
 import { blockAt, compileByLength, constantsOf, loadWeights, relativeModule, type RunnerContext } from './context.js';
+import { runOrHalve } from './halving.js';
 import type { HiddenStates } from './hidden-states.js';
 
 /** Statistics wanted of one module's input. */
@@ -32,7 +33,8 @@ export async function collect(context: RunnerContext, index: number, hidden: Hid
     const { executable, graph } = compiled(chunk);
     const sums = Object.fromEntries([...state].map(([name, tensor]) => [`state.${name}`, tensor]));
     const inputs = { ...weights, ...constantsOf(context, graph), ...sums };
-    const next = await hidden.use(chunk, (tensor) => executable.run({ ...inputs, hidden: tensor }, signal === undefined ? {} : { signal }));
+    // Sums after the first half are what the second half adds to.
+    const next = await hidden.use(chunk, (tensor) => runOrHalve(context, executable, inputs, tensor, sumsAfter, keepSecond));
     for (const [output, tensor] of Object.entries(next)) {
       const name = output.slice('next.'.length);
       const old = state.get(name)!;
@@ -49,6 +51,16 @@ export async function collect(context: RunnerContext, index: number, hidden: Hid
     collected[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Outputs `next.…` as the inputs `state.…` that they replace. */
+function sumsAfter(outputs: Readonly<Record<string, DeviceTensor>>): Record<string, DeviceTensor> {
+  return Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [`state.${name.slice('next.'.length)}`, tensor]));
+}
+
+function keepSecond(first: Record<string, DeviceTensor>, second: Record<string, DeviceTensor>): Promise<Record<string, DeviceTensor>> {
+  for (const tensor of Object.values(first)) tensor[Symbol.dispose]();
+  return Promise.resolve(second);
 }
 
 /** The definition behind a ref: `defineStatistic` makes both in one object. */
