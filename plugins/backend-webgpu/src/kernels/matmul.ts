@@ -270,8 +270,9 @@ class Part {
     this.#y = at(reaches.y);
     this.count = box.size['batch']! * box.size['m']! * box.size['n']!;
     const { k: start } = box.start as { k: number };
+    const { k: extent } = box.size as { k: number };
     const first = start === 0 && !onto;
-    const last = product.k === 0 || start + box.size['k']! === product.k;
+    const last = product.k === 0 || start + extent === product.k;
     this.#flags = (first ? 0 : accumulate) | (last ? finish : 0);
   }
 
