@@ -1,7 +1,8 @@
-import { pareError, type BackendScore } from '@pare/core';
+import { capabilityRef, pareError, type BackendScore, type CapabilityRef } from '@pare/core';
 import { ExecutorBackend, type DevicePrograms, type RoutineTable } from '@pare/executor';
 import { columnSolver } from '@pare/solvers';
 import { adapterName, findGpu, isSoftware } from './device/gpu.js';
+import { probeAdapter } from './device/probe.js';
 import { openWebgpuDevice, type WebgpuDeviceOptions } from './device/webgpu-device.js';
 import { createWebgpuColumnSolver, webgpuRoutines } from './kernels/index.js';
 import { wgsl } from './language/wgsl.js';
@@ -9,11 +10,11 @@ import type { WebgpuOptions } from './options.js';
 
 /** What the adapter found here would be worth. */
 export async function scoreWebgpu(): Promise<BackendScore> {
-  const adapter = await findAdapter('high-performance');
-  if (typeof adapter === 'string') return { score: 0, reason: adapter };
-  const device = { name: adapterName(adapter), memoryBytes: undefined, parallelism: undefined };
-  if (isSoftware(adapter)) return { score: 5, reason: `${device.name} computes on the processor: correct, and slow`, device };
-  return { score: 50, reason: device.name, device };
+  const found = await probeAdapter();
+  if ('missing' in found) return { score: 0, reason: found.missing };
+  const { name, software } = found.adapter;
+  const device = { name, memoryBytes: undefined, parallelism: undefined };
+  return software ? { score: 5, reason: 'computes on the processor: correct, and slow', device } : { score: 50, reason: 'a GPU that WebGPU can use', device };
 }
 
 async function findAdapter(powerPreference: GPUPowerPreference): Promise<GPUAdapter | string> {
@@ -22,6 +23,9 @@ async function findAdapter(powerPreference: GPUPowerPreference): Promise<GPUAdap
   const adapter = await gpu.requestAdapter({ powerPreference });
   return adapter ?? 'no adapter: no GPU driver that WebGPU can use (Vulkan, Metal or Direct3D 12) was found';
 }
+
+/** The GPUDevice behind a WebGPU backend, for programs that share it with their own rendering or kernels. It stays the backend's. */
+export const webgpuDevice: CapabilityRef<GPUDevice> = capabilityRef<GPUDevice>('pare.webgpu-device');
 
 export interface CreateOptions extends WebgpuDeviceOptions {
   readonly routines?: RoutineTable | undefined;
@@ -36,5 +40,6 @@ export async function createWebgpuBackend(options: WebgpuOptions, { routines = w
   }
   // A software adapter shares the processor with the solver in WebAssembly, which is many times faster there: techniques are left to take that one.
   const solver = isSoftware(adapter) ? {} : { [columnSolver.id]: (programs: DevicePrograms) => createWebgpuColumnSolver(programs, { threads: 0 }) };
-  return new ExecutorBackend({ id: 'webgpu', device: await openWebgpuDevice(adapter, device), language: wgsl, routines, capabilities: solver });
+  const opened = await openWebgpuDevice(adapter, device);
+  return new ExecutorBackend({ id: 'webgpu', device: opened, language: wgsl, routines, capabilities: { ...solver, [webgpuDevice.id]: () => opened.gpu } });
 }

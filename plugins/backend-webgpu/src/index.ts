@@ -13,4 +13,6 @@ export const webgpuBackend: BackendPlugin<WebgpuOptions> = defineBackend({
   create: (options) => createWebgpuBackend(options),
 });
 
+export { webgpuDevice } from './create-backend.js';
+
 export default webgpuBackend;

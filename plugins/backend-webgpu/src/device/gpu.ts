@@ -22,7 +22,17 @@ export function findGpu(): Promise<GpuAccess> {
   return dawn;
 }
 
+/** What Dawn and Vulkan would write to standard error about drivers that cannot serve; variables that are set stay. */
+const quietEnvironment: Readonly<Record<string, string>> = {
+  // The window-system parts of drivers ask for it, and nothing here opens windows.
+  XDG_RUNTIME_DIR: '/tmp',
+  // Mesa's driver for the processor lacks what WebGPU needs: Dawn refuses it, with a warning each time.
+  VK_LOADER_DRIVERS_DISABLE: '*lvp*',
+};
+
 async function loadDawn(): Promise<GpuAccess> {
+  const { process } = globalThis as { readonly process?: { readonly platform: string; readonly env: Record<string, string | undefined> } };
+  if (process?.platform === 'linux') for (const [name, value] of Object.entries(quietEnvironment)) process.env[name] ??= value;
   // A variable, so that bundlers for browsers do not follow it.
   const name = 'webgpu';
   try {
@@ -35,13 +45,12 @@ async function loadDawn(): Promise<GpuAccess> {
 }
 
 /** The adapter's name for people. */
-export function adapterName(adapter: GPUAdapter): string {
-  const { description, device, vendor, architecture } = adapter.info;
+export function adapterName({ info }: { readonly info: Pick<GPUAdapterInfo, 'description' | 'device' | 'vendor' | 'architecture'> }): string {
+  const { description, device, vendor, architecture } = info;
   return [description, device, [vendor, architecture].filter((part) => part !== '').join(' ')].find((part) => part !== '') ?? 'unnamed adapter';
 }
 
 /** True for adapters that compute on the processor. */
-export function isSoftware(adapter: GPUAdapter): boolean {
-  const info = adapter.info as GPUAdapterInfo & { readonly isFallbackAdapter?: boolean };
+export function isSoftware({ info }: { readonly info: Pick<GPUAdapterInfo, 'description' | 'device' | 'architecture'> & { readonly isFallbackAdapter?: boolean } }): boolean {
   return info.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe|basic render/i.test(`${info.description} ${info.architecture} ${info.device}`);
 }

@@ -222,10 +222,10 @@ export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<num
   if (actual.length !== expected.length) return Infinity;
   for (let index = 0; index < expected.length; index++) {
     const [a, b] = [actual[index]!, expected[index]!];
+    if (Number.isFinite(b)) largest = Math.max(largest, Math.abs(b));
     if (Object.is(a, b) || a === b) continue;
     const apart = Math.abs(a - b);
     difference = Math.max(difference, Number.isNaN(apart) ? Infinity : apart);
-    if (Number.isFinite(b)) largest = Math.max(largest, Math.abs(b));
   }
   return difference / largest;
 }

@@ -13,7 +13,7 @@ fn maximumF32(a: f32, b: f32) -> f32 { return select(select(max(a, b), b, isNan(
 fn minimumF32(a: f32, b: f32) -> f32 { return select(select(min(a, b), b, isNan(b)), a, isNan(a)); }
 
 // Devices divide with an error of some units in the last place, and as they like where infinities, zeros or very large divisors are. One Newton step with the
-// remainder rounds as IEEE 754 does where the device has a fused multiply-add; codes that lie between two integers depend on it.
+// exact remainder (products of halves of 12 bits are exact, Dekker 1971) rounds as IEEE 754 does; codes that lie between two integers depend on it.
 fn divideF32(a: f32, b: f32) -> f32 {
   let sign = (bitcast<u32>(a) ^ bitcast<u32>(b)) & 0x80000000u;
   if (isNan(a) || isNan(b)) { return nan(); }
@@ -22,8 +22,14 @@ fn divideF32(a: f32, b: f32) -> f32 {
   // Halving both by a power of two keeps the quotient and leaves the range in which reciprocals vanish.
   let shrink = select(1.0, 0.00390625, abs(b) > 1e36);
   let c = b * shrink;
-  let quotient = (a * shrink) / c;
-  let refined = quotient + fma(-quotient, c, a * shrink) / c;
+  let d = a * shrink;
+  let quotient = d / c;
+  let q1 = bitcast<f32>(bitcast<u32>(quotient) & 0xfffff000u);
+  let c1 = bitcast<f32>(bitcast<u32>(c) & 0xfffff000u);
+  let q2 = quotient - q1;
+  let c2 = c - c1;
+  let rest = (((d - q1 * c1) - q1 * c2) - q2 * c1) - q2 * c2;
+  let refined = quotient + rest / c;
   return select(refined, quotient, isNan(refined) || isInfinite(refined) || abs(quotient) < 1e-30);
 }
 
