@@ -9,7 +9,7 @@ import { webgpuBackend } from '@pare/backend-webgpu';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { openModel, overlayModel } from '../open/index.js';
-import { absMaxStatistic, absMeanStatistic, defineStatistic, gramStatistic } from '../statistics/index.js';
+import { absMaxStatistic, absMeanStatistic, defineStatistic, gramStatistic, squareSumStatistic } from '../statistics/index.js';
 import { SafetensorsFile } from '../store/index.js';
 import { createBlockRunner, type BlockRunnerOptions } from './block-runner.js';
 import { greedyGenerate } from './generate.js';
@@ -245,7 +245,7 @@ describe.each([
       const name = 'model.layers.0.self_attn.';
       using collected = await runner.collect(0, hidden, [
         { module: `${name}q_proj`, statistics: [gramStatistic, absMaxStatistic] },
-        { module: `${name}v_proj`, statistics: [gramStatistic, absMeanStatistic] },
+        { module: `${name}v_proj`, statistics: [gramStatistic, absMeanStatistic, squareSumStatistic] },
       ]);
       // The input of the query product is the first norm of the embedding.
       const weight = Array.from((await model.tensor('model.layers.0.input_layernorm.weight')).data as Float32Array);
@@ -266,8 +266,10 @@ describe.each([
       });
       const maxima = collected.get(`${name}q_proj`, absMaxStatistic);
       const means = collected.get(`${name}v_proj`, absMeanStatistic);
+      const squares = collected.get(`${name}v_proj`, squareSumStatistic);
       weight.forEach((_, index) => {
         expect(maxima.values[index]).toBeCloseTo(Math.max(...x.map((row) => Math.abs(row[index]!))), 4);
+        expect(Math.abs(squares.values[index]! / expected[index]![index]! - 1)).toBeLessThan(1e-4);
         expect(means.values[index]).toBeCloseTo(x.reduce((sum, row) => sum + Math.abs(row[index]!), 0) / x.length, 4);
       });
     });
