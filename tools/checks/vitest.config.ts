@@ -1,3 +1,3 @@
-import { packageTests } from '../../vitest.shared.ts';
+import { webgpuTests } from '../../vitest.webgpu.ts';
 
-export default packageTests(import.meta.dirname);
+export default webgpuTests(import.meta.dirname);
