@@ -1,3 +1,3 @@
 import { webgpuTests } from '../../vitest.webgpu.ts';
 
-export default webgpuTests(import.meta.dirname);
+export default webgpuTests(import.meta.dirname, ['src/kernel-plugin.test.ts']);

@@ -46,7 +46,7 @@ describe('examples/kernel-plugin', () => {
     return Object.fromEntries([...results].map(([name, { form }]) => [name, denseFloat32(form as Parameters<typeof denseFloat32>[0])]));
   }
 
-  it.runIf(process.env['PARE_WEBGPU'] !== 'absent')('gives on WebGPU, with its kernel, what its plain version gives', async () => {
+  it('gives on WebGPU, with its kernel, what its plain version gives', async () => {
     await using reference = await referenceBackend.create({}, { log });
     await using webgpu = await webgpuBackend.create({ powerPreference: 'high-performance', software: true }, { log });
     const [expected, actual] = [await shrunk(reference), await shrunk(webgpu)];
