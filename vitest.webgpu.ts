@@ -34,6 +34,17 @@ export function webgpuTests(directory: string, only: readonly string[] = []): Re
     process.env['PARE_WEBGPU'] = 'absent';
     process.stderr.write('No Vulkan driver was found: tests on webgpu are left out. Debian\'s chromium package brings a software one.\n');
   }
-  const absent = process.env['PARE_WEBGPU'] === 'absent';
-  return packageTests(directory, { pool: 'forks', fileParallelism: false, testTimeout: 120_000, ...(absent ? { exclude: [...only], passWithNoTests: true } : {}) });
+  const excluded = [...(process.env['PARE_WEBGPU'] === 'absent' ? only : []), ...(chromiumPath() === undefined && process.env['CI'] === undefined ? ['src/chromium.test.ts'] : [])];
+  return packageTests(directory, { pool: 'forks', fileParallelism: false, testTimeout: 120_000, ...(excluded.length > 0 ? { exclude: excluded, passWithNoTests: true } : {}) });
 }
+
+/** A Chromium of the machine; undefined where there is none. */
+export function chromiumPath(): string | undefined {
+  return [process.env['PARE_CHROMIUM'], '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => path !== undefined && path !== '' && existsSync(path));
+}
+
+/** Headless, quiet on closed networks, WebGPU in software. */
+export const chromiumWebgpuFlags: readonly string[] = [
+  ...['--headless', '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  ...['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'],
+];
