@@ -215,10 +215,10 @@ export function testPrograms(device: GPUDevice, traits: DeviceTraits = guarantee
   };
 }
 
-/** A difference that tests bound: max |a − b| over max |b|, at least 1e-30; NaN where both are is no difference, where one is it is infinite. */
+/** A difference that tests bound: max |a − b| over max |b|, at least 1e-12; NaN where both are is no difference, where one is it is infinite. */
 export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   let difference = 0;
-  let largest = 1e-30;
+  let largest = 1e-12;
   if (actual.length !== expected.length) return Infinity;
   for (let index = 0; index < expected.length; index++) {
     const [a, b] = [actual[index]!, expected[index]!];

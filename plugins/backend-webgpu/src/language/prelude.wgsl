@@ -8,6 +8,10 @@ fn nan() -> f32 { return bitcast<f32>(nanBits); }
 fn isNan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
 fn isInfinite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) == 0x7f800000u; }
 
+// 0, which no compiler knows: kernels set it from a builtin. Some compilers do algebra on floats, and would find that a remainder is 0.
+var<private> runtimeZero: u32;
+fn opaque(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ runtimeZero); }
+
 // ---- f32 ----
 fn maximumF32(a: f32, b: f32) -> f32 { return select(select(max(a, b), b, isNan(b)), a, isNan(a)); }
 fn minimumF32(a: f32, b: f32) -> f32 { return select(select(min(a, b), b, isNan(b)), a, isNan(a)); }
@@ -26,9 +30,9 @@ fn divideF32(a: f32, b: f32) -> f32 {
   let quotient = d / c;
   let q1 = bitcast<f32>(bitcast<u32>(quotient) & 0xfffff000u);
   let c1 = bitcast<f32>(bitcast<u32>(c) & 0xfffff000u);
-  let q2 = quotient - q1;
-  let c2 = c - c1;
-  let rest = (((d - q1 * c1) - q1 * c2) - q2 * c1) - q2 * c2;
+  let q2 = opaque(quotient - q1);
+  let c2 = opaque(c - c1);
+  let rest = opaque(opaque(opaque(d - opaque(q1 * c1)) - opaque(q1 * c2)) - opaque(q2 * c1)) - opaque(q2 * c2);
   let refined = quotient + rest / c;
   return select(refined, quotient, isNan(refined) || isInfinite(refined) || abs(quotient) < 1e-30);
 }

@@ -157,6 +157,8 @@ function finish(name: string, printer: ExpressionPrinter, dtype: DType, lines: r
     ...declarations,
     `@compute @workgroup_size(${String(width)})`,
     'fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {',
+    // Grids are folded over two axes, so the third is 1.
+    '  runtimeZero = groups.z - 1u;',
     ...indent(lines),
     '}',
     '',
