@@ -5,3 +5,10 @@ export { isPrunerRule, prunerRule, type PrunedMatrix, type PrunerRule, type Swee
 export { referenceColumnSolver } from './reference.js';
 export { createColumnSolver, type ColumnSolverOptions } from './wasm/solver.js';
 export { sweepLayers, type LayerSweep } from './sweep-layers.js';
+export { cholesky, solveLowerFromRight } from './linear/cholesky.js';
+export { transposed, type Matrix, type SolverOptions } from './linear/matrix.js';
+export { multiplyTransposed } from './linear/multiply.js';
+export { qr, type QrFactors } from './linear/qr.js';
+export { svd, type Svd } from './linear/svd.js';
+export { symmetricEigen, type SymmetricEigen } from './linear/symmetric-eigen.js';
+export { truncatedSvd, type TruncatedSvd, type TruncatedSvdOptions } from './linear/truncated-svd.js';
