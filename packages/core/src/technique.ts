@@ -44,7 +44,9 @@ export interface ModulePlan {
   readonly estimated?: boolean | undefined;
   /** Where a sparse result has its zeros, and how many weights are pruned. */
   readonly sparsity?: { readonly pattern: SparsityPattern; readonly pruned: number } | undefined;
-  /** Bits per code for quantized results and sparse ones with quantized values, else undefined. */
+  /** Inner width of a factorized result; undefined where it depends on the weights. */
+  readonly rank?: number | undefined;
+  /** Bits per code for quantized results, sparse ones with quantized values and factorized ones with quantized factors, else undefined. */
   readonly bits?: number | undefined;
   readonly groupSize?: number | undefined;
   readonly symmetric?: boolean | undefined;

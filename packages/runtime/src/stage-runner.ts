@@ -1,6 +1,6 @@
-import { throwIfAborted, type Backend, type Model, type ModulePlan, type ModuleReport, type StatisticRef, type TargetModule, type TechniqueContext, type WeightForm } from '@pare/core';
+import { throwIfAborted, type Backend, type Model, type ModulePlan, type StatisticRef, type TargetModule, type TechniqueContext, type WeightForm } from '@pare/core';
 import { pluginFailure } from './cancellation.js';
-import type { BatchKey, Journal, ModuleOutcome } from './journal.js';
+import type { BatchKey, Journal, KeptReport, ModuleOutcome } from './journal.js';
 import type { BlockRunner, CollectedStatistics, HiddenStates } from '@pare/model';
 import type { ModelLibrary } from './model-library.js';
 import { createHandles } from './module-handles.js';
@@ -36,9 +36,9 @@ export class RunResults {
   over(model: Model, library: ModelLibrary, more?: { readonly plans: ReadonlyMap<string, ModulePlan>; readonly outcomes: ReadonlyMap<string, ModuleOutcome> }): Model {
     const loaders = new Map(this.#loaders);
     const plans = new Map(this.#plans);
-    for (const [module, { form }] of more?.outcomes ?? []) {
+    for (const [module, { form, report }] of more?.outcomes ?? []) {
       loaders.set(module, () => Promise.resolve(form));
-      plans.set(module, more!.plans.get(module)!);
+      plans.set(module, { ...more!.plans.get(module)!, ...report.became });
     }
     return loaders.size === 0 ? model : library.overlayModel(model, loaders, plans);
   }
@@ -46,7 +46,7 @@ export class RunResults {
 
 /** What a stage did, in the order of its targets. */
 export interface StageOutcome {
-  readonly reports: ReadonlyMap<string, ModuleReport>;
+  readonly reports: ReadonlyMap<string, KeptReport>;
   readonly restoredBlocks: number;
   readonly computedBlocks: number;
   readonly seconds: number;
@@ -78,12 +78,12 @@ export async function runStage(run: StageRun, stage: PreparedStage): Promise<Sta
 }
 
 class StageExecution {
-  readonly reports = new Map<string, ModuleReport>();
+  readonly reports = new Map<string, KeptReport>();
   readonly #run: StageRun;
   readonly #stage: PreparedStage;
   readonly #batches: readonly Batch[];
   /** Batches that an earlier run finished, with their reports. */
-  readonly #finished = new Map<Batch, ReadonlyMap<string, ModuleReport>>();
+  readonly #finished = new Map<Batch, ReadonlyMap<string, KeptReport>>();
   restoredBlocks = 0;
   computedBlocks = 0;
 
@@ -190,6 +190,7 @@ class StageExecution {
     const options = new Map(targets.map((target) => [target.info.name, target.options]));
     const handles = createHandles(targets, {
       technique,
+      plans: this.#stage.plans,
       source,
       statistics,
       declared: (module) => this.#statistics(options.get(module)),
@@ -249,12 +250,12 @@ class StageExecution {
     return true;
   }
 
-  #adopt(batch: Batch, reports: ReadonlyMap<string, ModuleReport>): void {
+  #adopt(batch: Batch, reports: ReadonlyMap<string, KeptReport>): void {
     const { journal, results } = this.#run;
     for (const [module, report] of reports) {
       this.reports.set(module, report);
       // Read from disk whenever it is needed: results do not pile up in memory.
-      results.set(module, this.#stage.plans.get(module)!, () => journal.form(batch.key, module));
+      results.set(module, { ...this.#stage.plans.get(module)!, ...report.became }, () => journal.form(batch.key, module));
     }
   }
 

@@ -14,4 +14,5 @@ export * from './sparse/pattern.js';
 export { pruneSmallest, selectNth } from './sparse/select.js';
 export * from './sparse/masks.js';
 export * from './sparse/sparse-weight.js';
+export * from './factorized/factorized-weight.js';
 export { sparseNotes } from './sparse/notes.js';
