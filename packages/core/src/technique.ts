@@ -64,6 +64,8 @@ export interface ModuleReport {
   readonly loss?: number | undefined;
   /** Set when the module was handled otherwise than asked, with the reason: `no calibration tokens reached this expert`. */
   readonly fallback?: string | undefined;
+  /** Set by the host where the result has another form or size than its plan. */
+  readonly became?: Pick<ModulePlan, 'produces' | 'storedBits' | 'writtenBits' | 'rank'> | undefined;
   /** Further named numbers: damping used, dead columns, … */
   readonly details?: Readonly<Record<string, number>> | undefined;
 }

@@ -1,19 +1,14 @@
-import { isPareError, pareError, systemErrorCode, type FileSystem, type HostTensor, type ModulePlan, type ModuleReport, type WeightForm } from '@pare/core';
+import { isPareError, pareError, systemErrorCode, type FileSystem, type HostTensor, type ModuleReport, type WeightForm } from '@pare/core';
 import { isRunning, processId } from '@pare/platform';
 import { deserializeForm, serializeForm } from '@pare/weights';
 import { writeAtomically } from './disk.js';
 import { differences, type JournalInputs } from './journal-inputs.js';
 import type { ModelLibrary } from './model-library.js';
 
-/** What a technique said about a module, and what became of it where that is not what was planned: estimated sizes, results that fell back to another form. */
-export interface KeptReport extends ModuleReport {
-  readonly became?: Pick<ModulePlan, 'produces' | 'storedBits' | 'writtenBits' | 'rank'> | undefined;
-}
-
 /** A module's new weight and what the technique said about it. */
 export interface ModuleOutcome {
   readonly form: WeightForm;
-  readonly report: KeptReport;
+  readonly report: ModuleReport;
 }
 
 /** One piece of finished work: a stage's modules of one block, or those outside blocks. */
@@ -140,7 +135,7 @@ export class Journal {
   }
 
   /** Modules of a finished batch with their reports; undefined when it is not finished, or its file is damaged. */
-  async reports(key: BatchKey): Promise<ReadonlyMap<string, KeptReport> | undefined> {
+  async reports(key: BatchKey): Promise<ReadonlyMap<string, ModuleReport> | undefined> {
     if (!this.#finished.has(fileName(key))) return undefined;
     try {
       await using file = await this.#library.SafetensorsFile.open(this.#path(fileName(key)), this.#files);
@@ -195,7 +190,7 @@ export class Journal {
 interface BatchEntry {
   readonly index: number;
   readonly form: Readonly<Record<string, string>>;
-  readonly report: KeptReport;
+  readonly report: ModuleReport;
 }
 
 const documentName = 'journal.json';

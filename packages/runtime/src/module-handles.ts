@@ -1,8 +1,7 @@
-import { pareError, type Model, type ModuleHandle, type ModulePlan, type ModuleReport, type StatisticRef, type TargetModule, type Technique, type WeightForm } from '@pare/core';
+import { pareError, type Model, type ModuleHandle, type ModulePlan, type ModuleReport, type StatisticRef, type TargetModule, type Technique } from '@pare/core';
 import type { CollectedStatistics } from '@pare/model';
-import { storedBits, writtenBits } from '@pare/weights';
-import { formProblem } from './form-checks.js';
-import type { KeptReport, ModuleOutcome } from './journal.js';
+import { formProblem, planCorrection } from '@pare/weights';
+import type { ModuleOutcome } from './journal.js';
 
 export interface HandleContext {
   readonly technique: Technique;
@@ -48,7 +47,7 @@ export function createHandles(targets: readonly TargetModule<unknown>[], context
       if (outcomes.has(info.name)) return Promise.reject(invalid(info.name, 'a second result'));
       const problem = formProblem(form, info, technique.produces);
       if (problem !== undefined) return Promise.reject(invalid(info.name, problem));
-      const outcome = { form, report: { ...finiteReport(report), ...unplanned(form, context.plans.get(info.name)!) } };
+      const outcome = { form, report: { ...finiteReport(report), ...planCorrection(form, context.plans.get(info.name)!) } };
       outcomes.set(info.name, outcome);
       context.onReplace(info.name, outcome);
       return Promise.resolve();
@@ -63,13 +62,6 @@ export function createHandles(targets: readonly TargetModule<unknown>[], context
       if (left !== undefined) throw invalid(left.info.name, 'nothing was handed in');
     },
   };
-}
-
-/** What a result is, where the plan has it otherwise. */
-function unplanned(form: WeightForm, plan: ModulePlan): Pick<KeptReport, 'became'> {
-  const [stored, written] = [storedBits(form), writtenBits(form)];
-  if (form.form === plan.produces && stored === plan.storedBits) return {};
-  return { became: { produces: form.form, storedBits: stored, writtenBits: written, ...(form.form === 'factorized' ? { rank: form.left.shape[1]! } : { rank: undefined }) } };
 }
 
 /** The report without what JSON cannot hold, so that a restored report equals the original. */

@@ -1,6 +1,6 @@
-import { throwIfAborted, type Backend, type Model, type ModulePlan, type StatisticRef, type TargetModule, type TechniqueContext, type WeightForm } from '@pare/core';
+import { throwIfAborted, type Backend, type Model, type ModulePlan, type ModuleReport, type StatisticRef, type TargetModule, type TechniqueContext, type WeightForm } from '@pare/core';
 import { pluginFailure } from './cancellation.js';
-import type { BatchKey, Journal, KeptReport, ModuleOutcome } from './journal.js';
+import type { BatchKey, Journal, ModuleOutcome } from './journal.js';
 import type { BlockRunner, CollectedStatistics, HiddenStates } from '@pare/model';
 import type { ModelLibrary } from './model-library.js';
 import { createHandles } from './module-handles.js';
@@ -46,7 +46,7 @@ export class RunResults {
 
 /** What a stage did, in the order of its targets. */
 export interface StageOutcome {
-  readonly reports: ReadonlyMap<string, KeptReport>;
+  readonly reports: ReadonlyMap<string, ModuleReport>;
   readonly restoredBlocks: number;
   readonly computedBlocks: number;
   readonly seconds: number;
@@ -78,12 +78,12 @@ export async function runStage(run: StageRun, stage: PreparedStage): Promise<Sta
 }
 
 class StageExecution {
-  readonly reports = new Map<string, KeptReport>();
+  readonly reports = new Map<string, ModuleReport>();
   readonly #run: StageRun;
   readonly #stage: PreparedStage;
   readonly #batches: readonly Batch[];
   /** Batches that an earlier run finished, with their reports. */
-  readonly #finished = new Map<Batch, ReadonlyMap<string, KeptReport>>();
+  readonly #finished = new Map<Batch, ReadonlyMap<string, ModuleReport>>();
   restoredBlocks = 0;
   computedBlocks = 0;
 
@@ -250,7 +250,7 @@ class StageExecution {
     return true;
   }
 
-  #adopt(batch: Batch, reports: ReadonlyMap<string, KeptReport>): void {
+  #adopt(batch: Batch, reports: ReadonlyMap<string, ModuleReport>): void {
     const { journal, results } = this.#run;
     for (const [module, report] of reports) {
       this.reports.set(module, report);

@@ -10,6 +10,7 @@ export * from './mat-mul-nbits.js';
 export { deserializeForm, serializeForm, type SerializedForm } from './serialize.js';
 export * from './lower.js';
 export * from './structure-problem.js';
+export * from './form-problem.js';
 export * from './sparse/pattern.js';
 export { pruneSmallest, selectNth } from './sparse/select.js';
 export * from './sparse/masks.js';

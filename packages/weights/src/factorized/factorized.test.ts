@@ -3,6 +3,7 @@ import { GraphBuilder } from '@pare/graph';
 import { evaluateGraph } from '@pare/operators';
 import { describe, expect, it } from 'vitest';
 import { denseFloat32 } from '../dequantize.js';
+import { planCorrection } from '../form-problem.js';
 import { lowerLinear, lowerWeight } from '../lower.js';
 import { quantizeMatrix } from '../quantize.js';
 import { deserializeForm, serializeForm } from '../serialize.js';
@@ -115,5 +116,13 @@ describe('the factorized form', () => {
     // Square: half the side. 4096×11008: 2985.
     expect(breakEvenRank([8, 8])).toBe(4);
     expect(Math.floor(breakEvenRank([4096, 11008]))).toBe(2985);
+  });
+
+  it('corrects plans that said otherwise, and no others', () => {
+    const form = forms[0]![1];
+    const plan = { module: 'm', produces: 'factorized', storedBits: storedBits(form), rank, flops: 0, workingBytes: 0 } as const;
+    expect(planCorrection(form, plan)).toEqual({});
+    expect(planCorrection(form, { ...plan, storedBits: 1, rank: undefined })).toEqual({ became: { produces: 'factorized', storedBits: storedBits(form), writtenBits: writtenBits(form), rank } });
+    expect(planCorrection(left, plan)).toEqual({ became: { produces: 'dense', storedBits: 32 * rows * rank, writtenBits: 32 * rows * rank, rank: undefined } });
   });
 });
