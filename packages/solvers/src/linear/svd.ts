@@ -1,5 +1,6 @@
 import { createPacer } from './pacer.js';
 import { assertMatrix, binaryScale, transposed, type Matrix, type SolverOptions } from './matrix.js';
+import { multiplyTransposed } from './multiply.js';
 import { qr } from './qr.js';
 
 /** A = U·diag(σ)·Vᵀ, thin: k = min(rows, columns), or the rank asked for. */
@@ -32,10 +33,12 @@ export async function svd(matrix: Matrix, { signal }: SolverOptions = {}): Promi
   const { rows, columns } = matrix;
   const scale = binaryScale(matrix.data);
   const { q, r, order } = await qr({ data: Float64Array.from(matrix.data, (value) => value * scale), rows, columns }, { signal, pivot: true });
-  // Rotations J with J·R = Σ·W of orthogonal rows: A = (Q·Jᵀ)·Σ·(W·Pᵀ). Rows lie one after another in memory, and so do the columns of Q in its transpose.
+  // Rotations J with J·R = Σ·W of orthogonal rows: A = (Q·Jᵀ)·Σ·(W·Pᵀ).
   const rotated = r.data;
-  const basis = transposed(q).data;
-  await rotate(rotated, columns, basis, rows, signal);
+  const rotations = new Float64Array(columns * columns);
+  for (let index = 0; index < columns; index++) rotations[index * (columns + 1)] = 1;
+  await rotate(rotated, columns, rotations, signal);
+  const basis = await multiplyTransposed(q, { data: rotations, rows: columns, columns }, { signal });
   const norms = Float64Array.from({ length: columns }, (_, row) => norm(rotated, row * columns, columns));
   const ranking = Int32Array.from({ length: columns }, (_, row) => row).sort((a, b) => norms[b]! - norms[a]! || a - b);
   const values = new Float64Array(columns);
@@ -43,45 +46,47 @@ export async function svd(matrix: Matrix, { signal }: SolverOptions = {}): Promi
   const right = new Float64Array(columns * columns);
   for (const [rank, row] of ranking.entries()) {
     values[rank] = norms[row]! / scale;
-    for (let i = 0; i < rows; i++) left[i * columns + rank] = basis[row * rows + i]!;
+    for (let i = 0; i < rows; i++) left[i * columns + rank] = basis.data[i * columns + row]!;
     if (norms[row]! > 0) for (let j = 0; j < columns; j++) right[rank * columns + order[j]!] = rotated[row * columns + j]! / norms[row]!;
   }
   completeRows(right, columns, ranking.reduce((count, row) => count + (norms[row]! > 0 ? 1 : 0), 0));
   return withSigns({ left: { data: left, rows, columns }, values, right: { data: right, rows: columns, columns } });
 }
 
-/** Rotates pairs of rows of `a` [size, size] until all are orthogonal, and the rows of `basis` [size, width] with them. */
-async function rotate(a: Float64Array, size: number, basis: Float64Array, width: number, signal: AbortSignal | undefined): Promise<void> {
+/** Rotates pairs of rows of `a` [size, size] until all are orthogonal, and the rows of `rotations` [size, size] with them. */
+async function rotate(a: Float64Array, size: number, rotations: Float64Array, signal: AbortSignal | undefined): Promise<void> {
   const pause = createPacer(signal, 'the singular value decomposition');
   const squares = new Float64Array(size);
   for (let sweep = 0; sweep < mostSweeps; sweep++) {
     for (let row = 0; row < size; row++) squares[row] = dot(a, row * size, row * size, size);
-    let rotations = 0;
+    let turns = 0;
     for (let one = 0; one < size - 1; one++) {
       for (let other = one + 1; other < size; other++) {
-        const [x, y] = [one * size, other * size];
+        const x = one * size;
+        const y = other * size;
         const product = dot(a, x, y, size);
         if (product === 0 || Math.abs(product) <= tolerance * Math.sqrt(squares[one]!) * Math.sqrt(squares[other]!)) continue;
-        rotations += 1;
+        turns += 1;
         const zeta = (squares[other]! - squares[one]!) / (2 * product);
         const tangent = (zeta < 0 ? -1 : 1) / (Math.abs(zeta) + Math.sqrt(1 + zeta * zeta));
         const cosine = 1 / Math.sqrt(1 + tangent * tangent);
         const sine = cosine * tangent;
         turn(a, x, y, size, cosine, sine);
-        turn(basis, one * width, other * width, width, cosine, sine);
+        turn(rotations, x, y, size, cosine, sine);
         squares[one] = Math.max(0, squares[one]! - tangent * product);
         squares[other] = squares[other]! + tangent * product;
       }
       const waiting = pause();
       if (waiting !== undefined) await waiting;
     }
-    if (rotations === 0) return;
+    if (turns === 0) return;
   }
 }
 
 function turn(a: Float64Array, x: number, y: number, length: number, cosine: number, sine: number): void {
   for (let index = 0; index < length; index++) {
-    const [p, q] = [a[x + index]!, a[y + index]!];
+    const p = a[x + index]!;
+    const q = a[y + index]!;
     a[x + index] = cosine * p - sine * q;
     a[y + index] = sine * p + cosine * q;
   }

@@ -134,7 +134,8 @@ async function implicitQl(diagonal: Float64Array, off: Float64Array, vectors: Fl
         carried = cosine * twist - across;
         const [x, y] = [index * size, (index + 1) * size];
         for (let k = 0; k < size; k++) {
-          const [p, q] = [vectors[x + k]!, vectors[y + k]!];
+          const p = vectors[x + k]!;
+          const q = vectors[y + k]!;
           vectors[y + k] = sine * p + cosine * q;
           vectors[x + k] = cosine * p - sine * q;
         }
