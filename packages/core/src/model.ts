@@ -44,6 +44,8 @@ export interface ModuleInfo {
   readonly sharedWith: string | undefined;
   /** Scheme of the stored weights when the source is compressed already. */
   readonly form: WeightForm['form'];
+  /** Inner width of a factorized weight, where it is known without reading it. */
+  readonly rank?: number | undefined;
 }
 
 /** A tensor of the model in its logical (dense) shape. */

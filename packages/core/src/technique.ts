@@ -44,7 +44,9 @@ export interface ModulePlan {
   readonly estimated?: boolean | undefined;
   /** Where a sparse result has its zeros, and how many weights are pruned. */
   readonly sparsity?: { readonly pattern: SparsityPattern; readonly pruned: number } | undefined;
-  /** Bits per code for quantized results and sparse ones with quantized values, else undefined. */
+  /** Inner width of a factorized result; undefined where it depends on the weights. */
+  readonly rank?: number | undefined;
+  /** Bits per code for quantized results, sparse ones with quantized values and factorized ones with quantized factors, else undefined. */
   readonly bits?: number | undefined;
   readonly groupSize?: number | undefined;
   readonly symmetric?: boolean | undefined;
@@ -62,6 +64,8 @@ export interface ModuleReport {
   readonly loss?: number | undefined;
   /** Set when the module was handled otherwise than asked, with the reason: `no calibration tokens reached this expert`. */
   readonly fallback?: string | undefined;
+  /** Set by the host where the result has another form or size than its plan. */
+  readonly became?: Pick<ModulePlan, 'produces' | 'storedBits' | 'writtenBits' | 'rank'> | undefined;
   /** Further named numbers: damping used, dead columns, … */
   readonly details?: Readonly<Record<string, number>> | undefined;
 }

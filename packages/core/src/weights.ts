@@ -55,6 +55,21 @@ export interface SparseWeight {
   readonly values: DenseWeight | QuantizedWeight;
 }
 
+/**
+ * A matrix [out, in] as the product left·right of two of rank r, each in a form of its own. Layers run it as two products; its rank is `left.shape[1]`.
+ */
+export interface FactorizedWeight {
+  readonly form: 'factorized';
+  readonly shape: readonly [number, number];
+  /** [out, r]. */
+  readonly left: FactorWeight;
+  /** [r, in]. */
+  readonly right: FactorWeight;
+}
+
+/** What a factor may be: anything that stands on its own and is no product itself. */
+export type FactorWeight = DenseWeight | QuantizedWeight | SparseWeight;
+
 /** The same weights as another tensor of the model, such as a head tied to the embedding. */
 export interface SharedWeight {
   readonly form: 'shared';
@@ -64,7 +79,7 @@ export interface SharedWeight {
 }
 
 /** One representation for every kind of compressed weight; techniques produce it, backends evaluate it, formats write it. */
-export type WeightForm = DenseWeight | QuantizedWeight | SparseWeight | SharedWeight;
+export type WeightForm = DenseWeight | QuantizedWeight | SparseWeight | FactorizedWeight | SharedWeight;
 
 /** The kinds of forms, as formats and techniques declare them. */
 export type WeightFormKind = WeightForm['form'];

@@ -38,15 +38,17 @@ interface Entry {
   readonly value: number;
 }
 
-/** Grids of what is known by layer: bits, sparsity and loss of every stage, and what evaluators say about layers. */
+/** Grids of what is known by layer: bits, sparsity, rank and loss of every stage, and what evaluators say about layers. */
 export function layerGrids(stages: readonly StageOutcome[], evaluations: readonly EvaluationResultRecord[]): LayerGrid[] {
   const grids: (LayerGrid | undefined)[] = [];
   const finalBits = new Map<string, number>();
   const finalSparsity = new Map<string, number>();
+  const finalRanks = new Map<string, number>();
   for (const { modules } of stages) {
-    for (const { module, bits, sparsity } of modules) {
+    for (const { module, bits, sparsity, rank } of modules) {
       if (bits !== undefined) finalBits.set(module, bits);
       if (sparsity !== undefined) finalSparsity.set(module, sparsity);
+      if (rank !== undefined) finalRanks.set(module, rank);
     }
   }
   for (const { technique, modules } of stages) {
@@ -61,6 +63,8 @@ export function layerGrids(stages: readonly StageOutcome[], evaluations: readonl
   }
   grids.push(grid('Bits', 'Bits a code; the more, the darker.', entriesOf([...finalBits].map(([module, value]) => ({ module, value }))), darkestBits));
   grids.push(grid('Sparsity', 'Share of weights that are pruned; the more, the darker.', entriesOf([...finalSparsity].map(([module, value]) => ({ module, value }))), 1));
+  const ranks = [...finalRanks].map(([module, value]) => ({ module, value }));
+  grids.push(grid('Rank', "Inner width of factorized matrices. Shades compare the layers within a column: darkest is the column's largest.", entriesOf(ranks), 'column'));
   return grids.filter((found) => found !== undefined);
 }
 

@@ -19,6 +19,8 @@ export interface ModuleOutcome {
   readonly bits: number | undefined;
   /** Share of weights that were to be pruned. */
   readonly sparsity?: number | undefined;
+  /** Inner width of the factors that it became. */
+  readonly rank?: number | undefined;
   readonly loss: number | undefined;
   readonly fallback: string | undefined;
 }
@@ -131,6 +133,7 @@ function fromManifest(root: Json, reader: Reader, tensors: readonly StoredTensor
             module: reader.text(module['module'], `${place}.module`),
             bits: reader.optionalNumber(module['bits'], `${place}.bits`),
             sparsity: reader.optionalNumber(module['sparsity'], `${place}.sparsity`),
+            rank: reader.optionalNumber(module['rank'], `${place}.rank`),
             loss: reader.optionalNumber(module['loss'], `${place}.loss`),
             fallback: reader.optionalText(module['fallback'], `${place}.fallback`),
           };

@@ -293,6 +293,8 @@ export interface ManifestModule {
   /** Where a sparse result has its zeros (`unstructured`, `2:4`), and the share of weights that the plan prunes. */
   readonly pattern?: string | undefined;
   readonly sparsity?: number | undefined;
+  /** Inner width of a factorized result. */
+  readonly rank?: number | undefined;
   readonly loss?: number | undefined;
   readonly fallback?: string | undefined;
 }

@@ -54,9 +54,9 @@ export async function createManifest(parts: ManifestParts): Promise<Manifest> {
       technique: technique.id,
       modules: targets.map(({ info }) => {
         const report = outcomes[index]!.reports.get(info.name);
-        const { bits, sparsity } = plans.get(info.name)!;
+        const { bits, sparsity, rank } = { ...plans.get(info.name)!, ...report?.became };
         const zeros = sparsity === undefined ? {} : { pattern: sparsityPatternText(sparsity.pattern), sparsity: sparsity.pruned / (info.shape[0] * info.shape[1]) };
-        return { module: info.name, bits, ...zeros, loss: report?.loss, fallback: report?.fallback };
+        return { module: info.name, bits, ...zeros, ...(rank === undefined ? {} : { rank }), loss: report?.loss, fallback: report?.fallback };
       }),
     })),
     formats: parts.formats,

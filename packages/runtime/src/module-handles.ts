@@ -1,10 +1,12 @@
-import { pareError, type Model, type ModuleHandle, type ModuleReport, type StatisticRef, type TargetModule, type Technique } from '@pare/core';
+import { pareError, type Model, type ModuleHandle, type ModulePlan, type ModuleReport, type StatisticRef, type TargetModule, type Technique } from '@pare/core';
 import type { CollectedStatistics } from '@pare/model';
-import { formProblem } from './form-checks.js';
+import { formProblem, planCorrection } from '@pare/weights';
 import type { ModuleOutcome } from './journal.js';
 
 export interface HandleContext {
   readonly technique: Technique;
+  /** What was promised for each module. */
+  readonly plans: ReadonlyMap<string, ModulePlan>;
   /** The model as earlier stages and steps left it. */
   readonly source: Model;
   readonly statistics: CollectedStatistics | undefined;
@@ -45,7 +47,7 @@ export function createHandles(targets: readonly TargetModule<unknown>[], context
       if (outcomes.has(info.name)) return Promise.reject(invalid(info.name, 'a second result'));
       const problem = formProblem(form, info, technique.produces);
       if (problem !== undefined) return Promise.reject(invalid(info.name, problem));
-      const outcome = { form, report: finiteReport(report) };
+      const outcome = { form, report: { ...finiteReport(report), ...planCorrection(form, context.plans.get(info.name)!) } };
       outcomes.set(info.name, outcome);
       context.onReplace(info.name, outcome);
       return Promise.resolve();

@@ -36,9 +36,9 @@ export class RunResults {
   over(model: Model, library: ModelLibrary, more?: { readonly plans: ReadonlyMap<string, ModulePlan>; readonly outcomes: ReadonlyMap<string, ModuleOutcome> }): Model {
     const loaders = new Map(this.#loaders);
     const plans = new Map(this.#plans);
-    for (const [module, { form }] of more?.outcomes ?? []) {
+    for (const [module, { form, report }] of more?.outcomes ?? []) {
       loaders.set(module, () => Promise.resolve(form));
-      plans.set(module, more!.plans.get(module)!);
+      plans.set(module, { ...more!.plans.get(module)!, ...report.became });
     }
     return loaders.size === 0 ? model : library.overlayModel(model, loaders, plans);
   }
@@ -190,6 +190,7 @@ class StageExecution {
     const options = new Map(targets.map((target) => [target.info.name, target.options]));
     const handles = createHandles(targets, {
       technique,
+      plans: this.#stage.plans,
       source,
       statistics,
       declared: (module) => this.#statistics(options.get(module)),
@@ -254,7 +255,7 @@ class StageExecution {
     for (const [module, report] of reports) {
       this.reports.set(module, report);
       // Read from disk whenever it is needed: results do not pile up in memory.
-      results.set(module, this.#stage.plans.get(module)!, () => journal.form(batch.key, module));
+      results.set(module, { ...this.#stage.plans.get(module)!, ...report.became }, () => journal.form(batch.key, module));
     }
   }
 

@@ -1,6 +1,7 @@
 import { throwIfAborted } from '@pare/core';
 import type { ColumnSolver, FactorizeRequest, InverseFactor, SweepRequest, SweepResult } from './contract.js';
 import { loadReversed, planHessian, withDamping } from './hessian.js';
+import { cholesky } from './linear/cholesky.js';
 import { checkSweep, driveSweep, withoutDeadColumns, type Propagator } from './sweep-driver.js';
 
 /** The column solver in plain TypeScript: every loop as the formula has it. The kernels give the same bits. */
@@ -20,20 +21,6 @@ async function factorizeReference(request: FactorizeRequest): Promise<InverseFac
     return cholesky(lower, size) ? true : undefined;
   });
   return { size, order: plan.order, upper: invertReversed(lower, size), damping, dead: plan.dead, diagonal: plan.diagonal };
-}
-
-/** A = L·Lᵀ in place, lower triangle; false when a pivot is not positive. */
-function cholesky(a: Float64Array, size: number): boolean {
-  for (let row = 0; row < size; row++) {
-    for (let column = 0; column <= row; column++) {
-      let sum = a[row * size + column]!;
-      for (let k = 0; k < column; k++) sum -= a[row * size + k]! * a[column * size + k]!;
-      if (column < row) a[row * size + column] = sum / a[column * size + column]!;
-      else if (sum > 0 && sum < Infinity) a[row * size + row] = Math.sqrt(sum);
-      else return false;
-    }
-  }
-  return true;
 }
 
 /** U = J·L⁻¹·J in float32: L·m = e for every column, rows and columns reversed. */

@@ -1,4 +1,5 @@
 import { bfloat16ToFloat32, float16ToFloat32, pareError, type DenseWeight, type QuantizedWeight, type SharedWeight, type WeightForm } from '@pare/core';
+import { multiplyOut } from './factorized/multiply-out.js';
 import { groupsPerRow, symmetricZero } from './scheme.js';
 
 /** The grid index of every column of a row: the stored group index, or floor(column / groupSize). */
@@ -50,6 +51,7 @@ export function squaredError(weight: Float32Array, form: QuantizedWeight): numbe
  */
 export function denseFloat32(form: Exclude<WeightForm, SharedWeight>): Float32Array {
   if (form.form === 'sparse') return denseFloat32(form.values);
+  if (form.form === 'factorized') return multiplyOut(denseFloat32(form.left), denseFloat32(form.right), form.shape);
   return form.form === 'quantized' ? dequantize(form) : denseTensorFloat32(form);
 }
 

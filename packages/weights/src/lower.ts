@@ -7,7 +7,7 @@ import { groupsPerRow, symmetricZero } from './scheme.js';
  * Adds a weight's stored parts to a graph as constants named after `name`, and the operators that make the dense float32 matrix [out, in] of them.
  * Codes of up to 4 bits are uint4 tensors, wider ones uint8; scales keep their storage type. Grids that lie in runs of a row use one DequantizeLinear
  * (opset 21), columns with a group index or a shorter last group gather their scales.
- * Sparse matrices are their values with the zeros in place: products of ONNX know no masks.
+ * Sparse matrices are their values with the zeros in place: products of ONNX know no masks. Factorized ones are multiplied out here; `lowerLinear` keeps their factors.
  * @throws PARE_FORM_UNSUPPORTED for a shared weight: lower the weight that it shares.
  */
 export function lowerWeight(builder: GraphBuilder, form: WeightForm, name: string): Value {
@@ -18,9 +18,21 @@ export function lowerWeight(builder: GraphBuilder, form: WeightForm, name: strin
       return form.groupIndex === undefined && form.shape[1] % form.scheme.groupSize === 0 ? lowerRuns(builder, form, name) : lowerGathered(builder, form, name);
     case 'sparse':
       return lowerWeight(builder, form.values, name);
+    case 'factorized':
+      return builder.matmul(lowerWeight(builder, form.left, `${name}.left`), lowerWeight(builder, form.right, `${name}.right`));
     case 'shared':
       throw pareError('PARE_FORM_UNSUPPORTED', { operation: 'lowering to a graph', found: `it is stored with "${form.with}"`, allowed: 'weights that stand on their own' });
   }
+}
+
+/**
+ * Adds the product x·Wᵀ of inputs [..., in] with a weight [out, in] to a graph: [..., out]. A factorized weight takes two products, x·rightᵀ·leftᵀ: r·(in + out)
+ * multiplications a row instead of in·out.
+ * @throws PARE_FORM_UNSUPPORTED for a shared weight
+ */
+export function lowerLinear(builder: GraphBuilder, x: Value, form: WeightForm, name: string): Value {
+  if (form.form === 'factorized') return lowerLinear(builder, lowerLinear(builder, x, form.right, `${name}.right`), form.left, `${name}.left`);
+  return builder.matmul(x, builder.transpose(lowerWeight(builder, form, name), [1, 0]));
 }
 
 function lowerRuns(builder: GraphBuilder, form: QuantizedWeight, name: string): Value {

@@ -6,6 +6,8 @@ import {
   float32ToFloat16,
   hostTensor,
   pareError,
+  type FactorizedWeight,
+  type FactorWeight,
   type HostTensor,
   type QuantizationScheme,
   type QuantizedWeight,
@@ -43,11 +45,29 @@ export function serializeForm(form: WeightForm): SerializedForm {
       return serializeQuantized(form, metadata, { packed: packRows(form.codes, form.shape, form.scheme.bits), shape: [form.shape[0], wordsPerRow(form.shape[1], form.scheme.bits)] });
     case 'sparse':
       return serializeSparse(form, metadata);
+    case 'factorized':
+      return mergeForms({ tensors: {}, metadata }, [leftPrefix, serializeForm(form.left)], [rightPrefix, serializeForm(form.right)]);
   }
 }
 
-/** Names of a sparse matrix' values among its parts. */
+/** Names of a sparse matrix' values among its parts, and of the factors of a factorized one. */
 const valuesPrefix = 'values.';
+const leftPrefix = 'left.';
+const rightPrefix = 'right.';
+
+/** A form with the parts of others, whose names get a prefix each. */
+function mergeForms(outer: SerializedForm, ...inner: readonly (readonly [prefix: string, form: SerializedForm])[]): SerializedForm {
+  const prefixed = <T>(prefix: string, record: Readonly<Record<string, T>>): [string, T][] => Object.entries(record).map(([name, value]) => [`${prefix}${name}`, value]);
+  return {
+    tensors: { ...outer.tensors, ...Object.fromEntries(inner.flatMap(([prefix, { tensors }]) => prefixed(prefix, tensors))) },
+    metadata: { ...outer.metadata, ...Object.fromEntries(inner.flatMap(([prefix, { metadata }]) => prefixed(prefix, metadata))) },
+  };
+}
+
+/** The entries under a prefix, by their names without it. */
+function partsOf<T>(record: Readonly<Record<string, T>>, prefix: string): Record<string, T> {
+  return Object.fromEntries(Object.entries(record).flatMap(([name, value]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), value]] : [])));
+}
 
 function serializeSparse({ shape, pattern, mask, values }: SparseWeight, metadata: Record<string, string>): SerializedForm {
   const kept = mask.length - countPruned(mask);
@@ -60,11 +80,8 @@ function serializeSparse({ shape, pattern, mask, values }: SparseWeight, metadat
     const codes = packRows(gather(values.codes, mask, kept) as Uint8Array, [1, kept], values.scheme.bits);
     parts = serializeQuantized(values, inner, { packed: codes, shape: [1, codes.length] });
   }
-  const prefixed = <T>(record: Readonly<Record<string, T>>): [string, T][] => Object.entries(record).map(([name, value]) => [`${valuesPrefix}${name}`, value]);
-  return {
-    tensors: { mask: hostTensor('int32', [shape[0], wordsPerRow(shape[1], 1)], packRows(mask, shape, 1)), ...Object.fromEntries(prefixed(parts.tensors)) },
-    metadata: { ...metadata, pattern: sparsityPatternText(pattern), ...Object.fromEntries(prefixed(parts.metadata)) },
-  };
+  const tensors = { mask: hostTensor('int32', [shape[0], wordsPerRow(shape[1], 1)], packRows(mask, shape, 1)) };
+  return mergeForms({ tensors, metadata: { ...metadata, pattern: sparsityPatternText(pattern) } }, [valuesPrefix, parts]);
 }
 
 /** The kept entries, in order. */
@@ -126,9 +143,22 @@ export function deserializeForm(tensors: Readonly<Record<string, HostTensor>>, m
       return deserializeQuantized(tensors, metadata, shape);
     case 'sparse':
       return deserializeSparse(tensors, metadata, shape);
+    case 'factorized':
+      return deserializeFactorized(tensors, metadata, shape);
     default:
-      throw invalid(`form "${form}"; known are dense, quantized, sparse, shared`);
+      throw invalid(`form "${form}"; known are dense, quantized, sparse, factorized, shared`);
   }
+}
+
+function deserializeFactorized(tensors: Readonly<Record<string, HostTensor>>, metadata: Readonly<Record<string, string>>, dimensions: number[]): FactorizedWeight {
+  const [rows, columns] = dimensions;
+  if (rows === undefined || columns === undefined || dimensions.length !== 2) throw invalid(`shape [${dimensions.join(', ')}] of a factorized matrix`);
+  const factor = (prefix: string): FactorWeight => {
+    const inner = partsOf(metadata, prefix);
+    if (!['dense', 'quantized', 'sparse'].includes(field(inner, 'form'))) throw invalid(`a factor of form "${inner['form']!}" in a factorized matrix`);
+    return deserializeForm(partsOf(tensors, prefix), inner) as FactorWeight;
+  };
+  return { form: 'factorized', shape: [rows, columns], left: factor(leftPrefix), right: factor(rightPrefix) };
 }
 
 function deserializeSparse(tensors: Readonly<Record<string, HostTensor>>, metadata: Readonly<Record<string, string>>, dimensions: number[]): SparseWeight {
@@ -139,10 +169,8 @@ function deserializeSparse(tensors: Readonly<Record<string, HostTensor>>, metada
   if (pattern === undefined) throw invalid(`pattern "${field(metadata, 'pattern')}"`);
   const mask = unpackRows(storage(tensors, 'mask', 'int32', rows * wordsPerRow(columns, 1)) as Int32Array, shape, 1);
   const kept = mask.length - countPruned(mask);
-  const own = <T>(record: Readonly<Record<string, T>>): Record<string, T> =>
-    Object.fromEntries(Object.entries(record).flatMap(([name, value]) => (name.startsWith(valuesPrefix) ? [[name.slice(valuesPrefix.length), value]] : [])));
-  const parts = own(tensors);
-  const inner = own(metadata);
+  const parts = partsOf(tensors, valuesPrefix);
+  const inner = partsOf(metadata, valuesPrefix);
   const form = field(inner, 'form');
   if (form === 'dense') {
     const { dtype } = parts['weight'] ?? {};

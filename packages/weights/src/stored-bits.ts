@@ -41,12 +41,15 @@ export function storedBits(form: WeightForm): number {
       const valueBits = values.form === 'dense' ? dtypeBits(values.tensor.dtype) : values.scheme.bits;
       return sparseBits(form.shape, form.pattern, countPruned(form.mask), valueBits, writtenBits(form));
     }
+    case 'factorized':
+      return storedBits(form.left) + storedBits(form.right);
     case 'shared':
       return 0;
   }
 }
 
-/** Bits that a format without a layout for masks writes: sparse matrices with their zeros, other forms as they are stored. */
+/** Bits that a format without a layout for masks writes: sparse matrices and factors with their zeros, other forms as they are stored. */
 export function writtenBits(form: WeightForm): number {
+  if (form.form === 'factorized') return writtenBits(form.left) + writtenBits(form.right);
   return storedBits(form.form === 'sparse' ? form.values : form);
 }

@@ -1,4 +1,4 @@
-import type { DenseWeight, QuantizedWeight, SparseWeight, WeightForm } from '@pare/core';
+import type { DenseWeight, FactorizedWeight, QuantizedWeight, SparseWeight, WeightForm } from '@pare/core';
 import { groupsPerRow } from './scheme.js';
 import { zeroCodes } from './sparse/sparse-weight.js';
 
@@ -13,6 +13,8 @@ export function structureProblem(form: WeightForm): string | undefined {
       return quantizedProblem(form);
     case 'sparse':
       return sparseProblem(form);
+    case 'factorized':
+      return factorizedProblem(form);
     case 'shared':
       return undefined;
   }
@@ -63,6 +65,21 @@ function sparseProblem({ shape, pattern, mask, values }: SparseWeight): string |
     let kept = 0;
     for (let index = start; index < start + group; index++) kept += mask[index]!;
     if (kept !== group - zeros) return `the group at element ${String(start)} keeps ${String(kept)} of ${String(group)}, not ${String(group - zeros)}`;
+  }
+  return undefined;
+}
+
+function factorizedProblem({ shape: [rows, columns], left, right }: FactorizedWeight): string | undefined {
+  const size = (values: readonly number[]): string => `[${values.join(', ')}]`;
+  const rank = left.shape[1]!;
+  if (left.shape.length !== 2 || left.shape[0] !== rows) return `its left factor has shape ${size(left.shape)} for ${String(rows)} outputs`;
+  if (right.shape.length !== 2 || right.shape[1] !== columns) return `its right factor has shape ${size(right.shape)} for ${String(columns)} inputs`;
+  if (right.shape[0] !== rank) return `its factors ${size(left.shape)} and ${size(right.shape)} have no product`;
+  if (rank < 1) return 'its rank is 0';
+  for (const [name, factor] of [['left', left], ['right', right]] as const) {
+    if (!['dense', 'quantized', 'sparse'].includes(factor.form)) return `its ${name} factor is ${factor.form}`;
+    const problem = structureProblem(factor);
+    if (problem !== undefined) return `of its ${name} factor: ${problem}`;
   }
   return undefined;
 }

@@ -4,6 +4,7 @@ import { evaluateNode } from '@pare/operators';
 import { architectures, openFixture } from '@pare/testkit';
 import { describe, expect, it } from 'vitest';
 import { countModel, type ModelCompute } from './count.js';
+import { asFactorized } from './factorized.js';
 
 const llama7b = {
   model_type: 'llama',
@@ -96,3 +97,17 @@ function multiplications(graph: Graph, given: Readonly<Record<string, HostTensor
   }
   return count;
 }
+
+describe('asFactorized', () => {
+  it('counts two products where a module is factorized', async () => {
+    await using model = await openFixture('llama');
+    const count = countModel(model.description, { sequenceLength: 3 });
+    const [{ name, shape }] = model.modules.filter(({ kind }) => kind === 'linear') as [(typeof model.modules)[number]];
+    const modules = model.modules.map((info) => (info.name === name ? { ...info, form: 'factorized' as const, rank: 5 } : info));
+    const before = count.blocks[0]!.modules.find(({ module }) => module === name)!.macs;
+    const after = asFactorized(count, { modules });
+    expect(before).toBe(3 * shape[0] * shape[1]);
+    expect(after.blocks[0]!.modules.find(({ module }) => module === name)!.macs).toBeCloseTo(3 * 5 * (shape[0] + shape[1]), 9);
+    expect(total(after)).toBeCloseTo(total(count) - before + 3 * 5 * (shape[0] + shape[1]), 6);
+  });
+});

@@ -1,5 +1,6 @@
 import { apiVersion, defineEvaluator, pareError, type DecoderDescription, type EvaluationContext, type EvaluationResult, type Evaluator } from '@pare/core';
 import type { ComputeRequest, ModelCompute } from './count.js';
+import { asFactorized } from './factorized.js';
 import { effectiveMacs, nonzeroShares } from './effective.js';
 import { computeOptions, type ComputeOptions } from './options.js';
 
@@ -11,7 +12,7 @@ export const compute: Evaluator<ComputeOptions> = defineEvaluator({
   id: 'compute',
   api: apiVersion,
   title: 'Compute',
-  summary: 'Multiply-accumulates and FLOPs of a forward pass at a stated length: linear layers, attention products and head, dense and with zero weights skipped.',
+  summary: 'Multiply-accumulates and FLOPs of a forward pass at a stated length: linear layers, attention products and head, factorized layers as two products, with and without zero weights.',
   options: computeOptions,
   data: 'none',
   readsWith: ({ effective }) => (effective ? 'weights' : 'summary'),
@@ -43,7 +44,7 @@ async function evaluate({ model, options, signal, progress }: EvaluationContext<
     throw pareError('PARE_WINDOW_TOO_LONG', { length: sequenceLength + pastLength, positions: maxPositions, fix });
   }
 
-  const counted = await countCompute(model.description, { sequenceLength, pastLength });
+  const counted = asFactorized(await countCompute(model.description, { sequenceLength, pastLength }), model);
   const onModule = (completed: number, total: number): void => {
     progress.report({ completed, total, unit: 'modules' });
   };

@@ -11,7 +11,7 @@ import {
 } from '@pare/core';
 import { openModel, overlayModel, SafetensorsFile } from '@pare/model';
 import { architectures, fixtures, temporaryDirectory, type FixtureName, type TemporaryDirectory } from '@pare/testkit';
-import { quantizeMatrix, type QuantizerOptions, type ScaleType } from '@pare/weights';
+import { denseFloat32, denseWeight, factorizedWeight, quantizeMatrix, type QuantizerOptions, type ScaleType } from '@pare/weights';
 import { createHash } from 'node:crypto';
 import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -112,9 +112,10 @@ describe('the plugin', () => {
   it('says what it is and what it takes', () => {
     expect(huggingFace).toBe(huggingFaceFormat);
     expect(huggingFaceFormat).toMatchObject({ $$type: '@pare/format', id: 'hf', api: 1 });
-    expect(huggingFaceOptions.parse({})).toEqual({ dequantize: false, oddBits: false, groupIndex: false, maximumShardBytes: 5e9 });
+    expect(huggingFaceOptions.parse({})).toEqual({ dequantize: false, multiplyOut: false, oddBits: false, groupIndex: false, maximumShardBytes: 5e9 });
     expect(Object.keys((optionsJsonSchema(huggingFaceFormat.options) as { properties: object }).properties)).toEqual([
       'dequantize',
+      'multiplyOut',
       'oddBits',
       'groupIndex',
       'maximumShardBytes',
@@ -492,5 +493,35 @@ describe("llm-compressor's folder", () => {
     ]);
     const types = new Set<DType>(model.modules.map(({ dtype }) => dtype));
     expect([...types]).toEqual(['float32']);
+  });
+});
+
+describe('factorized weights', () => {
+  const plan: ModulePlan = { module: q, produces: 'factorized', storedBits: 8e6, rank: 3, flops: 0, workingBytes: 0 };
+
+  it('are refused before the run, with what multiplying out costs', async () => {
+    const model = await open(fixtures.model('llama'));
+    const [refusal] = huggingFaceFormat.refuse(model, new Map([[q, plan]]), huggingFaceOptions.parse({}));
+    expect(refusal).toMatchObject({ module: q, reason: expect.stringMatching(/factorized/) as string, help: expect.stringMatching(/multiplyOut: true.*MB instead of 1\.0 MB/) as string });
+    const allowed = huggingFaceOptions.parse({ multiplyOut: true });
+    expect(huggingFaceFormat.refuse(model, new Map([[q, plan]]), allowed)).toEqual([]);
+    expect(huggingFaceFormat.notes?.(model, new Map([[q, plan]]), allowed)).toEqual([expect.stringMatching(/^1 factorized matrices are multiplied out: .* MB instead of 1\.0 MB/)]);
+    expect(huggingFaceFormat.notes?.(model, new Map(), allowed)).toEqual([]);
+  });
+
+  it('are written as their product when asked', async () => {
+    const base = await open(fixtures.model('llama'));
+    const { shape } = base.modules.find(({ name }) => name === q)!;
+    const factor = (rows: number, columns: number) => denseWeight(Float32Array.from({ length: rows * columns }, (_, index) => Math.sin(index)), [rows, columns], 'float32');
+    const form = factorizedWeight(factor(shape[0], 3), factor(3, shape[1]));
+    const model = overlayModel(base, new Map([[q, () => Promise.resolve(form)]]), new Map([[q, { ...plan }]]));
+    expect(await failure(write(model))).toMatchObject({ code: 'PARE_FORM_UNSUPPORTED' });
+    const { directory, config, verify } = await write(model, { multiplyOut: true });
+    expect(config['quantization_config']).toBeUndefined();
+    await verify();
+    const product = denseFloat32(form);
+    const found = (await (await open(directory)).denseWeight(q)).data;
+    const { dtype } = base.modules.find(({ name }) => name === q)!;
+    expect(found.every((value, index) => Math.abs(value - product[index]!) <= (dtype === 'float32' ? 0 : Math.abs(product[index]!) / 128))).toBe(true);
   });
 });

@@ -1,7 +1,7 @@
 import { defineFormat, type Format } from '@pare/core';
 import { sparseNotes } from '@pare/weights';
 import { huggingFaceOptions, type HuggingFaceOptions } from './options.js';
-import { refuseModules } from './refuse.js';
+import { productNotes, refuseModules } from './refuse.js';
 import { verifyFolder } from './verify/verify-folder.js';
 import { writeFolder } from './write.js';
 
@@ -14,9 +14,9 @@ export const huggingFaceFormat: Format<HuggingFaceOptions> = defineFormat<Huggin
   title: 'Hugging Face folder',
   summary: 'A folder for transformers, vLLM and llm-compressor: config, tokenizer, safetensors; quantized weights as compressed-tensors pack-quantized.',
   options: huggingFaceOptions,
-  accepts: ['dense', 'quantized', 'sparse', 'shared'],
+  accepts: ['dense', 'quantized', 'sparse', 'factorized', 'shared'],
   refuse: refuseModules,
-  notes: (summary, plans) => sparseNotes(summary, plans, 'a Hugging Face folder'),
+  notes: (summary, plans) => [...sparseNotes(summary, plans, 'a Hugging Face folder'), ...productNotes(summary, plans)],
   write: writeFolder,
   verify: verifyFolder,
 });

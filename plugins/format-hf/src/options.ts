@@ -6,6 +6,10 @@ export const huggingFaceOptions = z.strictObject({
     .boolean()
     .default(false)
     .describe('Multiply quantized weights out and write them dense: every loader opens the folder, but it is as large as the uncompressed model.'),
+  multiplyOut: z
+    .boolean()
+    .default(false)
+    .describe('Multiply factorized weights out and write the products dense: every loader opens the folder, but these matrices are as large and as slow as before.'),
   oddBits: z
     .boolean()
     .default(false)

@@ -1,4 +1,4 @@
-import type { FormatRefusal, ModelSummary, ModuleInfo, ModulePlan } from '@pare/core';
+import { dtypeBits, type FormatRefusal, type ModelSummary, type ModuleInfo, type ModulePlan } from '@pare/core';
 import { plansCodes } from '@pare/weights';
 import type { HuggingFaceOptions } from './options.js';
 
@@ -28,6 +28,13 @@ function reasonAgainst(info: ModuleInfo, plan: ModulePlan, options: HuggingFaceO
     if (info.sharedWith !== undefined) return undefined;
     return { reason: 'a Hugging Face folder can tie the head to the embedding, and nothing else', help: 'Leave this module out of the targets.' };
   }
+  if (plan.produces === 'factorized') {
+    if (options.multiplyOut) return undefined;
+    return {
+      reason: 'it is factorized, and loaders of Hugging Face folders know no layers of two matrices',
+      help: `Write format onnx, which runs both factors. Or set "multiplyOut: true" of format hf: it writes the product dense, ${costOfProduct(info, plan)}.`,
+    };
+  }
   if (!plansCodes(plan) || options.dequantize) return undefined;
   const refuse = (reason: string, help: string): Omit<FormatRefusal, 'module'> => ({ reason, help: `${help} Or ${dequantizeAdvice}.` });
   if (info.layout === 'in-out')
@@ -53,10 +60,36 @@ function reasonAgainst(info: ModuleInfo, plan: ModulePlan, options: HuggingFaceO
   return undefined;
 }
 
+/** What multiplying a factorized matrix out costs: `4.2 MB instead of 2.1 MB`. */
+function costOfProduct({ shape, dtype }: ModuleInfo, { storedBits }: ModulePlan): string {
+  const megabytes = (bits: number): string => `${(bits / 8e6).toFixed(1)} MB`;
+  return `${megabytes(shape[0] * shape[1] * dtypeBits(dtype))} instead of ${megabytes(storedBits)}`;
+}
+
+/** What a user should know of products that are written dense. */
+export function productNotes(summary: ModelSummary, plans: ReadonlyMap<string, ModulePlan>): readonly string[] {
+  let count = 0;
+  let [dense, factors] = [0, 0];
+  for (const { name, shape, dtype } of summary.modules) {
+    const plan = plans.get(name);
+    if (plan?.produces !== 'factorized') continue;
+    count += 1;
+    dense += shape[0] * shape[1] * dtypeBits(dtype);
+    factors += plan.storedBits;
+  }
+  if (count === 0) return [];
+  const megabytes = (bits: number): string => `${(bits / 8e6).toFixed(1)} MB`;
+  return [`${String(count)} factorized matrices are multiplied out: ${megabytes(dense)} instead of ${megabytes(factors)}, and no faster than before. Format onnx keeps the factors.`];
+}
+
 /** Runtimes fuse the experts of a layer into one matrix and know one symmetric scheme for all of them. */
 function refuseExperts(summary: ModelSummary, plans: ReadonlyMap<string, ModulePlan>): FormatRefusal[] {
   const experts = summary.modules.filter(({ expert }) => expert !== undefined);
-  const quantized = experts.filter(({ name, form }) => plansCodes(plans.get(name) ?? { produces: form }));
+  const quantized = experts.filter(({ name, form }) => {
+    const plan = plans.get(name) ?? { produces: form };
+    // Factorized ones are multiplied out, or refused for that already.
+    return plansCodes(plan) && plan.produces !== 'factorized';
+  });
   if (quantized.length === 0) return [];
   const help = `Target all experts with the same symmetric options, or none. Or ${dequantizeAdvice}.`;
   const dense = experts.filter((info) => !quantized.includes(info));

@@ -20,6 +20,10 @@ import { quantizationConfig } from './quantization-config.js';
 export async function writeFolder(context: FormatContext<HuggingFaceOptions>): Promise<readonly WrittenFile[]> {
   const { model, options, directory, files, signal } = context;
   const { join, relative } = files.path;
+  const factorized = options.multiplyOut ? undefined : model.modules.find(({ form }) => form === 'factorized');
+  if (factorized !== undefined) {
+    throw pareError('PARE_FORM_UNSUPPORTED', { operation: `writing ${factorized.name} to a Hugging Face folder`, found: 'a factorized weight', allowed: 'others; "multiplyOut: true" writes the product' });
+  }
   const forms = options.dequantize ? new Map<string, FormLoader>() : await findQuantized(model, signal);
   if (options.dequantize && model.modules.some(({ form }) => form === 'quantized')) {
     context.log.warn('hf: quantized weights are written dense (dequantize): the folder is no smaller than the uncompressed model');

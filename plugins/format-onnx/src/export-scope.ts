@@ -1,19 +1,30 @@
-import { throwIfAborted, type DecoderDescription, type DType, type LazyTensor, type LinearDescription, type Model } from '@pare/core';
+import { throwIfAborted, type DecoderDescription, type DType, type FactorWeight, type LazyTensor, type LinearDescription, type Model } from '@pare/core';
 import { GraphBuilder, type Value } from '@pare/graph';
 import type { CachedDecoderScope } from '@pare/model';
-import { denseBytes, floatBytes, readFloat32 } from './dense.js';
-import { Packer, type PackedLayout } from './packing.js';
+import { denseFloat32 } from '@pare/weights';
+import { denseBytes, floatBytes, readFloat32, transpose } from './dense.js';
+import { matrixForm, Packer, type PackedLayout } from './packing.js';
 import type { Variant } from './variants.js';
 
 export interface ExportScopeOptions {
   readonly model: Model;
   readonly variant: Variant;
-  /** Layouts of the modules that stay packed, by name. */
+  /** Layouts of the matrices that stay packed, by name: modules, and factors of factorized ones. */
   readonly layouts: ReadonlyMap<string, PackedLayout>;
+  /** Ranks of factorized modules. */
+  readonly ranks: ReadonlyMap<string, number>;
   readonly accuracyLevel: number;
   readonly signal: AbortSignal;
   /** Called when a constant has been read. */
   readonly onRead: () => void;
+}
+
+/** A matrix that inputs are multiplied by: a module's, or one of its factors (`matrixParts`). */
+interface MatrixOfModule {
+  readonly module: string;
+  readonly matrix: string;
+  /** [out, in]. */
+  readonly shape: readonly [number, number];
 }
 
 const contrib = { domain: 'com.microsoft' } as const;
@@ -43,8 +54,12 @@ export class ExportScope implements CachedDecoderScope {
   linear(x: Value, layer: LinearDescription): Value {
     const { builder } = this;
     const module = this.#owner(layer.module);
-    const layout = this.#options.layouts.get(module);
-    const product = layout === undefined ? this.#denseProduct(x, layer, module) : this.#packedProduct(x, layout);
+    const { inFeatures, outFeatures } = layer;
+    const rank = this.#options.ranks.get(module);
+    const product =
+      rank === undefined
+        ? this.#product(x, { module, matrix: module, shape: [outFeatures, inFeatures] })
+        : this.#product(this.#product(x, { module, matrix: `${module}.right`, shape: [rank, inFeatures] }), { module, matrix: `${module}.left`, shape: [outFeatures, rank] });
     return layer.bias ? builder.add(product, this.parameter(`${layer.module}.bias`, [layer.outFeatures])) : product;
   }
 
@@ -62,6 +77,11 @@ export class ExportScope implements CachedDecoderScope {
     return padded === description.hiddenSize ? rows : builder.slice(rows, 2, 0, description.hiddenSize);
   }
 
+  #product(x: Value, of: MatrixOfModule): Value {
+    const layout = this.#options.layouts.get(of.matrix);
+    return layout === undefined ? this.#denseProduct(x, of) : this.#packedProduct(x, layout);
+  }
+
   #packedProduct(x: Value, layout: PackedLayout): Value {
     const { data, scales, zeroPoints } = this.#packed(layout);
     const [outFeatures, inFeatures] = layout.shape;
@@ -70,15 +90,18 @@ export class ExportScope implements CachedDecoderScope {
   }
 
   /** x·W with W stored as [in, out], as runtimes like it best; a matrix that is looked up in as well stays [out, in]. */
-  #denseProduct(x: Value, { inFeatures, outFeatures }: LinearDescription, module: string): Value {
+  #denseProduct(x: Value, { module, matrix, shape: [outFeatures, inFeatures] }: MatrixOfModule): Value {
     const { builder } = this;
     const { model } = this.#options;
     if (module === this.#owner(model.description.embedding.module)) {
       const product = builder.gemm(builder.reshape(x, [-1, inFeatures]), this.#table(module, [outFeatures, inFeatures]), undefined, { transB: true });
       return builder.reshape(product, [builder.shapeOf(x, 0, -1), outFeatures]);
     }
-    const name = matrixName(module);
-    const weight = this.#constant(name, this.dtype, [inFeatures, outFeatures], () => denseBytes(model, module, this.dtype, 'in-out'));
+    const weight = this.#constant(matrixName(matrix), this.dtype, [inFeatures, outFeatures], async () => {
+      if (matrix === module) return denseBytes(model, module, this.dtype, 'in-out');
+      const form = await matrixForm(model, module, matrix);
+      return floatBytes(transpose(denseFloat32(form as FactorWeight), outFeatures, inFeatures), this.dtype, matrix);
+    });
     return builder.matmul(x, weight);
   }
 
@@ -88,9 +111,9 @@ export class ExportScope implements CachedDecoderScope {
   }
 
   #packed(layout: PackedLayout): { data: Value; scales: Value; zeroPoints: Value | undefined } {
-    const { module, shape, bits, blockSize, blocks } = layout;
+    const { matrix, shape, bits, blockSize, blocks } = layout;
     const [rows] = shape;
-    const names = packedNames(module);
+    const names = packedNames(matrix);
     const packed = () => this.#packer.get(layout);
     return {
       data: this.#constant(names.data, 'uint8', [rows, blocks, (blockSize * bits) / 8], async () => (await packed()).data),
@@ -101,9 +124,9 @@ export class ExportScope implements CachedDecoderScope {
 
   /** Zero points for a table of blocks: each in a byte of its own, because they are packed along an axis that has one entry here. */
   #unpackedZeroPoints(layout: PackedLayout): Value {
-    const { module, shape, bits, blocks } = layout;
+    const { matrix, shape, bits, blocks } = layout;
     const rowBytes = Math.ceil((blocks * bits) / 8);
-    return this.#constant(`${packedNames(module).zeroPoints}.unpacked`, 'uint8', [shape[0], blocks, 1], async () => {
+    return this.#constant(`${packedNames(matrix).zeroPoints}.unpacked`, 'uint8', [shape[0], blocks, 1], async () => {
       const packed = (await this.#packer.get(layout)).zeroPoints!;
       const unpacked = new Uint8Array(shape[0] * blocks);
       for (let index = 0; index < unpacked.length; index++) {

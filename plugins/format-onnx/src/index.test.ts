@@ -18,7 +18,7 @@ import { referenceBackend } from '@pare/backend-reference';
 import { readOnnxFile } from '@pare/graph/node';
 import { createBlockRunner, openModel, overlayModel, SafetensorsFile } from '@pare/model';
 import { OnnxDecoder } from '@pare/onnx-decoder';
-import { quantizeMatrix } from '@pare/weights';
+import { denseWeight, factorizedWeight, quantizeMatrix } from '@pare/weights';
 import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -383,6 +383,78 @@ describe('onnxFormat', () => {
       const options = onnxOptions.parse({ dtype: ['q4'] });
       expect(onnxFormat.refuse(model, new Map(), options)).toEqual([expect.objectContaining({ module: 'all', help: expect.stringContaining('fp32') as string })]);
       expect(onnxFormat.refuse(model, new Map(), onnxOptions.parse({}))).toEqual([]);
+    });
+  });
+
+  describe('factorized weights', () => {
+    const rank = 32;
+
+    /** The linear layers of the blocks as products, of codes in groups of 16 where `codes` says so. */
+    async function factorized(model: Model, codes: 'none' | 'left' | 'both'): Promise<Model> {
+      const replaced = new Map<string, () => Promise<WeightForm>>();
+      const quantize = (data: Float32Array, shape: readonly [number, number]): QuantizedWeight => quantizeMatrix(data, shape, { bits: 4, symmetric: true, groupSize: 16 }, 'float32');
+      for (const { name, kind } of model.modules) {
+        if (kind !== 'linear') continue;
+        const { data, shape } = await model.denseWeight(name);
+        const [rows, columns] = shape as [number, number];
+        // The first columns, times a matrix that keeps them and makes the others of them.
+        const left = Float32Array.from({ length: rows * rank }, (_, index) => data[Math.floor(index / rank) * columns + (index % rank)]!);
+        const right = Float32Array.from({ length: rank * columns }, (_, index) => (Math.floor(index / columns) === index % columns ? 1 : Math.sin(index) / rank));
+        const form = factorizedWeight(
+          codes === 'none' ? denseWeight(left, [rows, rank], 'float32') : quantize(left, [rows, rank]),
+          codes === 'both' ? quantize(right, [rank, columns]) : denseWeight(right, [rank, columns], 'float32'),
+        );
+        replaced.set(name, () => Promise.resolve(form));
+      }
+      const summaries = new Map([...replaced.keys()].map((name) => [name, { produces: 'factorized' as const, storedBits: 0, rank }]));
+      return overlayModel(model, replaced, summaries);
+    }
+
+    it.each([
+      ['llama', 'none', 'onnx/model.onnx'],
+      ['gpt2', 'none', 'onnx/model.onnx'],
+      ['qwen3_moe', 'none', 'onnx/model.onnx'],
+      ['llama', 'left', 'onnx/model_q4.onnx'],
+      ['gpt2', 'both', 'onnx/model_q4.onnx'],
+    ] as const)('of %s, codes in %s, run as two products', async (name, codes, file) => {
+      await using model = await openFixture(name);
+      const { ids } = await readGolden(name);
+      const small = await factorized(model, codes);
+      const files = await write(small, { accuracyLevel: 0, experts: 'all' });
+      const graph = await readOnnxFile(join(directory, file));
+      const linears = model.modules.filter(({ kind }) => kind === 'linear').length;
+      expect(graph.nodes.filter(({ operator }) => operator === 'MatMulNBits')).toHaveLength(codes === 'none' ? 0 : codes === 'left' ? linears : 2 * linears);
+      expect([...graph.initializers.keys()].filter((tensor) => /\.(left|right)\.MatMul(NBits)?\.weight$/.test(tensor))).toHaveLength(2 * linears);
+      const { prompt, steps } = await compare(small, file, ids, await forward(small, ids));
+      expect(Math.max(prompt, steps)).toBeLessThan(1e-4);
+      await expect(onnxFormat.verify(contextOf(small, { accuracyLevel: 0, experts: 'all' }), files)).resolves.toMatchObject({ largestDifference: 0 });
+    });
+
+    it('take less room than the matrices', async () => {
+      await using model = await openFixture('llama');
+      const bytes = (files: readonly WrittenFile[]): number => files.find(({ path }) => path === 'onnx/model.onnx')!.bytes;
+      const whole = bytes(await write(model));
+      await rm(join(directory, 'onnx'), { recursive: true });
+      const weights = model.modules.filter(({ kind }) => kind === 'linear').reduce((sum, { shape: [rows, columns] }) => sum + rows * columns - rank * (rows + columns), 0);
+      const factors = bytes(await write(await factorized(model, 'none')));
+      // Names and nodes of the second product take a few hundred bytes.
+      expect(Math.abs(whole - factors - 4 * weights)).toBeLessThan(400 * model.modules.length);
+    });
+
+    it('are refused where tokens are looked up, and where codes fit no block', async () => {
+      await using model = await openFixture('llama');
+      const plan = (module: string, change: Partial<ModulePlan>): ModulePlan => ({ module, produces: 'factorized', storedBits: 0, rank: 24, flops: 0, workingBytes: 0, ...change });
+      const reasons = (module: string, change: Partial<ModulePlan>): readonly string[] =>
+        onnxFormat.refuse(model, new Map([[module, plan(module, change)]]), onnxOptions.parse({})).map(({ reason }) => reason);
+      const up = 'model.layers.0.mlp.up_proj';
+      expect(reasons('model.embed_tokens', {})).toEqual([expect.stringMatching(/factorized embedding/)]);
+      expect(reasons(up, {})).toEqual([]);
+      expect(reasons(up, { bits: 4, groupSize: 24 })).toEqual([expect.stringMatching(/groups of 24 inputs/)]);
+      expect(reasons(up, { bits: 4, groupSize: 64 })).toEqual([]);
+      const table = model.modules.find(({ kind }) => kind === 'embedding')!;
+      const form = factorizedWeight(denseWeight(new Float32Array(table.shape[0]), [table.shape[0], 1], 'float32'), denseWeight(new Float32Array(table.shape[1]), [1, table.shape[1]], 'float32'));
+      const small = overlayModel(model, new Map([[table.name, () => Promise.resolve(form)]]), new Map([[table.name, plan(table.name, {})]]));
+      await expect(write(small)).rejects.toMatchObject({ code: 'PARE_FORM_UNSUPPORTED' });
     });
   });
 

@@ -6,7 +6,7 @@ import { writeCompanions, type WrittenVariant } from './companions.js';
 import { onnxOptions, type OnnxOptions } from './options.js';
 import { refuse } from './refuse.js';
 import { resolveVariants } from './variants.js';
-import { planQuantizedModules, writeVariant } from './write.js';
+import { planMatrices, writeVariant } from './write.js';
 
 export { onnxOptions, type OnnxOptions } from './options.js';
 
@@ -17,20 +17,20 @@ export const onnxFormat: Format<OnnxOptions> = defineFormat<OnnxOptions>({
   title: 'ONNX',
   summary: 'ONNX decoder with key-value cache in the layout of transformers.js: fp32, fp16, or packed 2, 4 and 8 bits.',
   options: onnxOptions,
-  accepts: ['dense', 'quantized', 'sparse', 'shared'],
+  accepts: ['dense', 'quantized', 'sparse', 'factorized', 'shared'],
   artifacts: onnxArtifacts,
   refuse,
   notes: (summary, plans) => sparseNotes(summary, plans, 'ONNX'),
   async write(context: FormatContext<OnnxOptions>) {
-    const modules = await planQuantizedModules(context);
+    const matrices = await planMatrices(context);
     const variants = resolveVariants(
       context.options.dtype,
-      [...modules.values()].map(({ bits }) => bits),
+      [...matrices.quantized.values()].map(({ bits }) => bits),
     );
     const written: WrittenVariant[] = [];
     const files = [];
     for (const variant of variants) {
-      const parts = await writeVariant(context, variant, modules);
+      const parts = await writeVariant(context, variant, matrices);
       files.push(...parts);
       written.push({ variant, fileName: basename(parts[0]!.path), dataFiles: parts.length - 1 });
     }

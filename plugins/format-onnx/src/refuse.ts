@@ -1,10 +1,17 @@
 import type { FormatRefusal, ModelSummary, ModulePlan } from '@pare/core';
-import { plansCodes } from '@pare/weights';
+import { plannedShapes, plansCodes } from '@pare/weights';
 import type { OnnxOptions } from './options.js';
 import { resolveVariants } from './variants.js';
 
+/** Where a factorized weight has its place in a graph. */
+export const factorizedKinds = 'factorized linear layers and heads; embeddings are looked up row by row';
+
 /** What of a plan cannot be written. Multiplied-out variants take anything; packed ones need blocks of at least 16 inputs on one grid. */
 export function refuse(summary: ModelSummary, plans: ReadonlyMap<string, ModulePlan>, options: OnnxOptions): FormatRefusal[] {
+  const embeddings = summary.modules.filter(({ name, kind }) => kind === 'embedding' && plans.get(name)?.produces === 'factorized');
+  if (embeddings.length > 0) {
+    return embeddings.map(({ name }) => ({ module: name, reason: `a factorized embedding; ONNX takes ${factorizedKinds}`, help: 'Leave the embedding out of the targets.' }));
+  }
   const quantized = summary.modules.filter(({ name, form, sharedWith }) => sharedWith === undefined && plansCodes(plans.get(name) ?? { produces: form }));
   const widths = quantized.map(({ name }) => plans.get(name)?.bits ?? 4);
   const packed = resolveVariants(options.dtype, widths).filter((variant) => variant.packed);
@@ -29,7 +36,8 @@ export function refuse(summary: ModelSummary, plans: ReadonlyMap<string, ModuleP
       ];
     }
     const { groupSize = -1 } = plan;
-    if (groupSize === -1 || groupSize >= shape[1] || groupSize % 16 === 0) return [];
+    const widths = (plannedShapes(shape, plan) ?? [shape]).map(([, width]) => width);
+    if (groupSize === -1 || groupSize % 16 === 0 || widths.every((width) => groupSize >= width)) return [];
     return [
       {
         module: name,

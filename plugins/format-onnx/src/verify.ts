@@ -43,8 +43,15 @@ async function compareWeights(context: FormatContext<OnnxOptions>, variant: Vari
   };
   const owners = model.modules.filter(({ sharedWith }) => sharedWith === undefined);
   for (const { name } of owners) {
-    const { data, shape } = await model.denseWeight(name);
-    compare(name, await readModule(graph, file, name, shape[0]!, shape[1]!), data);
+    const form = await model.weight(name);
+    if (form.form !== 'factorized') {
+      const { data, shape } = await model.denseWeight(name);
+      compare(name, await readModule(graph, file, name, shape[0]!, shape[1]!), data);
+      continue;
+    }
+    for (const [side, factor] of [['left', form.left], ['right', form.right]] as const) {
+      compare(`${name}.${side}`, await readModule(graph, file, `${name}.${side}`, factor.shape[0]!, factor.shape[1]!), denseFloat32(factor));
+    }
   }
   const matrices = new Set(owners.map(({ name }) => `${name}.weight`));
   for (const { name } of model.tensors) {

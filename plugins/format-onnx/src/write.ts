@@ -1,34 +1,50 @@
-import { isHostInitializer, tensorBytes, type FormatContext, type WrittenFile } from '@pare/core';
+import { isHostInitializer, pareError, tensorBytes, type FormatContext, type WrittenFile } from '@pare/core';
 import { writeOnnxFile } from '@pare/graph/node';
 import { addCachedDecoder } from '@pare/model';
-import { quantizedPart } from '@pare/weights';
+import { matrixParts, quantizedPart } from '@pare/weights';
 import { mkdir } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { ExportScope } from './export-scope.js';
 import type { OnnxOptions } from './options.js';
 import { planLayout, type PackedLayout } from './packing.js';
+import { factorizedKinds } from './refuse.js';
 import { variantFile, type Variant } from './variants.js';
 
-/** A module's layout and the width of its codes before widening. */
-export interface QuantizedModule {
+/** A matrix's layout and the width of its codes before widening. */
+export interface QuantizedMatrix {
   readonly bits: number;
   readonly layout: PackedLayout;
 }
 
-/** Layouts of all quantized modules that own their weights. Reads each once. @throws PARE_FORM_UNSUPPORTED */
-export async function planQuantizedModules({ model }: FormatContext<OnnxOptions>): Promise<Map<string, QuantizedModule>> {
-  const planned = new Map<string, QuantizedModule>();
-  for (const { name, form, sharedWith } of model.modules) {
-    if ((form !== 'quantized' && form !== 'sparse') || sharedWith !== undefined) continue;
-    const weight = quantizedPart(await model.weight(name));
-    if (weight === undefined) continue;
-    planned.set(name, { bits: weight.scheme.bits, layout: planLayout(name, weight) });
+/** What has to be known of compressed weights before a graph can be made. */
+export interface PlannedMatrices {
+  /** Quantized matrices by name: those of modules, and factors. */
+  readonly quantized: ReadonlyMap<string, QuantizedMatrix>;
+  /** Ranks of factorized modules. */
+  readonly ranks: ReadonlyMap<string, number>;
+}
+
+/** Layouts of all compressed modules that own their weights. Reads each once. @throws PARE_FORM_UNSUPPORTED */
+export async function planMatrices({ model }: FormatContext<OnnxOptions>): Promise<PlannedMatrices> {
+  const quantized = new Map<string, QuantizedMatrix>();
+  const ranks = new Map<string, number>();
+  for (const { name, kind, form, sharedWith } of model.modules) {
+    if (form === 'dense' || form === 'shared' || sharedWith !== undefined) continue;
+    const weight = await model.weight(name);
+    if (weight.form === 'factorized') {
+      if (kind === 'embedding') throw pareError('PARE_FORM_UNSUPPORTED', { operation: `writing "${name}" as ONNX`, found: 'a factorized embedding', allowed: factorizedKinds });
+      ranks.set(name, weight.left.shape[1]!);
+    }
+    for (const part of matrixParts(name, weight)) {
+      const codes = quantizedPart(part.form);
+      if (codes !== undefined) quantized.set(part.name, { bits: codes.scheme.bits, layout: planLayout(name, codes, part.name) });
+    }
   }
-  return planned;
+  return { quantized, ranks };
 }
 
 /** Writes one variant; returns its files, the model first, relative to the output folder. */
-export async function writeVariant(context: FormatContext<OnnxOptions>, variant: Variant, modules: ReadonlyMap<string, QuantizedModule>): Promise<WrittenFile[]> {
+export async function writeVariant(context: FormatContext<OnnxOptions>, variant: Variant, { quantized, ranks }: PlannedMatrices): Promise<WrittenFile[]> {
   const { model, options, directory, signal, progress } = context;
   const detail = variantFile(variant);
   let completed = 0;
@@ -36,8 +52,8 @@ export async function writeVariant(context: FormatContext<OnnxOptions>, variant:
   const onRead = (): void => {
     progress.report({ completed: ++completed, total, unit: 'tensors', detail });
   };
-  const layouts = new Map(variant.packed ? [...modules].map(([name, { layout }]) => [name, layout] as const) : []);
-  const scope = new ExportScope({ model, variant, layouts, accuracyLevel: options.accuracyLevel, signal, onRead });
+  const layouts = new Map(variant.packed ? [...quantized].map(([name, { layout }]) => [name, layout] as const) : []);
+  const scope = new ExportScope({ model, variant, layouts, ranks, accuracyLevel: options.accuracyLevel, signal, onRead });
   addCachedDecoder(scope, model.description, options.experts);
   const graph = scope.builder.build();
   total = [...graph.initializers.values()].filter((tensor) => !isHostInitializer(tensor)).length;

@@ -6,6 +6,8 @@ import { gptq } from '@pare/technique-gptq';
 import { magnitude } from '@pare/technique-magnitude';
 import { rtn } from '@pare/technique-rtn';
 import { sparsegpt } from '@pare/technique-sparsegpt';
+import { svd } from '@pare/technique-svd';
+import { svdLlm } from '@pare/technique-svd-llm';
 import { wanda } from '@pare/technique-wanda';
 import { folderHashes, memoryText, sampleText, startTestHost, tinyModel, type TestHost } from '@pare/testkit';
 import { readdir } from 'node:fs/promises';
@@ -13,7 +15,7 @@ import { describe, expect, it } from 'vitest';
 import presets from './index.js';
 
 const calibration = { data: memoryText(sampleText(6000)), samples: 4, sequenceLength: 32 };
-const plugins = [presets, gptq, magnitude, rtn, sparsegpt, wanda, cpuBackend, huggingFaceFormat, onnxFormat];
+const plugins = [presets, gptq, magnitude, rtn, sparsegpt, svd, svdLlm, wanda, cpuBackend, huggingFaceFormat, onnxFormat];
 
 describe('every preset', () => {
   it('has options that its technique knows', async () => {
@@ -29,11 +31,14 @@ describe('every preset', () => {
     await using host = await startTestHost({ plugins });
     const quantizer = id.split('-').find((word) => word === 'gptq' || word === 'rtn');
     const grouped = quantizer !== undefined && !id.endsWith('w8');
+    const factorized = id.startsWith('svd');
     const output = folder.join('out');
-    await host.compress({ model: folder.model, recipe: id, set: [...(grouped ? [`${quantizer}.groupSize=32`] : []), ...(id.endsWith('w3') ? ['hf.oddBits=true'] : [])], calibration, output, formats: ['hf'], backend: 'reference' });
+    await host.compress({ model: folder.model, recipe: id, set: [...(factorized ? ['hf.multiplyOut=true'] : []), ...(grouped ? [`${quantizer}.groupSize=32`] : []), ...(id.endsWith('w3') ? ['hf.oddBits=true'] : [])], calibration, output, formats: ['hf'], backend: 'reference' });
     const { modules, manifest } = await host.inspect(output);
     expect(modules.filter(({ form }) => form === 'quantized')).toHaveLength(quantizer === undefined ? 0 : 14);
     expect(manifest?.recipe.name).toBe(id);
+    // Two blocks of seven layers, [64, 64] four fifths of rank 32.
+    if (factorized) expect(manifest?.stages[0]!.modules).toContainEqual(expect.objectContaining({ module: 'model.layers.0.self_attn.q_proj', rank: 25 }));
   });
 
   it('is refused for layers that its groups do not fit, with the way out', async () => {

@@ -1,4 +1,4 @@
-import type { SparsityPattern } from '@pare/core';
+import type { ModulePlan, SparsityPattern } from '@pare/core';
 import type { CompressionPlan } from '@pare/runtime';
 import type { CommandContext } from '../context.js';
 import { openHost } from '../host.js';
@@ -32,6 +32,12 @@ export async function plan(context: CommandContext, model: string, options: Plan
 /** A sparsity pattern as recipes write it. */
 function patternText(pattern: SparsityPattern): string {
   return pattern.kind === 'unstructured' ? pattern.kind : `${String(pattern.zeros)}:${String(pattern.group)}`;
+}
+
+/** What a module becomes: `quantized`, `sparse 2:4`, `factorized, rank 64`. */
+function kindText({ produces, sparsity, rank }: ModulePlan): string {
+  if (sparsity !== undefined) return `${produces} ${patternText(sparsity.pattern)}`;
+  return rank === undefined ? produces : `${produces}, rank ${String(rank)}`;
 }
 
 function planText(plan: CompressionPlan, withModules: boolean, style: Style): string {
@@ -73,7 +79,7 @@ function planText(plan: CompressionPlan, withModules: boolean, style: Style): st
           stage.modules.map((module) => [
             module.module,
             module.info.shape.join(' × '),
-            module.sparsity === undefined ? module.produces : `${module.produces} ${patternText(module.sparsity.pattern)}`,
+            kindText(module),
             module.bits === undefined ? '' : String(module.bits),
             module.groupSize === undefined ? '' : String(module.groupSize),
             formatBytes(module.storedBits / 8),

@@ -220,6 +220,7 @@ function promisedBy(entry: ModulePlan, form: WeightForm): Record<string, unknown
   const promised: Record<string, unknown> = { ...kept, form: entry.produces };
   if (entry.estimated !== true) promised['storedBits'] = entry.storedBits;
   for (const name of ['bits', 'groupSize', 'symmetric', 'groupIndex'] as const) if (name in kept && entry[name] !== undefined) promised[name] = entry[name];
+  if (form.form === 'factorized' && entry.estimated !== true) promised['rank'] = entry.rank;
   if (form.form === 'sparse') Object.assign(promised, { pattern: entry.sparsity?.pattern, writtenBits: entry.writtenBits });
   return promised;
 }
@@ -231,6 +232,7 @@ function promiseOf(form: WeightForm): Record<string, unknown> {
     const { bits, groupSize, symmetric } = quantized.scheme;
     Object.assign(kept, { bits, groupSize, symmetric, groupIndex: quantized.groupIndex !== undefined });
   }
+  if (form.form === 'factorized') kept['rank'] = form.left.shape[1];
   if (form.form === 'sparse') Object.assign(kept, { pattern: form.pattern, writtenBits: writtenBits(form) });
   return kept;
 }

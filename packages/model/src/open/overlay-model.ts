@@ -21,6 +21,8 @@ export interface ReplacementSummary {
   readonly storedBits: number;
   /** What formats write, where that is another figure. */
   readonly writtenBits?: number | undefined;
+  /** Inner width of a factorized weight, where known. */
+  readonly rank?: number | undefined;
 }
 
 /**
@@ -119,7 +121,7 @@ class OverlayModel implements SizedModel {
   #describe(info: ModuleInfo, summary: ReplacementSummary | undefined): ModuleInfo {
     if (!this.#replaced.has(info.name)) return info;
     const form = summary?.produces ?? 'quantized';
-    return { ...info, form, sharedWith: form === 'shared' ? info.sharedWith : undefined };
+    return { ...info, form, sharedWith: form === 'shared' ? info.sharedWith : undefined, ...(summary?.rank === undefined ? {} : { rank: summary.rank }) };
   }
 
   /** Bytes that a module's weight takes in storage. */

@@ -59,9 +59,9 @@ export function quantizedPart(form: WeightForm): QuantizedWeight | undefined {
   return form.form === 'sparse' && form.values.form === 'quantized' ? form.values : undefined;
 }
 
-/** True for a plan whose result holds codes: quantized, or sparse with quantized values. */
+/** True for a plan whose result holds codes: quantized, sparse with quantized values, or factorized with quantized factors. */
 export function plansCodes(plan: Pick<ModulePlan, 'produces' | 'bits'>): boolean {
-  return plan.produces === 'quantized' || (plan.produces === 'sparse' && plan.bits !== undefined);
+  return plan.produces === 'quantized' || ((plan.produces === 'sparse' || plan.produces === 'factorized') && plan.bits !== undefined);
 }
 
 /** The plan of a quantized result where a stage before pruned the matrix: sparse, with the mask of that stage. */

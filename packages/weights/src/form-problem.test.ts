@@ -1,6 +1,6 @@
 import { float32Tensor, type ModuleInfo, type QuantizedWeight, type WeightForm } from '@pare/core';
 import { describe, expect, it } from 'vitest';
-import { formProblem } from './form-checks.js';
+import { formProblem } from './form-problem.js';
 
 const module = { name: 'm', shape: [2, 4] } as unknown as ModuleInfo;
 const problem = (form: WeightForm): string | undefined => formProblem(form, module, ['dense', 'quantized']);

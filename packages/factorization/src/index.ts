@@ -1,0 +1,4 @@
+export * from './options.js';
+export * from './rank.js';
+export * from './plan.js';
+export * from './factorize.js';

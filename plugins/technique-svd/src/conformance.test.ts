@@ -1,0 +1,26 @@
+import { referenceBackend } from '@pare/backend-reference';
+import { webgpuBackend } from '@pare/backend-webgpu';
+import { describeTechnique } from '@pare/conformance';
+import { runTechnique } from '@pare/testkit';
+import { svd } from './index.js';
+
+const silent = (): void => undefined;
+const log = { debug: silent, info: silent, warn: silent, error: silent };
+
+describeTechnique(svd, {
+  run: runTechnique,
+  makeBackend: () => referenceBackend.create({}, { log }),
+  // Absent only on machines without a driver, as the test configuration found out.
+  otherBackends: process.env['PARE_WEBGPU'] === 'absent' ? {} : { webgpu: () => webgpuBackend.create({ powerPreference: 'high-performance', software: true }, { log }) },
+  variants: {
+    'a third of the numbers': { ratio: 0.33 },
+    'half of the energy': { by: 'energy', energy: 0.5 },
+    'more energy than pays': { by: 'energy', energy: 0.9999 },
+    'rank 1': { by: 'rank', rank: 1 },
+    'ranks of whole groups': { multipleOf: 4 },
+  },
+  refusals: {
+    'an embedding’s shape': { options: { by: 'rank', rank: 3, multipleOf: 16 }, shape: [4, 64], says: /multipleOf 16 makes rank 3 larger than its smaller side, 4/ },
+  },
+  invalid: { 'nothing kept': { ratio: 0 }, 'everything kept': { ratio: 1 }, 'more than all energy': { energy: 1.5 }, 'rank 0': { rank: 0 }, 'no such way': { by: 'budget' } },
+});

@@ -1,0 +1,43 @@
+import { apiVersion, defineTechnique, isPareError, throwIfAborted, type ModuleHandle, type Technique } from '@pare/core';
+import { checkFactorizable, factorsOf, planFactorized, replaceByFactors } from '@pare/factorization';
+import { svdOptions, type SvdOptions } from './options.js';
+
+/**
+ * Truncated singular value decomposition (Eckart & Young 1936; Denton et al. 2014, arXiv 1404.0736): W ≈ (U·√Σ)·(√Σ·Vᵀ) with the leading singular values, the
+ * nearest matrix of that rank. Needs no data and knows nothing of the inputs; the baseline of all low-rank methods. The loss it reports is ‖W − Ŵ‖² = Σ σ² over
+ * the values left out.
+ */
+export const svd: Technique<SvdOptions> = defineTechnique<SvdOptions>({
+  id: 'svd',
+  api: apiVersion,
+  title: 'SVD',
+  summary: 'Replaces each matrix by two of lower rank, its leading singular values and vectors; needs no data.',
+  family: 'factorization',
+  scope: 'tensor',
+  paper: 'arXiv:1404.0736',
+  options: svdOptions,
+  accepts: ['dense'],
+  produces: ['factorized', 'dense'],
+  check: checkFactorizable,
+  plan: (targets) => planFactorized('svd', targets),
+  async apply({ modules, signal, progress }) {
+    for (const [index, module] of modules.entries()) {
+      throwIfAborted(signal, 'SVD');
+      progress.report({ completed: index, total: modules.length, unit: 'modules', detail: module.info.name });
+      try {
+        await factorizeModule(module, signal);
+      } catch (error) {
+        if (isPareError(error)) error.place = { module: module.info.name, ...error.place };
+        throw error;
+      }
+    }
+    progress.report({ completed: modules.length, total: modules.length, unit: 'modules' });
+  },
+});
+
+async function factorizeModule(module: ModuleHandle<SvdOptions>, signal: AbortSignal): Promise<void> {
+  const [rows, columns] = module.info.shape;
+  const { data } = await module.weight();
+  const factors = await factorsOf({ data, rows, columns }, module, signal);
+  await replaceByFactors(module, factors, { loss: factors?.loss });
+}
