@@ -1201,9 +1201,9 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: v
 /** round-quotient.wgsl */
 export const roundQuotient = `// The integer nearest to a / b, ties to even, for a pair b: a device's division may be a few units off, which at a tie decides.
 fn roundQuotient(a: f32, b: vec2<f32>) -> f32 {
-  let first = a / b.x;
+  let first = opaque(a / b.x);
   let rest = subtractProduct(vec2<f32>(a, 0.0), vec2<f32>(first, 0.0), b);
-  return round(first + rest.x / b.x);
+  return round(first + opaque(rest.x / b.x));
 }
 `;
 
@@ -1669,9 +1669,9 @@ fn subtractProduct(sum: vec2<f32>, a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
 }
 
 fn divide(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
-  let first = a.x / b.x;
+  let first = opaque(a.x / b.x);
   let rest = subtractProduct(a, vec2<f32>(first, 0.0), b);
-  let second = rest.x / b.x;
+  let second = opaque(rest.x / b.x);
   let third = subtractProduct(rest, vec2<f32>(second, 0.0), b).x / b.x;
   return normal(first, second + third);
 }

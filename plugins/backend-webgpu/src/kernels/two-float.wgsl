@@ -46,9 +46,9 @@ fn subtractProduct(sum: vec2<f32>, a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
 }
 
 fn divide(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
-  let first = a.x / b.x;
+  let first = opaque(a.x / b.x);
   let rest = subtractProduct(a, vec2<f32>(first, 0.0), b);
-  let second = rest.x / b.x;
+  let second = opaque(rest.x / b.x);
   let third = subtractProduct(rest, vec2<f32>(second, 0.0), b).x / b.x;
   return normal(first, second + third);
 }

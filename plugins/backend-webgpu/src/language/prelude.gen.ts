@@ -11,7 +11,7 @@ fn nan() -> f32 { return bitcast<f32>(nanBits); }
 fn isNan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
 fn isInfinite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) == 0x7f800000u; }
 
-// 0, which no compiler knows: kernels set it from a builtin. Some compilers do algebra on floats, and would find that a remainder is 0.
+// 0, which no compiler knows: kernels set it from a builtin. Some compilers do algebra on floats: d / c + rest / c becomes (d + rest) / c, and the rest is lost.
 var<private> runtimeZero: u32;
 fn opaque(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ runtimeZero); }
 
@@ -30,13 +30,13 @@ fn divideF32(a: f32, b: f32) -> f32 {
   let shrink = select(1.0, 0.00390625, abs(b) > 1e36);
   let c = b * shrink;
   let d = a * shrink;
-  let quotient = d / c;
+  let quotient = opaque(d / c);
   let q1 = bitcast<f32>(bitcast<u32>(quotient) & 0xfffff000u);
   let c1 = bitcast<f32>(bitcast<u32>(c) & 0xfffff000u);
   let q2 = opaque(quotient - q1);
   let c2 = opaque(c - c1);
   let rest = opaque(opaque(opaque(d - opaque(q1 * c1)) - opaque(q1 * c2)) - opaque(q2 * c1)) - opaque(q2 * c2);
-  let refined = quotient + rest / c;
+  let refined = quotient + opaque(rest / c);
   return select(refined, quotient, isNan(refined) || isInfinite(refined) || abs(quotient) < 1e-30);
 }
 
