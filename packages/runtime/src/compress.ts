@@ -140,6 +140,7 @@ async function runWithJournal(run: CompressionRun, journal: Journal, calibration
   run.core.emit('run:start', { model: run.modelName, stages: preparation.stages.map(({ technique }) => technique.id), blocks: run.model.description.blocks.length });
 
   for (const { plugin, notes } of preparation.formats) for (const note of notes) run.core.emit('warning', { code: 'PARE_FORMAT_NOTE', message: `${plugin.id}: ${note}` });
+  for (const note of run.library.describeFallbacks(backend, run.model)) run.core.emit('warning', { code: 'PARE_BACKEND_FALLBACK', message: `backend "${run.backendId}": ${note}` });
 
   const before = await metricsBefore(run, journal, backend);
   const { compressed, outcomes } = await runStages(run, journal, backend, calibration);

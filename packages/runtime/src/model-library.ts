@@ -5,6 +5,7 @@ export type ModelLibrary = Pick<
   typeof model,
   | 'SafetensorsFile'
   | 'createBlockRunner'
+  | 'describeFallbacks'
   | 'fileText'
   | 'openModel'
   | 'openTokenizer'

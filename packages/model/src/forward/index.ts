@@ -7,3 +7,4 @@ export { checkVocabularies, compareHeads, type ComparedModel, type HeadCompariso
 export { createBlockComparison, type BlockComparison, type BlockComparisonOptions, type BlockError } from './block-comparison.js';
 export { chunkWindows, type WindowChunk } from './windows.js';
 export { greedyGenerate } from './generate.js';
+export { describeFallbacks } from './fallbacks.js';
