@@ -1,4 +1,4 @@
-import { children, type BufferReference, type Expression, type Load, type Variable } from '@pare/executor';
+import { children, position, type BufferReference, type Expression, type Load, type Variable } from '@pare/executor';
 import { dtypeBits, type DType } from '@pare/core';
 import { binaryText, combineText, convertText, literalText, narrowText, neutralText, typeName, unaryText } from './operations.js';
 
@@ -27,6 +27,7 @@ export class ExpressionPrinter {
   readonly #uniforms: number[] = [];
   readonly #uniformSlots = new Map<string, number>();
   readonly #free = new WeakMap<Expression, ReadonlySet<string>>();
+  readonly #counters = new Map<string, string>();
   #values = 0;
 
   /** Buffers read, in order of appearance, with the types they are read as. */
@@ -56,9 +57,30 @@ export class ExpressionPrinter {
     return scope.lines;
   }
 
+  /**
+   * Lets `print` fill the body of a loop over `variable` at a position of the output: the body's statements, and those before it that only the position decides.
+   */
+  insideLoop(variable: Variable, print: () => void): { readonly before: string[]; readonly body: string[] } {
+    let body: string[] = [];
+    const before = this.inside(position.name, () => {
+      body = this.inside(variable.name, print);
+    });
+    return { before, body };
+  }
+
   /** The text of a size or another integer that follows from shapes. */
   size(value: number): string {
     return this.#uniform('i', value | 0, 'i32');
+  }
+
+  /**
+   * The name of a loop's counter: numbered as they appear, because equal kernels must have equal texts to share a pipeline, and counters are made anew with each lowering.
+   */
+  counter({ name }: Variable): string {
+    if (name === position.name) return name;
+    let known = this.#counters.get(name);
+    if (known === undefined) this.#counters.set(name, (known = `n${String(this.#counters.size)}`));
+    return known;
   }
 
   /** A name for the expression's value, whose statements are printed if they are not yet. */
@@ -71,7 +93,7 @@ export class ExpressionPrinter {
       case 'scalar':
         return this.#uniform('f', new Uint32Array(Float32Array.of(expression.value).buffer)[0]!, 'f32');
       case 'variable':
-        return expression.name;
+        return this.counter(expression);
       case 'loop':
         return this.#loop(expression);
       default:
@@ -123,7 +145,8 @@ export class ExpressionPrinter {
         const value = this.print(expression.body);
         this.lines.push(`${name!} = ${combineText(reduction, type, name!, value)};`);
       });
-      target.lines.push(`var ${name}: ${typeName(type)} = ${neutralText(reduction, type)};`, `for (var ${variable.name} = 0; ${variable.name} < ${extent}; ${variable.name}++) {`, ...body.map((line) => `  ${line}`), '}');
+      const counter = this.counter(variable);
+      target.lines.push(`var ${name}: ${typeName(type)} = ${neutralText(reduction, type)};`, `for (var ${counter} = 0; ${counter} < ${extent}; ${counter}++) {`, ...body.map((line) => `  ${line}`), '}');
     }
     this.#scopes.push(...inner);
     return name;

@@ -78,22 +78,18 @@ function printReduce({ name, dtype, count, extent, reduction, variable, body }: 
   const width = extent <= 64 ? 32 : Math.min(256, traits.maximumInvocations);
   const end = printer.size(extent);
   const total = printer.size(count);
-  const inner: string[] = [];
-  const outer = printer.inside(position.name, () => {
-    inner.push(
-      ...printer.inside(variable.name, () => {
-        const value = printer.print(body);
-        printer.lines.push(`combination = ${combineText(reduction, type, 'combination', value)};`);
-      }),
-    );
+  const counter = printer.counter(variable);
+  const { before, body: inner } = printer.insideLoop(variable, () => {
+    const value = printer.print(body);
+    printer.lines.push(`combination = ${combineText(reduction, type, 'combination', value)};`);
   });
   const lines = [
     `let ${position.name} = i32(group.y * groups.x + group.x);`,
     ...printer.lines,
     `if (${position.name} >= ${total}) { return; }`,
-    ...outer,
+    ...before,
     `var combination: ${typeName(type)} = ${neutralText(reduction, type)};`,
-    `for (var ${variable.name} = i32(local); ${variable.name} < ${end}; ${variable.name} += ${String(width)}) {`,
+    `for (var ${counter} = i32(local); ${counter} < ${end}; ${counter} += ${String(width)}) {`,
     ...indent(inner),
     '}',
     'shared_values[local] = combination;',
@@ -112,29 +108,25 @@ function printLines({ name, dtype, count, extent, variable, mode, reduction, exc
   const type = value.type;
   const end = printer.size(extent);
   const total = printer.size(count);
-  const inner: string[] = [];
-  const outer = printer.inside(position.name, () => {
-    inner.push(
-      ...printer.inside(variable.name, () => {
-        const at = printer.print(target);
-        const element = printer.print(value);
-        if (mode === 'scatter') {
-          printer.lines.push(`result[${at}] = ${reduction === 'replace' ? element : combineText(reduction, type, `result[${at}]`, element)};`);
-          return;
-        }
-        const next = `running = ${combineText(reduction === 'replace' ? 'sum' : reduction, type, 'running', element)};`;
-        const write = `result[${at}] = running;`;
-        printer.lines.push(...(exclusive ? [write, next] : [next, write]));
-      }),
-    );
+  const counter = printer.counter(variable);
+  const { before, body: inner } = printer.insideLoop(variable, () => {
+    const at = printer.print(target);
+    const element = printer.print(value);
+    if (mode === 'scatter') {
+      printer.lines.push(`result[${at}] = ${reduction === 'replace' ? element : combineText(reduction, type, `result[${at}]`, element)};`);
+      return;
+    }
+    const next = `running = ${combineText(reduction === 'replace' ? 'sum' : reduction, type, 'running', element)};`;
+    const write = `result[${at}] = running;`;
+    printer.lines.push(...(exclusive ? [write, next] : [next, write]));
   });
   const lines = [
     `let ${position.name} = invocation(id, groups);`,
     ...printer.lines,
     `if (${position.name} >= ${total}) { return; }`,
-    ...outer,
+    ...before,
     ...(mode === 'scan' ? [`var running: ${typeName(type)} = ${neutralText(reduction === 'replace' ? 'sum' : reduction, type)};`] : []),
-    `for (var ${variable.name} = 0; ${variable.name} < ${end}; ${variable.name}++) {`,
+    `for (var ${counter} = 0; ${counter} < ${end}; ${counter}++) {`,
     ...indent(inner),
     '}',
   ];
