@@ -1,4 +1,5 @@
 import type { DType } from './dtype.js';
+import { pareError } from './errors.js';
 import type { Graph } from './graph.js';
 import type { HostTensor } from './tensor.js';
 
@@ -95,6 +96,17 @@ export interface Backend extends AsyncDisposable {
   memory(): MemoryReport;
   capability<T>(ref: CapabilityRef<T>): T | undefined;
   scope(): TensorScope;
+}
+
+/**
+ * What `compile` asks before it starts: that the backend lacks no operator of the graph.
+ * @throws PARE_OPERATOR_UNSUPPORTED naming every operator that is lacking, with the reason
+ */
+export function refuseUnsupported(backend: Pick<Backend, 'id' | 'unsupported'>, graph: Graph): void {
+  const lacking = backend.unsupported(graph);
+  if (lacking.length === 0) return;
+  const operators = [...new Set(lacking.map(({ operator, domain, reason }) => `${domain === '' ? '' : `${domain}::`}${operator} (${reason})`))];
+  throw pareError('PARE_OPERATOR_UNSUPPORTED', { backend: backend.id, graph: graph.name, operators });
 }
 
 /** A scope over any backend's tensors; backends return this from `scope()`. Disposes in reverse order of registration. */

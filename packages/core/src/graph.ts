@@ -1,5 +1,5 @@
-import type { DType } from './dtype.js';
-import type { HostTensor } from './tensor.js';
+import { viewAs, type DType } from './dtype.js';
+import { elementCount, hostTensor, type HostTensor } from './tensor.js';
 
 /** A dimension: a size, or the name of a size known only when the graph runs. */
 export type Dimension = number | string;
@@ -58,4 +58,12 @@ export interface Graph {
 /** True for a constant held in memory, false for one fetched on demand. */
 export function isHostInitializer(initializer: Initializer): initializer is HostTensor {
   return 'data' in initializer;
+}
+
+/** A constant in memory: itself, or fetched now. */
+export async function readInitializer(initializer: Initializer): Promise<HostTensor> {
+  if (isHostInitializer(initializer)) return initializer;
+  const { dtype, shape } = initializer;
+  const bytes = await initializer.read();
+  return hostTensor(dtype, shape, viewAs(dtype, bytes.buffer, bytes.byteOffset, elementCount(shape)));
 }

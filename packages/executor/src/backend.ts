@@ -2,7 +2,7 @@ import {
   createTensorScope,
   hostTensor,
   MemoryTally,
-  pareError,
+  refuseUnsupported,
   tensorBytes,
   type Backend,
   type CapabilityRef,
@@ -17,7 +17,7 @@ import {
   type UnsupportedOperator,
 } from '@pare/core';
 import { inferTypes } from '@pare/graph';
-import { unsupportedReason } from '@pare/operators';
+import { unsupportedOperators } from '@pare/operators';
 import type { KernelDevice } from './device.js';
 import { devicePrograms, type DevicePrograms } from './device-programs.js';
 import { ExecutorTensor, foreignTensor, Storage } from './device-tensor.js';
@@ -91,10 +91,7 @@ export class ExecutorBackend implements Backend {
   }
 
   unsupported(graph: Graph): readonly UnsupportedOperator[] {
-    return graph.nodes.flatMap((node) => {
-      const reason = unsupportedReason(node);
-      return reason === undefined ? [] : [{ operator: node.operator, domain: node.domain, node: node.name, reason }];
-    });
+    return unsupportedOperators(graph);
   }
 
   fallbacks(graph: Graph): readonly UnsupportedOperator[] {
@@ -102,11 +99,7 @@ export class ExecutorBackend implements Backend {
   }
 
   async compile(graph: Graph): Promise<Executable> {
-    const lacking = this.unsupported(graph);
-    if (lacking.length > 0) {
-      const operators = [...new Set(lacking.map(({ operator, domain, reason }) => `${domain === '' ? '' : `${domain}::`}${operator} (${reason})`))];
-      throw pareError('PARE_OPERATOR_UNSUPPORTED', { backend: this.id, graph: graph.name, operators });
-    }
+    refuseUnsupported(this, graph);
     inferTypes(graph);
     return ExecutorExecutable.create(graph, this.#context);
   }

@@ -1,9 +1,9 @@
 import {
   checkRunInputs,
   elementCount,
-  isHostInitializer,
   isPareError,
   pareError,
+  readInitializer,
   tensorBytes,
   throwIfAborted,
   viewAs,
@@ -59,7 +59,7 @@ export class ExecutorExecutable implements Executable {
   static async create(graph: Graph, context: ExecutorContext): Promise<ExecutorExecutable> {
     const constants = new Map<string, Storage>();
     for (const [name, initializer] of graph.initializers) {
-      const tensor = isHostInitializer(initializer) ? initializer : await readLazy(initializer);
+      const tensor = await readInitializer(initializer);
       const buffer = context.pool.acquire(Math.max(4, tensorBytes(tensor)));
       context.device.upload(buffer, bytesOf(tensor));
       constants.set(name, new Storage(context.pool, buffer).hold());
@@ -149,12 +149,6 @@ export class ExecutorExecutable implements Executable {
 function planKey(inputShapes: Readonly<Record<string, readonly number[]>>, wanted: readonly string[] | undefined, reads: readonly HostTensor[]): string {
   const shapes = Object.values(inputShapes).map((shape) => shape.join());
   return [shapes.join(';'), wanted?.join() ?? '*', ...reads.map(({ data }) => Array.from(data as ArrayLike<number | bigint>, String).join())].join('|');
-}
-
-async function readLazy(initializer: { readonly dtype: DType; readonly shape: readonly number[]; read(): Promise<Uint8Array> }): Promise<HostTensor> {
-  const bytes = await initializer.read();
-  const { dtype, shape } = initializer;
-  return { dtype, shape, data: viewAs(dtype, bytes.buffer, bytes.byteOffset, elementCount(shape)) };
 }
 
 /** One run: where its buffers are, how far it has come, and what must be given back at its end. */

@@ -1,4 +1,4 @@
-import { isHostInitializer, pareError, type Graph, type GraphNode, type HostTensor } from '@pare/core';
+import { isHostInitializer, pareError, type Graph, type GraphNode, type HostTensor, type UnsupportedOperator } from '@pare/core';
 import { attention } from './attention.js';
 import { castTargetProblem, elementwise } from './elementwise.js';
 import { indexing } from './indexing.js';
@@ -36,6 +36,14 @@ function kernelOf(node: GraphNode): Kernel | undefined {
 export function unsupportedReason(node: GraphNode): string | undefined {
   if (kernelOf(node) === undefined) return 'no such operator here';
   return node.operator === 'Cast' ? castTargetProblem(node) : undefined;
+}
+
+/** Nodes of a graph that cannot be evaluated, with the reason. */
+export function unsupportedOperators(graph: Graph): readonly UnsupportedOperator[] {
+  return graph.nodes.flatMap((node) => {
+    const reason = unsupportedReason(node);
+    return reason === undefined ? [] : [{ operator: node.operator, domain: node.domain, node: node.name, reason }];
+  });
 }
 
 /**

@@ -1,17 +1,14 @@
 import {
   checkRunInputs,
-  hostTensor,
   planRun,
   isHostInitializer,
   pareError,
+  readInitializer,
   throwIfAborted,
-  viewAs,
-  elementCount,
   type DType,
   type DeviceTensor,
   type Executable,
   type Graph,
-  type HostTensor,
   type Initializer,
   type RunOptions,
 } from '@pare/core';
@@ -147,7 +144,7 @@ export class CpuExecutable implements Executable {
 
   /** Puts a large constant into the worker and resolves with its number. */
   async #place(initializer: Initializer): Promise<number> {
-    const tensor = await hostInitializer(initializer);
+    const tensor = await readInitializer(initializer);
     const bytes = new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength);
     // A constant that was in memory before stays the graph's.
     const { buffer } = tensor === initializer ? new Uint8Array(bytes) : wholeArray(bytes);
@@ -187,14 +184,8 @@ export class CpuExecutable implements Executable {
 /** The graph with every constant in memory. */
 async function loadInitializers(graph: Graph): Promise<Graph> {
   const initializers = new Map<string, Initializer>();
-  for (const [name, initializer] of graph.initializers) initializers.set(name, await hostInitializer(initializer));
+  for (const [name, initializer] of graph.initializers) initializers.set(name, await readInitializer(initializer));
   return { ...graph, initializers };
-}
-
-async function hostInitializer(initializer: Initializer): Promise<HostTensor> {
-  if (isHostInitializer(initializer)) return initializer;
-  const bytes = await initializer.read();
-  return hostTensor(initializer.dtype, initializer.shape, viewAs(initializer.dtype, bytes.buffer, bytes.byteOffset, elementCount(initializer.shape)));
 }
 
 /** The same bytes in a buffer of exactly their size, which can be given away. */

@@ -6,6 +6,7 @@ import {
   isPareError,
   pareError,
   planRun,
+  refuseUnsupported,
   throwIfAborted,
   type Backend,
   type CapabilityRef,
@@ -62,11 +63,7 @@ export class NullBackend implements Backend {
 
   compile(graph: Graph): Promise<Executable> {
     try {
-      const lacking = this.unsupported(graph);
-      if (lacking.length > 0) {
-        const operators = [...new Set(lacking.map(({ operator, domain, reason }) => `${domain === '' ? '' : `${domain}::`}${operator} (${reason})`))];
-        throw pareError('PARE_OPERATOR_UNSUPPORTED', { backend: this.id, graph: graph.name, operators });
-      }
+      refuseUnsupported(this, graph);
       inferTypes(graph);
       return Promise.resolve(new NullExecutable(graph, this.#memory));
     } catch (error) {

@@ -1,12 +1,10 @@
 import {
   checkRunInputs,
-  isHostInitializer,
   isPareError,
   pareError,
   planRun,
+  readInitializer,
   throwIfAborted,
-  viewAs,
-  elementCount,
   type DeviceTensor,
   type Executable,
   type Graph,
@@ -110,14 +108,6 @@ export class ReferenceExecutable implements Executable {
 /** Every constant of a graph in memory; the lazy ones are read. */
 export async function loadConstants(graph: Graph): Promise<Map<string, HostTensor>> {
   const constants = new Map<string, HostTensor>();
-  for (const [name, initializer] of graph.initializers) {
-    if (isHostInitializer(initializer)) {
-      constants.set(name, initializer);
-      continue;
-    }
-    const bytes = await initializer.read();
-    const { dtype, shape } = initializer;
-    constants.set(name, { dtype, shape, data: viewAs(dtype, bytes.buffer, bytes.byteOffset, elementCount(shape)) });
-  }
+  for (const [name, initializer] of graph.initializers) constants.set(name, await readInitializer(initializer));
   return constants;
 }

@@ -1,7 +1,7 @@
 import {
   createTensorScope,
   hostTensor,
-  pareError,
+  refuseUnsupported,
   type Backend,
   type CapabilityRef,
   type DeviceInfo,
@@ -15,7 +15,7 @@ import {
   type UnsupportedOperator,
 } from '@pare/core';
 import { inferTypes } from '@pare/graph';
-import { unsupportedReason } from '@pare/operators';
+import { unsupportedOperators } from '@pare/operators';
 import { borrow, DeviceMemory } from './device-memory.js';
 import { loadConstants, ReferenceExecutable } from './executable.js';
 
@@ -46,18 +46,11 @@ export class ReferenceBackend implements Backend {
   }
 
   unsupported(graph: Graph): readonly UnsupportedOperator[] {
-    return graph.nodes.flatMap((node) => {
-      const reason = unsupportedReason(node);
-      return reason === undefined ? [] : [{ operator: node.operator, domain: node.domain, node: node.name, reason }];
-    });
+    return unsupportedOperators(graph);
   }
 
   async compile(graph: Graph): Promise<Executable> {
-    const lacking = this.unsupported(graph);
-    if (lacking.length > 0) {
-      const operators = [...new Set(lacking.map(({ operator, domain, reason }) => `${domain === '' ? '' : `${domain}::`}${operator} (${reason})`))];
-      throw pareError('PARE_OPERATOR_UNSUPPORTED', { backend: this.id, graph: graph.name, operators });
-    }
+    refuseUnsupported(this, graph);
     inferTypes(graph);
     return new ReferenceExecutable(graph, await loadConstants(graph), this.#memory);
   }

@@ -1,4 +1,4 @@
-import { isHostInitializer, pareError, throwIfAborted, viewAs, elementCount, type FormatContext, type Graph, type HostTensor, type VerificationResult, type WrittenFile } from '@pare/core';
+import { pareError, readInitializer, throwIfAborted, type FormatContext, type Graph, type HostTensor, type VerificationResult, type WrittenFile } from '@pare/core';
 import { readOnnxFile } from '@pare/graph/node';
 import { denseFloat32 } from '@pare/weights';
 import { join } from 'node:path';
@@ -123,9 +123,7 @@ async function readFloats(graph: Graph, file: string, name: string): Promise<Flo
 async function read(graph: Graph, file: string, name: string): Promise<HostTensor> {
   const initializer = graph.initializers.get(name);
   if (initializer === undefined) throw failed(file, name, 'is not in the file');
-  if (isHostInitializer(initializer)) return initializer;
-  const bytes = await initializer.read();
-  return { ...initializer, data: viewAs(initializer.dtype, bytes.buffer, bytes.byteOffset, elementCount(initializer.shape)) };
+  return readInitializer(initializer);
 }
 
 function failed(file: string, tensor: string, problem: string): Error {

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { elementCount, isHostInitializer, pareError, tensorBytes, viewAs, type Graph, type Initializer } from '@pare/core';
+import { pareError, readInitializer, tensorBytes, type Graph, type Initializer } from '@pare/core';
 import { decodeModel } from '../onnx/decode.js';
 import { fileRange, fileVersion, unreadable, withFile, type FileVersion } from './file-range.js';
 import { scanModel } from './scan.js';
@@ -48,9 +48,7 @@ export async function readOnnxFile(path: string, options: ReadOnnxOptions = {}):
 
 /** Loads small external tensors, so that shapes and scalars among them are known to inference. */
 async function resident(initializer: Initializer, threshold: number): Promise<Initializer> {
-  if (isHostInitializer(initializer) || tensorBytes(initializer) >= threshold) return initializer;
-  const data = await initializer.read();
-  return { dtype: initializer.dtype, shape: initializer.shape, data: viewAs(initializer.dtype, data.buffer, data.byteOffset, elementCount(initializer.shape)) };
+  return tensorBytes(initializer) >= threshold ? initializer : readInitializer(initializer);
 }
 
 async function regularFile(path: string): Promise<FileVersion> {
