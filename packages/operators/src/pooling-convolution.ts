@@ -2,48 +2,21 @@ import { elementCount, hostTensor, type HostTensor } from '@pare/core';
 import { choiceAttribute, commonType, fail, input, numberAttribute, numbersAttribute, shapeText, wantsOutput, type Call, type Kernel } from './kernel.js';
 import { stridedIndex, strides } from './shape.js';
 import { allocateNumbers, dtypeRange, elements, fromElements, fromNumbers, numbers, allocateElements } from './values.js';
+import { planWindows, type Windows } from './windows.js';
 
 /* Sliding windows over [N, C, …spatial], any number of spatial axes. */
 
-/** Geometry of a window operator. */
-interface Windows {
-  readonly input: readonly number[];
-  readonly kernel: readonly number[];
-  readonly output: readonly number[];
-  readonly steps: readonly number[];
-  readonly dilations: readonly number[];
-  readonly begins: readonly number[];
-  readonly ends: readonly number[];
-}
-
-/** Output sizes: floor or ceil of (input + pads − ((kernel − 1) · dilation + 1)) / stride, plus 1; SAME_* pads so that it is ceil(input / stride). */
-function planWindows(call: Call, spatial: readonly number[], kernel: readonly number[]): Windows {
-  const rank = spatial.length;
-  if (kernel.length !== rank) fail(call, `kernel ${shapeText(kernel)} does not fit spatial axes ${shapeText(spatial)}`);
-  const steps = numbersAttribute(call, 'strides') ?? kernel.map(() => 1);
-  const dilations = numbersAttribute(call, 'dilations') ?? kernel.map(() => 1);
-  const mode = choiceAttribute(call, 'auto_pad', ['NOTSET', 'SAME_UPPER', 'SAME_LOWER', 'VALID'], 'NOTSET');
-  const pads = (mode === 'NOTSET' ? numbersAttribute(call, 'pads') : undefined) ?? new Array<number>(2 * rank).fill(0);
-  const ceil = numberAttribute(call, 'ceil_mode', 0) !== 0;
-  const begins = pads.slice(0, rank);
-  const ends = pads.slice(rank);
-  const output = spatial.map((size, axis) => {
-    const span = (kernel[axis]! - 1) * dilations[axis]! + 1;
-    const step = steps[axis]!;
-    if (mode === 'SAME_UPPER' || mode === 'SAME_LOWER') {
-      const length = Math.ceil(size / step);
-      const total = Math.max(0, (length - 1) * step + span - size);
-      begins[axis] = mode === 'SAME_UPPER' ? Math.floor(total / 2) : Math.ceil(total / 2);
-      ends[axis] = total - begins[axis];
-      return length;
-    }
-    const reach = size + begins[axis]! + ends[axis]! - span;
-    if (reach < 0) return 0;
-    const length = (ceil ? Math.ceil(reach / step) : Math.floor(reach / step)) + 1;
-    // A last window that would start in the padding at the end is left out.
-    return ceil && (length - 1) * step >= size + begins[axis]! ? length - 1 : length;
+function plannedWindows(call: Call, spatial: readonly number[], kernel: readonly number[]): Windows {
+  return planWindows({
+    spatial,
+    kernel,
+    strides: numbersAttribute(call, 'strides'),
+    dilations: numbersAttribute(call, 'dilations'),
+    autoPad: choiceAttribute(call, 'auto_pad', ['NOTSET', 'SAME_UPPER', 'SAME_LOWER', 'VALID'], 'NOTSET'),
+    pads: numbersAttribute(call, 'pads'),
+    ceilMode: numberAttribute(call, 'ceil_mode', 0) !== 0,
+    fail: (problem) => fail(call, problem),
   });
-  return { input: spatial, kernel, output, steps, dilations, begins, ends };
 }
 
 /** Coordinates of every position of a shape, one array per axis. */
@@ -103,7 +76,7 @@ const conv: Kernel = (call) => {
   if (perGroup * groups !== channels || filters % groups !== 0) {
     fail(call, `${shapeText(x.shape)} with filters ${shapeText(w.shape)} in ${String(groups)} groups: channels do not fit`);
   }
-  const windows = planWindows(call, spatial, numbersAttribute(call, 'kernel_shape') ?? w.shape.slice(2));
+  const windows = plannedWindows(call, spatial, numbersAttribute(call, 'kernel_shape') ?? w.shape.slice(2));
   const source = numbers(x);
   const weight = numbers(w);
   const bias = call.inputs[2] === undefined ? undefined : numbers(call.inputs[2]);
@@ -131,7 +104,7 @@ const conv: Kernel = (call) => {
 const averagePool: Kernel = (call) => {
   const x = input(call, 0);
   const { batch, channels, spatial, size } = images(call, x);
-  const windows = planWindows(call, spatial, numbersAttribute(call, 'kernel_shape') ?? fail(call, 'attribute kernel_shape is missing'));
+  const windows = plannedWindows(call, spatial, numbersAttribute(call, 'kernel_shape') ?? fail(call, 'attribute kernel_shape is missing'));
   const countPadding = numberAttribute(call, 'count_include_pad', 0) !== 0;
   const source = numbers(x);
   const outSize = elementCount(windows.output);
@@ -152,7 +125,7 @@ const averagePool: Kernel = (call) => {
 const maxPool: Kernel = (call) => {
   const x = input(call, 0);
   const { batch, channels, spatial, size } = images(call, x);
-  const windows = planWindows(call, spatial, numbersAttribute(call, 'kernel_shape') ?? fail(call, 'attribute kernel_shape is missing'));
+  const windows = plannedWindows(call, spatial, numbersAttribute(call, 'kernel_shape') ?? fail(call, 'attribute kernel_shape is missing'));
   const source = numbers(x);
   const words = elements(x);
   const outSize = elementCount(windows.output);

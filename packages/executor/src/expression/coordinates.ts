@@ -1,3 +1,4 @@
+import { strides } from '@pare/operators';
 import { add, constantValue, divide, literal, multiply, remainder, size, type Expression } from './expression.js';
 
 /*
@@ -14,17 +15,6 @@ export interface Coordinates {
 }
 
 const zero = literal('i32', 0);
-
-/** Row-major strides. */
-export function stridesOf(shape: readonly number[]): number[] {
-  const strides = new Array<number>(shape.length);
-  let stride = 1;
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    strides[axis] = stride;
-    stride *= shape[axis]!;
-  }
-  return strides;
-}
 
 /** The position `index` of a tensor of this shape. */
 export function atPosition(shape: readonly number[], index: Expression): Coordinates {
@@ -49,18 +39,18 @@ export function atCoordinates(shape: readonly number[], list: readonly Expressio
 
 /** c_axis = (index / stride) mod size; the first axis that is not 1 needs no remainder. */
 function split(shape: readonly number[], index: Expression): Expression[] {
-  const strides = stridesOf(shape);
+  const steps = strides(shape);
   const first = shape.findIndex((extent) => extent !== 1);
   return shape.map((extent, axis) => {
     if (extent === 1) return zero;
-    const quotient = divide(index, size(strides[axis]!));
+    const quotient = divide(index, size(steps[axis]!));
     return axis === first ? quotient : remainder(quotient, size(extent));
   });
 }
 
 function join(shape: readonly number[], list: readonly Expression[]): Expression {
-  const strides = stridesOf(shape);
-  return list.reduce((sum, coordinate, axis) => (constantValue(coordinate) === 0 ? sum : add(sum, multiply(coordinate, size(strides[axis]!)))), zero as Expression);
+  const steps = strides(shape);
+  return list.reduce((sum, coordinate, axis) => (constantValue(coordinate) === 0 ? sum : add(sum, multiply(coordinate, size(steps[axis]!)))), zero as Expression);
 }
 
 /** Where the element stands in a tensor of `shape` that is broadcast to the coordinates' shape, NumPy's rules. */

@@ -1,4 +1,5 @@
 import type { DType } from '@pare/core';
+import { broadcastShapes } from '@pare/operators';
 import {
   add,
   and,
@@ -28,18 +29,9 @@ import { cannotLower, type LoweringCall, type OperatorLowering } from './lowerin
 /* Operators that treat each element by itself. */
 
 /** The shape that all broadcast to. */
-export function broadcastShape(call: LoweringCall, tensors: readonly LazyTensor[]): number[] {
-  const rank = Math.max(0, ...tensors.map(({ shape }) => shape.length));
-  const result = new Array<number>(rank).fill(1);
-  for (const { shape } of tensors) {
-    for (const [axis, extent] of shape.entries()) {
-      const target = rank - shape.length + axis;
-      if (extent === 1 || extent === result[target]) continue;
-      if (result[target] !== 1) call.fail(`shapes ${tensors.map((tensor) => `[${tensor.shape.join(', ')}]`).join(' and ')} do not broadcast`);
-      result[target] = extent;
-    }
-  }
-  return result;
+export function broadcastShape(call: LoweringCall, tensors: readonly { readonly shape: readonly number[] }[]): number[] {
+  const shapes = tensors.map(({ shape }) => shape);
+  return broadcastShapes(shapes) ?? call.fail(`shapes ${shapes.map((shape) => `[${shape.join(', ')}]`).join(' and ')} do not broadcast`);
 }
 
 /** Refuses float64, which kernels only move. */

@@ -266,7 +266,7 @@ const tile: OperatorLowering = (call) => {
 const expand: OperatorLowering = (call) => {
   const data = call.input(0);
   const wanted = call.integers(1) ?? call.fail('shape is missing');
-  const shape = broadcastShape(call, [data, { ...data, shape: wanted }]);
+  const shape = broadcastShape(call, [data, { shape: wanted }]);
   return [expanded(call, data, shape)];
 };
 

@@ -1,6 +1,7 @@
 import { elementCount, type DType, type HostTensor } from '@pare/core';
+import { strides } from '@pare/operators';
 import { add, load, multiply, size, literal, weigh, type BufferReference, type Expression, position } from '../expression/expression.js';
-import { atPosition, stridesOf, type Coordinates } from '../expression/coordinates.js';
+import { atPosition, type Coordinates } from '../expression/coordinates.js';
 
 /** Elements of a buffer as a tensor: element (c₀, c₁, …) stands at offset + Σ c·stride. */
 export interface StridedView {
@@ -26,6 +27,9 @@ export interface LazyTensor {
   readonly loops: boolean;
 }
 
+/** A tensor that is a buffer. */
+export type BufferTensor = LazyTensor & { readonly view: StridedView };
+
 /** A tensor of which each element is computed. */
 export function computedTensor(dtype: DType, shape: readonly number[], at: (coordinates: Coordinates) => Expression): LazyTensor {
   const { work, loops } = weigh(at(atPosition(shape, position)));
@@ -33,8 +37,8 @@ export function computedTensor(dtype: DType, shape: readonly number[], at: (coor
 }
 
 /** A view of a buffer's elements. */
-export function viewTensor(dtype: DType, shape: readonly number[], view: StridedView): LazyTensor {
-  const dense = view.offset === 0 && sameStrides(shape, view.strides, stridesOf(shape));
+export function viewTensor(dtype: DType, shape: readonly number[], view: StridedView): BufferTensor {
+  const dense = view.offset === 0 && sameStrides(shape, view.strides, strides(shape));
   return {
     dtype,
     shape,
@@ -50,8 +54,8 @@ export function viewTensor(dtype: DType, shape: readonly number[], view: Strided
 }
 
 /** A whole buffer as a tensor. */
-export function bufferTensor(dtype: DType, shape: readonly number[], buffer: BufferReference, host?: HostTensor): LazyTensor {
-  const tensor = viewTensor(dtype, shape, { buffer, offset: 0, strides: stridesOf(shape) });
+export function bufferTensor(dtype: DType, shape: readonly number[], buffer: BufferReference, host?: HostTensor): BufferTensor {
+  const tensor = viewTensor(dtype, shape, { buffer, offset: 0, strides: strides(shape) });
   return host === undefined ? tensor : { ...tensor, host };
 }
 
@@ -61,8 +65,8 @@ export function sameStrides(shape: readonly number[], a: readonly number[], b: r
 }
 
 /** True for a tensor that is a buffer, whole and in order. */
-export function isDense(tensor: LazyTensor): tensor is LazyTensor & { readonly view: StridedView } {
-  return tensor.view?.offset === 0 && sameStrides(tensor.shape, tensor.view.strides, stridesOf(tensor.shape));
+export function isDense(tensor: LazyTensor): tensor is BufferTensor {
+  return tensor.view?.offset === 0 && sameStrides(tensor.shape, tensor.view.strides, strides(tensor.shape));
 }
 
 export function count(tensor: { readonly shape: readonly number[] }): number {

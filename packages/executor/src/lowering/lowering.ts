@@ -6,7 +6,7 @@ import type { GeneratedKernel, KernelLanguage } from '../kernels/generated.js';
 import { isWindow, splitKernel } from '../kernels/split.js';
 import type { DeviceTraits, KernelSource, Program } from '../program.js';
 import type { RoutineTable } from '../routines.js';
-import { bufferTensor, computedTensor, count, isDense, type LazyTensor } from './lazy-tensor.js';
+import { bufferTensor, computedTensor, count, isDense, type BufferTensor, type LazyTensor } from './lazy-tensor.js';
 
 /** A buffer from an offset in bytes on. */
 export interface BufferWindow {
@@ -67,7 +67,7 @@ export class Lowering {
   readonly steps: PlanStep[] = [];
   readonly #reads: readonly HostTensor[];
   readonly #known = new Map<number, HostTensor>();
-  readonly #dense = new Map<LazyTensor, LazyTensor & { readonly view: NonNullable<LazyTensor['view']> }>();
+  readonly #dense = new Map<LazyTensor, BufferTensor>();
   #read = 0;
 
   /** `reads` are the elements read so far, in the order they were needed. */
@@ -123,7 +123,7 @@ export class Lowering {
   }
 
   /** The tensor as a whole buffer in order, computed now if it is not one yet. */
-  dense(tensor: LazyTensor, name = 'copy'): LazyTensor & { readonly view: NonNullable<LazyTensor['view']> } {
+  dense(tensor: LazyTensor, name = 'copy'): BufferTensor {
     if (isDense(tensor)) return tensor;
     let result = this.#dense.get(tensor);
     if (result === undefined) {
@@ -139,10 +139,10 @@ export class Lowering {
   }
 
   /** Computes every element by itself, now. */
-  compute(name: string, dtype: DType, shape: readonly number[], at: (coordinates: Coordinates) => Expression): LazyTensor & { readonly view: NonNullable<LazyTensor['view']> } {
+  compute(name: string, dtype: DType, shape: readonly number[], at: (coordinates: Coordinates) => Expression): BufferTensor {
     const output = this.buffer(dtypeBytes(dtype, elementCount(shape)), { kind: 'computed' });
     if (elementCount(shape) > 0) this.emit({ kind: 'map', name, dtype, count: elementCount(shape), value: at(atPosition(shape, position)) }, output);
-    return bufferTensor(dtype, shape, output) as LazyTensor & { readonly view: NonNullable<LazyTensor['view']> };
+    return bufferTensor(dtype, shape, output);
   }
 
   /**
@@ -201,8 +201,8 @@ export class Lowering {
   }
 
   /** An uninitialised float32 (or other) output for a program. */
-  output(dtype: DType, shape: readonly number[]): LazyTensor & { readonly view: NonNullable<LazyTensor['view']> } {
-    return bufferTensor(dtype, shape, this.buffer(dtypeBytes(dtype, elementCount(shape)), { kind: 'computed' })) as LazyTensor & { readonly view: NonNullable<LazyTensor['view']> };
+  output(dtype: DType, shape: readonly number[]): BufferTensor {
+    return bufferTensor(dtype, shape, this.buffer(dtypeBytes(dtype, elementCount(shape)), { kind: 'computed' }));
   }
 
   /** A place to return to with `forgetSince`. */

@@ -1,8 +1,9 @@
 import { elementCount } from '@pare/core';
+import { strides } from '@pare/operators';
 import { add, literal, loop, multiply, scalarTypeOf, size, type Expression } from '../expression/expression.js';
-import { atCoordinates, stridesOf } from '../expression/coordinates.js';
+import { atCoordinates } from '../expression/coordinates.js';
 import { broadcastShape, computable } from './elementwise.js';
-import { count, isDense, sameStrides, type LazyTensor } from './lazy-tensor.js';
+import { count, isDense, sameStrides, type BufferTensor, type LazyTensor } from './lazy-tensor.js';
 import { expanded, reshaped, transposed } from './layout.js';
 import { cannotLower, type LoweringCall, type OperatorLowering } from './lowering.js';
 import type { MatMulRequest } from '../routines.js';
@@ -37,7 +38,7 @@ function stackOf(call: LoweringCall, tensor: LazyTensor, batch: readonly number[
       // Evenly spaced, or one matrix for all.
       const spacing = rows * columns;
       if (batches === 1 || elementCount(own) === 1) return { buffer: view.buffer, transposed: !plain, batchStride: 0 };
-      if (full && sameStrides(own, view.strides.slice(0, -2), stridesOf(own).map((stride) => stride * spacing))) return { buffer: view.buffer, transposed: !plain, batchStride: spacing };
+      if (full && sameStrides(own, view.strides.slice(0, -2), strides(own).map((stride) => stride * spacing))) return { buffer: view.buffer, transposed: !plain, batchStride: spacing };
     }
   }
   if (elementCount(own) === 1) return { buffer: call.lowering.dense(tensor, call.name).view.buffer, transposed: false, batchStride: 0 };
@@ -63,8 +64,7 @@ export function product(call: LoweringCall, a: LazyTensor, b: LazyTensor, option
   const flatRight = merged ? reshaped(right, right.shape.slice(-2)) : right;
   const [m, k] = left.shape.slice(-2) as [number, number];
   const n = flatRight.shape.at(-1)!;
-  const batchTensors = [left, flatRight].map((tensor) => ({ ...tensor, shape: tensor.shape.slice(0, -2) }) as LazyTensor);
-  const batch = broadcastShape(call, batchTensors);
+  const batch = broadcastShape(call, [left, flatRight].map(({ shape: all }) => ({ shape: all.slice(0, -2) })));
   const type = scalarTypeOf(a.dtype);
   if (type !== 'f32') {
     const result = integerProduct(call, left, flatRight, [...batch, m, n], k);
@@ -111,7 +111,7 @@ function productShape(call: LoweringCall, a: LazyTensor, b: LazyTensor, left: La
   const [m, k] = left.shape.slice(-2) as [number, number];
   const n = right.shape.at(-1)!;
   if (right.shape.at(-2) !== k) call.fail(`[${a.shape.join(', ')}] times [${b.shape.join(', ')}]: inner sizes ${String(k)} and ${String(right.shape.at(-2))} differ`);
-  const batch = broadcastShape(call, [left, right].map((tensor) => ({ ...tensor, shape: tensor.shape.slice(0, -2) }) as LazyTensor));
+  const batch = broadcastShape(call, [left, right].map(({ shape }) => ({ shape: shape.slice(0, -2) })));
   return [...batch, ...(a.shape.length === 1 ? [] : [m]), ...(b.shape.length === 1 ? [] : [n])];
 }
 
@@ -119,8 +119,8 @@ function productShape(call: LoweringCall, a: LazyTensor, b: LazyTensor, left: La
 function addendOf(call: LoweringCall, tensor: LazyTensor, beta: number): { readonly buffer: BufferReference; readonly strides: NonNullable<MatMulRequest['addend']> } {
   const dense = call.lowering.dense(tensor, call.name);
   const padded = [...new Array<number>(Math.max(0, 3 - dense.shape.length)).fill(1), ...dense.shape].slice(-3);
-  const strides = stridesOf(padded).map((stride, axis) => (padded[axis] === 1 ? 0 : stride));
-  return { buffer: dense.view.buffer, strides: { beta, batchStride: strides[0]!, rowStride: strides[1]!, columnStride: strides[2]! } };
+  const [batchStride, rowStride, columnStride] = strides(padded).map((stride, axis) => (padded[axis] === 1 ? 0 : stride));
+  return { buffer: dense.view.buffer, strides: { beta, batchStride: batchStride!, rowStride: rowStride!, columnStride: columnStride! } };
 }
 
 /** Products of integers wrap; one invocation an element. */
@@ -138,7 +138,7 @@ export function contraction(
   left: (element: Expression, row: Expression, batch: readonly Expression[]) => Expression,
   right: (element: Expression, column: Expression, batch: readonly Expression[]) => Expression,
   dtype = a.dtype,
-): LazyTensor & { readonly view: NonNullable<LazyTensor['view']> } {
+): BufferTensor {
   return call.lowering.compute(call.name, dtype, shape, (coordinates) => {
     const list = coordinates.list();
     const batch = list.slice(0, -2);

@@ -3,7 +3,7 @@ import { dtypeOfOnnxCode } from '@pare/graph';
 import { add, convert, divide, literal, multiply, narrow, subtract, unary, type Expression } from '../expression/expression.js';
 import { atPosition, broadcastTo, type Coordinates } from '../expression/coordinates.js';
 import { computable } from './elementwise.js';
-import { count, isDense, type LazyTensor } from './lazy-tensor.js';
+import { count, isDense, type BufferTensor, type LazyTensor } from './lazy-tensor.js';
 import { expanded, reshaped, transposed } from './layout.js';
 import type { LoweringCall, OperatorLowering } from './lowering.js';
 import { reduceAxes } from './reduction.js';
@@ -13,7 +13,7 @@ import { reduceAxes } from './reduction.js';
 const f32 = (value: number): Expression => literal('f32', value);
 
 /** A tensor as float32 in a whole buffer. */
-export function denseFloat(call: LoweringCall, tensor: LazyTensor): LazyTensor & { readonly view: NonNullable<LazyTensor['view']> } {
+export function denseFloat(call: LoweringCall, tensor: LazyTensor): BufferTensor {
   if (tensor.dtype === 'float32') return call.lowering.dense(tensor, call.name);
   return call.lowering.compute(call.name, 'float32', tensor.shape, (coordinates) => convert('f32', tensor.at(coordinates)));
 }

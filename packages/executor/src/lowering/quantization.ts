@@ -3,7 +3,7 @@ import { dtypeOfOnnxCode } from '@pare/graph';
 import { add, and, binary, convert, divide, equal, less, literal, multiply, remainder, scalarTypeOf, select, size, subtract, unary, type Expression } from '../expression/expression.js';
 import { atCoordinates, atPosition, type Coordinates } from '../expression/coordinates.js';
 import { broadcastShape, computable } from './elementwise.js';
-import { count, type LazyTensor } from './lazy-tensor.js';
+import { count, type BufferTensor, type LazyTensor } from './lazy-tensor.js';
 import { reshaped } from './layout.js';
 import { cannotLower, type LoweringCall, type OperatorLowering } from './lowering.js';
 import { contraction } from './matrix.js';
@@ -108,7 +108,7 @@ function matrixShapes(call: LoweringCall, a: LazyTensor, b: LazyTensor): { left:
   const [m, k] = left.shape.slice(-2) as [number, number];
   const n = right.shape.at(-1)!;
   if (right.shape.at(-2) !== k) call.fail(`[${a.shape.join(', ')}] times [${b.shape.join(', ')}]: inner sizes differ`);
-  const batch = broadcastShape(call, [left, right].map((tensor) => ({ ...tensor, shape: tensor.shape.slice(0, -2) }) as LazyTensor));
+  const batch = broadcastShape(call, [left, right].map(({ shape }) => ({ shape: shape.slice(0, -2) })));
   return { left, right, k, full: [...batch, m, n], shape: [...batch, ...(a.shape.length === 1 ? [] : [m]), ...(b.shape.length === 1 ? [] : [n])] };
 }
 
@@ -168,7 +168,7 @@ const matMulNBits: OperatorLowering = (call) => {
   const packedZeros = zeroPoints?.dtype === 'uint8';
   const routine = lowering.target.routines.quantizedMatMul;
   const x = denseFloat(call, reshaped(a, [rows, k]));
-  const whole = (tensor: LazyTensor): LazyTensor & { readonly view: NonNullable<LazyTensor['view']> } => lowering.dense(tensor, call.name);
+  const whole = (tensor: LazyTensor): BufferTensor => lowering.dense(tensor, call.name);
   if (routine !== undefined && groups === undefined && (bits === 4 || bits === 8) && (zeroPoints === undefined || packedZeros) && rows * n > 0) {
     const y = lowering.output('float32', shape);
     lowering.program(routine({ m: rows, n, k, bits, blockSize, zeros: zeroPoints !== undefined, bias: bias !== undefined }, lowering.traits), {

@@ -22,7 +22,7 @@ import {
 } from '../expression/expression.js';
 import { atCoordinates, atPosition } from '../expression/coordinates.js';
 import { computable } from './elementwise.js';
-import { count, type LazyTensor } from './lazy-tensor.js';
+import { count, type BufferTensor, type LazyTensor } from './lazy-tensor.js';
 import { reshaped, transposed } from './layout.js';
 import { cannotLower, type LoweringCall, type OperatorLowering } from './lowering.js';
 
@@ -136,7 +136,7 @@ const argMax: OperatorLowering = (call) => {
 };
 
 /** Rows of the elements along one axis: [outer · inner, size], and how to put results of rows back. */
-function asRows(call: LoweringCall, data: LazyTensor, axis: number): LazyTensor & { readonly view: NonNullable<LazyTensor['view']> } {
+function asRows(call: LoweringCall, data: LazyTensor, axis: number): BufferTensor {
   const order = [...data.shape.keys()].filter((other) => other !== axis);
   return call.lowering.dense(transposed(data, [...order, axis]), call.name);
 }

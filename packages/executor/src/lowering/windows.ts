@@ -1,4 +1,5 @@
 import { elementCount } from '@pare/core';
+import { planWindows, type Windows } from '@pare/operators';
 import { add, and, convert, divide, equal, less, literal, loop, multiply, or, scalarTypeOf, select, size, subtract, unary, type Expression } from '../expression/expression.js';
 import { atCoordinates, atPosition } from '../expression/coordinates.js';
 import { computable } from './elementwise.js';
@@ -8,43 +9,17 @@ import { reduceAxes } from './reduction.js';
 
 /* Sliding windows over [N, C, …spatial]: convolution and pooling, one invocation an output element. */
 
-interface Windows {
-  readonly input: readonly number[];
-  readonly kernel: readonly number[];
-  readonly output: readonly number[];
-  readonly steps: readonly number[];
-  readonly dilations: readonly number[];
-  readonly begins: readonly number[];
-  readonly ends: readonly number[];
-}
-
-/** Output sizes: floor or ceil of (input + pads − ((kernel − 1) · dilation + 1)) / stride, plus 1; SAME_* pads so that it is ceil(input / stride). */
-function planWindows(call: LoweringCall, spatial: readonly number[], kernel: readonly number[]): Windows {
-  const rank = spatial.length;
-  if (kernel.length !== rank) call.fail(`kernel [${kernel.join(', ')}] does not fit spatial axes [${spatial.join(', ')}]`);
-  const steps = call.numbers('strides') ?? kernel.map(() => 1);
-  const dilations = call.numbers('dilations') ?? kernel.map(() => 1);
-  const mode = call.text('auto_pad', 'NOTSET');
-  const pads = (mode === 'NOTSET' ? call.numbers('pads') : undefined) ?? new Array<number>(2 * rank).fill(0);
-  const ceil = call.number('ceil_mode', 0) !== 0;
-  const begins = pads.slice(0, rank);
-  const ends = pads.slice(rank);
-  const output = spatial.map((extent, axis) => {
-    const span = (kernel[axis]! - 1) * dilations[axis]! + 1;
-    const step = steps[axis]!;
-    if (mode === 'SAME_UPPER' || mode === 'SAME_LOWER') {
-      const length = Math.ceil(extent / step);
-      const total = Math.max(0, (length - 1) * step + span - extent);
-      begins[axis] = mode === 'SAME_UPPER' ? Math.floor(total / 2) : Math.ceil(total / 2);
-      ends[axis] = total - begins[axis]!;
-      return length;
-    }
-    const reach = extent + begins[axis]! + ends[axis]! - span;
-    if (reach < 0) return 0;
-    const length = (ceil ? Math.ceil(reach / step) : Math.floor(reach / step)) + 1;
-    return ceil && (length - 1) * step >= extent + begins[axis]! ? length - 1 : length;
+function plannedWindows(call: LoweringCall, spatial: readonly number[], kernel: readonly number[]): Windows {
+  return planWindows({
+    spatial,
+    kernel,
+    strides: call.numbers('strides'),
+    dilations: call.numbers('dilations'),
+    autoPad: call.text('auto_pad', 'NOTSET'),
+    pads: call.numbers('pads'),
+    ceilMode: call.number('ceil_mode', 0) !== 0,
+    fail: (problem) => call.fail(problem),
   });
-  return { input: spatial, kernel, output, steps, dilations, begins, ends };
 }
 
 /** Where tap `tap` of the window at `outer` lies: its coordinates, whether inside the image, and whether inside image and padding. */
@@ -76,7 +51,7 @@ const conv: OperatorLowering = (call) => {
   const filters = w.shape[0]!;
   const perGroup = w.shape[1]!;
   if (perGroup * groups !== x.shape[1] || filters % groups !== 0) call.fail(`[${x.shape.join(', ')}] with filters [${w.shape.join(', ')}] in ${String(groups)} groups: channels do not fit`);
-  const windows = planWindows(call, spatial, call.numbers('kernel_shape') ?? w.shape.slice(2));
+  const windows = plannedWindows(call, spatial, call.numbers('kernel_shape') ?? w.shape.slice(2));
   const taps = elementCount(windows.kernel);
   return [
     call.lowering.compute(call.name, x.dtype, [x.shape[0]!, filters, ...windows.output], (coordinates) => {
@@ -98,7 +73,7 @@ const conv: OperatorLowering = (call) => {
 const averagePool: OperatorLowering = (call) => {
   const x = call.lowering.settled(call.input(0), call.name);
   computable([x]);
-  const windows = planWindows(call, images(call, x), call.numbers('kernel_shape') ?? call.fail('attribute kernel_shape is missing'));
+  const windows = plannedWindows(call, images(call, x), call.numbers('kernel_shape') ?? call.fail('attribute kernel_shape is missing'));
   const countPadding = call.number('count_include_pad', 0) !== 0;
   const taps = size(elementCount(windows.kernel));
   return [
@@ -122,7 +97,7 @@ const maxPool: OperatorLowering = (call) => {
   const x = call.lowering.settled(call.input(0), call.name);
   computable([x]);
   const spatial = images(call, x);
-  const windows = planWindows(call, spatial, call.numbers('kernel_shape') ?? call.fail('attribute kernel_shape is missing'));
+  const windows = plannedWindows(call, spatial, call.numbers('kernel_shape') ?? call.fail('attribute kernel_shape is missing'));
   const taps = size(elementCount(windows.kernel));
   const shape = [x.shape[0]!, x.shape[1]!, ...windows.output];
   const type = scalarTypeOf(x.dtype);
