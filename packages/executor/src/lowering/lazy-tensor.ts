@@ -1,6 +1,6 @@
 import { elementCount, type DType, type HostTensor } from '@pare/core';
 import { strides } from '@pare/operators';
-import { add, load, multiply, size, literal, weigh, type BufferReference, type Expression, position } from '../expression/expression.js';
+import { add, load, multiply, size, literal, weigh, position, type BufferReference, type Expression, type Weight } from '../expression/expression.js';
 import { atPosition, type Coordinates } from '../expression/coordinates.js';
 
 /** Elements of a buffer as a tensor: element (c₀, c₁, …) stands at offset + Σ c·stride. */
@@ -30,10 +30,15 @@ export interface LazyTensor {
 /** A tensor that is a buffer. */
 export type BufferTensor = LazyTensor & { readonly view: StridedView };
 
+/** A tensor of which each element is computed, and what an element weighs. */
+export function weighedTensor(dtype: DType, shape: readonly number[], at: (coordinates: Coordinates) => Expression): { readonly tensor: LazyTensor; readonly weight: Weight } {
+  const weight = weigh(at(atPosition(shape, position)));
+  return { tensor: { dtype, shape, at, work: weight.work, loops: weight.loops }, weight };
+}
+
 /** A tensor of which each element is computed. */
 export function computedTensor(dtype: DType, shape: readonly number[], at: (coordinates: Coordinates) => Expression): LazyTensor {
-  const { work, loops } = weigh(at(atPosition(shape, position)));
-  return { dtype, shape, at, work, loops };
+  return weighedTensor(dtype, shape, at).tensor;
 }
 
 /** A view of a buffer's elements. */

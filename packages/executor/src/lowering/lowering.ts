@@ -1,12 +1,12 @@
 import { bfloat16ToFloat32, dtypeBytes, elementCount, float16ToFloat32, tensorBytes, type AttributeValue, type DType, type Graph, type GraphNode, type HostTensor } from '@pare/core';
 import { nodeError } from './node-error.js';
-import { literal, position, scalarTypeOf, weigh, type BufferReference, type Expression } from '../expression/expression.js';
+import { literal, position, scalarTypeOf, type BufferReference, type Expression } from '../expression/expression.js';
 import { atPosition, type Coordinates } from '../expression/coordinates.js';
 import type { GeneratedKernel, KernelLanguage } from '../kernels/generated.js';
 import { isWindow, splitKernel } from '../kernels/split.js';
 import type { DeviceTraits, KernelSource, Program } from '../program.js';
 import type { RoutineTable } from '../routines.js';
-import { bufferTensor, computedTensor, count, isDense, type BufferTensor, type LazyTensor } from './lazy-tensor.js';
+import { bufferTensor, count, isDense, weighedTensor, type BufferTensor, type LazyTensor } from './lazy-tensor.js';
 
 /** A buffer from an offset in bytes on. */
 export interface BufferWindow {
@@ -152,13 +152,13 @@ export class Lowering {
   fused(name: string, dtype: DType, shape: readonly number[], inputs: readonly LazyTensor[], at: (inputs: readonly LazyTensor[], coordinates: Coordinates) => Expression): LazyTensor {
     const total = elementCount(shape);
     const once = inputs.map((tensor) => (tensor.loops || (tensor.work > 0 && count(tensor) * 2 <= total) ? this.dense(tensor, name) : tensor));
-    const lazy = computedTensor(dtype, shape, (coordinates) => at(once, coordinates));
-    const { nodes, buffers } = weigh(lazy.at(atPosition(shape, position)));
     // Output and uniforms take a binding each.
-    if (nodes <= maximumNodes && buffers.length <= this.traits.maximumOperands - 2) return lazy;
+    const maximumBuffers = this.traits.maximumOperands - 2;
+    const lazy = weighedTensor(dtype, shape, (coordinates) => at(once, coordinates));
+    if (lazy.weight.nodes <= maximumNodes && lazy.weight.buffers.length <= maximumBuffers) return lazy.tensor;
     const all = once.map((tensor) => this.settled(tensor, name));
-    const settled = computedTensor(dtype, shape, (coordinates) => at(all, coordinates));
-    if (weigh(settled.at(atPosition(shape, position))).buffers.length <= this.traits.maximumOperands - 2) return settled;
+    const settled = weighedTensor(dtype, shape, (coordinates) => at(all, coordinates));
+    if (settled.weight.buffers.length <= maximumBuffers) return settled.tensor;
     throw new TooManyOperands(all.length);
   }
 
