@@ -16,9 +16,15 @@ export interface BoundOperand {
   readonly bytes: number;
 }
 
+/** A kernel that a device has compiled for one way to bind its operands. */
+export interface PreparedKernel {
+  readonly name: string;
+}
+
 /** A kernel with its buffers. */
 export interface Launch {
-  readonly kernel: KernelSource;
+  /** What this device's `prepare` gave. */
+  readonly kernel: PreparedKernel;
   readonly operands: readonly BoundOperand[];
   /** Uniforms in a buffer, bound after the operands. */
   readonly uniforms: BoundOperand | undefined;
@@ -44,8 +50,8 @@ export interface KernelDevice extends AsyncDisposable {
   upload(buffer: DeviceBuffer, bytes: Uint8Array, offset?: number): void;
   /** Copies the first `bytes` to the host, after all work handed in. */
   download(buffer: DeviceBuffer, bytes: number): Promise<ArrayBuffer>;
-  /** Compiles kernels that are not compiled yet. @throws PARE_KERNEL_INVALID naming kernel and line */
-  prepare(layouts: readonly KernelLayout[]): Promise<void>;
+  /** The kernels in order; those not compiled yet are compiled first. @throws PARE_KERNEL_INVALID naming kernel and line */
+  prepare(layouts: readonly KernelLayout[]): Promise<readonly PreparedKernel[]>;
   /** Hands in prepared kernels; each sees what earlier ones wrote. */
   submit(launches: readonly Launch[]): void;
   /** Resolves when all work handed in is done. */

@@ -9,7 +9,7 @@ export type {
   SoftmaxRequest,
   TopKRequest,
 } from './routines.js';
-export type { BoundOperand, DeviceBuffer, KernelDevice, KernelLayout, Launch } from './device.js';
+export type { BoundOperand, DeviceBuffer, KernelDevice, KernelLayout, Launch, PreparedKernel } from './device.js';
 export { ExecutorBackend, type ExecutorBackendOptions } from './backend.js';
 export { foldWorkgroups, type GeneratedKernel, type KernelLanguage, type LineKernel, type MapKernel, type PrintedKernel, type ReduceKernel } from './kernels/generated.js';
 export {

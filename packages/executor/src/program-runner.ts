@@ -3,6 +3,7 @@ import type { DeviceBuffer, KernelDevice, Launch } from './device.js';
 import type { DevicePrograms, ProgramBuffer } from './device-programs.js';
 import { ExecutorTensor, foreignTensor, Storage } from './device-tensor.js';
 import type { BufferPool } from './planning/buffer-pool.js';
+import { layoutOf, uploadUniforms } from './planning/launches.js';
 import type { Program } from './program.js';
 
 /** A buffer of the pool, or a tensor's. */
@@ -101,34 +102,25 @@ export function createDevicePrograms({ id, device, pool, tally }: ProgramRunnerC
 }
 
 /** Compiles what is not compiled yet, then hands the dispatches in. */
-async function runProgram(device: KernelDevice, pool: BufferPool, program: Program, buffers: Map<string, DeviceBuffer>): Promise<void> {
-  await device.prepare(program.dispatches.map(({ kernel, operands, uniforms }) => ({ kernel, access: operands.map(({ access }) => access), uniforms: uniforms !== undefined })));
+async function runProgram(device: KernelDevice, pool: BufferPool, { dispatches, temporaries }: Program, buffers: Map<string, DeviceBuffer>): Promise<void> {
+  const kernels = await device.prepare(dispatches.map(layoutOf));
   const scratch: DeviceBuffer[] = [];
-  for (const { name, bytes } of program.temporaries) {
+  for (const { name, bytes } of temporaries) {
     const buffer = pool.acquire(Math.max(4, bytes));
     scratch.push(buffer);
     buffers.set(name, buffer);
   }
-  const alignment = device.traits.offsetAlignment;
-  const size = program.dispatches.reduce((sum, { uniforms }) => sum + (uniforms === undefined ? 0 : Math.ceil(uniforms.byteLength / alignment) * alignment), 0);
-  const uniformBytes = new Uint8Array(size);
-  const uniformBuffer = size === 0 ? undefined : pool.acquire(size);
-  let offset = 0;
-  const launches = program.dispatches.map((dispatch): Launch => {
-    const operands = dispatch.operands.map(({ buffer: name, access, offset: start = 0, size: length }) => {
+  const uniforms = uploadUniforms(device, pool, dispatches);
+  if (uniforms.buffer !== undefined) scratch.push(uniforms.buffer);
+  const launches = dispatches.map((dispatch, index): Launch => {
+    const operands = dispatch.operands.map(({ buffer: name, access, offset = 0, size }) => {
       const buffer = buffers.get(name);
       if (buffer === undefined) throw new Error(`kernel ${dispatch.kernel.name} asks for buffer "${name}"`);
-      return { buffer, access, offset: start, bytes: length ?? buffer.bytes - start };
+      return { buffer, access, offset, bytes: size ?? buffer.bytes - offset };
     });
-    if (dispatch.uniforms === undefined) return { kernel: dispatch.kernel, operands, uniforms: undefined, workgroups: dispatch.workgroups };
-    const { buffer, byteOffset, byteLength } = dispatch.uniforms;
-    uniformBytes.set(new Uint8Array(buffer, byteOffset, byteLength), offset);
-    const uniforms = { buffer: uniformBuffer!, access: 'read' as const, offset, bytes: byteLength };
-    offset += Math.ceil(byteLength / alignment) * alignment;
-    return { kernel: dispatch.kernel, operands, uniforms, workgroups: dispatch.workgroups };
+    return { kernel: kernels[index]!, operands, uniforms: uniforms.windows[index], workgroups: dispatch.workgroups };
   });
-  if (uniformBuffer !== undefined) device.upload(uniformBuffer, uniformBytes);
   device.submit(launches);
   // The device works in order: whoever takes these buffers next writes after this program has read them.
-  for (const buffer of [...scratch, ...(uniformBuffer === undefined ? [] : [uniformBuffer])]) pool.release(buffer);
+  for (const buffer of scratch) pool.release(buffer);
 }

@@ -1,5 +1,5 @@
 import type { DeviceInfo } from '@pare/core';
-import type { DeviceBuffer, KernelDevice, KernelLayout, Launch } from './device.js';
+import type { DeviceBuffer, KernelDevice, KernelLayout, Launch, PreparedKernel } from './device.js';
 import type { GeneratedKernel, KernelLanguage } from './kernels/generated.js';
 import { weigh } from './expression/expression.js';
 import type { DeviceTraits, Program } from './program.js';
@@ -101,9 +101,9 @@ export class CountingDevice implements KernelDevice {
     return Promise.resolve(new ArrayBuffer(bytes));
   }
 
-  prepare(layouts: readonly KernelLayout[]): Promise<void> {
+  prepare(layouts: readonly KernelLayout[]): Promise<readonly PreparedKernel[]> {
     this.compiled += layouts.length;
-    return Promise.resolve();
+    return Promise.resolve(layouts.map(({ kernel: { name } }) => ({ name })));
   }
 
   submit(launches: readonly Launch[]): void {

@@ -1,5 +1,5 @@
 import { pareError, type DeviceInfo } from '@pare/core';
-import type { BoundOperand, DeviceBuffer, DeviceTraits, KernelDevice, KernelLayout, KernelSource, Launch } from '@pare/executor';
+import type { BoundOperand, DeviceBuffer, DeviceTraits, KernelDevice, KernelLayout, KernelSource, Launch, PreparedKernel } from '@pare/executor';
 import { adapterName, bufferUsage, mapMode, shaderStage } from './gpu.js';
 
 const backend = 'webgpu';
@@ -17,7 +17,7 @@ class WebgpuBuffer implements DeviceBuffer {
   }
 }
 
-interface Pipeline {
+interface Pipeline extends PreparedKernel {
   readonly id: number;
   readonly gpu: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
@@ -39,7 +39,6 @@ export class WebgpuDevice implements KernelDevice {
   readonly traits: DeviceTraits;
   readonly #device: GPUDevice;
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
-  readonly #ready = new Map<string, Pipeline>();
   readonly #bindGroups = new Map<string, GPUBindGroup>();
   readonly #staging = new Map<number, GPUBuffer[]>();
   /** Checks of calls that report failures later. */
@@ -121,24 +120,19 @@ export class WebgpuDevice implements KernelDevice {
     return result;
   }
 
-  async prepare(layouts: readonly KernelLayout[]): Promise<void> {
+  async prepare(layouts: readonly KernelLayout[]): Promise<readonly PreparedKernel[]> {
     this.#assertAlive();
-    const pending: Promise<Pipeline>[] = [];
-    for (const layout of layouts) {
+    const pending = layouts.map((layout) => {
       const key = pipelineKey(layout);
-      if (this.#ready.has(key)) continue;
       let pipeline = this.#pipelines.get(key);
       if (pipeline === undefined) {
         pipeline = this.#compile(layout);
         this.#pipelines.set(key, pipeline);
-        pipeline.then(
-          (made) => this.#ready.set(key, made),
-          () => this.#pipelines.delete(key),
-        );
+        pipeline.catch(() => this.#pipelines.delete(key));
       }
-      pending.push(pipeline);
-    }
-    await Promise.all(pending);
+      return pipeline;
+    });
+    return Promise.all(pending);
   }
 
   submit(launches: readonly Launch[]): void {
@@ -149,8 +143,7 @@ export class WebgpuDevice implements KernelDevice {
     for (const launch of launches) {
       const [x, y, z] = launch.workgroups;
       if (x * y * z === 0) continue;
-      const pipeline = this.#ready.get(pipelineKey({ kernel: launch.kernel, access: launch.operands.map(({ access }) => access), uniforms: launch.uniforms !== undefined }));
-      if (pipeline === undefined) throw new Error(`kernel ${launch.kernel.name} was not prepared`);
+      const pipeline = launch.kernel as Pipeline;
       pass.setPipeline(pipeline.gpu);
       pass.setBindGroup(0, this.#bindGroup(pipeline, launch));
       pass.dispatchWorkgroups(x, y, z);
@@ -212,7 +205,7 @@ export class WebgpuDevice implements KernelDevice {
         layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
         compute: { module, entryPoint: kernel.entry, constants: { ...kernel.constants } },
       });
-      return { id: this.#ids++, gpu, layout };
+      return { id: this.#ids++, name: kernel.name, gpu, layout };
     } catch (error) {
       this.#assertAlive();
       throw kernelError(kernel, error instanceof Error ? error.message : String(error), undefined);
