@@ -12,6 +12,7 @@ import {
   type Executable,
   type Graph,
   type HostTensor,
+  type Logger,
   type MemoryReport,
   type TensorScope,
   type UnsupportedOperator,
@@ -34,6 +35,8 @@ export interface ExecutorBackendOptions {
   readonly device: KernelDevice;
   readonly language: KernelLanguage;
   readonly routines: RoutineTable;
+  /** Told, once for each reason, of nodes that run on the host instead. */
+  readonly log?: Pick<Logger, 'warn'> | undefined;
   /** Extra powers made of programs, by the id of their capability; each is made when it is first asked for. */
   readonly capabilities?: Readonly<Record<string, (programs: DevicePrograms) => unknown>> | undefined;
 }
@@ -51,13 +54,19 @@ export class ExecutorBackend implements Backend {
   #programs: DevicePrograms | undefined;
   #disposed = false;
 
-  constructor({ id, device, language, routines, capabilities = {} }: ExecutorBackendOptions) {
+  constructor({ id, device, language, routines, log, capabilities = {} }: ExecutorBackendOptions) {
     this.id = id;
     this.device = device.info;
     this.#device = device;
     this.#pool = new BufferPool(device);
     this.#factories = { ...capabilities, [devicePrograms.id]: (programs) => programs };
-    this.#context = { id, device, pool: this.#pool, tally: this.#tally, target: { language, routines, traits: device.traits } };
+    const told = new Set<string>();
+    const warn = (message: string): void => {
+      if (told.has(message)) return;
+      told.add(message);
+      log?.warn(message);
+    };
+    this.#context = { id, device, pool: this.#pool, tally: this.#tally, target: { language, routines, traits: device.traits }, warn };
   }
 
   /** Buffers created on the device so far; stands still in a steady loop. */

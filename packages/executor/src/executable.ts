@@ -29,6 +29,8 @@ export interface ExecutorContext {
   readonly pool: BufferPool;
   readonly tally: MemoryTally;
   readonly target: LoweringTarget;
+  /** Tells whoever runs the backend; a message that it knows already has no effect. */
+  readonly warn: (message: string) => void;
 }
 
 /** Plans kept for different shapes of the inputs. */
@@ -130,7 +132,9 @@ export class ExecutorExecutable implements Executable {
   }
 
   #lower(target: LoweringTarget, inputShapes: Readonly<Record<string, readonly number[]>>, wanted: readonly string[] | undefined, reads: readonly HostTensor[]): LoweredGraph {
-    return lowerGraph(target, { graph: this.graph, wanted, inputShapes, reads });
+    const lowered = lowerGraph(target, { graph: this.graph, wanted, inputShapes, reads });
+    for (const { node, reason } of lowered.onHost) this.#context.warn(`${node.domain === '' ? '' : `${node.domain}::`}${node.operator} runs on the host: ${reason}`);
+    return lowered;
   }
 
   #failure(reason: string, cause?: unknown): Error {

@@ -1,4 +1,4 @@
-import { capabilityRef, pareError, type BackendScore, type CapabilityRef } from '@pare/core';
+import { capabilityRef, pareError, type BackendScore, type CapabilityRef, type Logger } from '@pare/core';
 import { ExecutorBackend, type DevicePrograms, type RoutineTable } from '@pare/executor';
 import { columnSolver } from '@pare/solvers';
 import { adapterName, findGpu, isSoftware } from './device/gpu.js';
@@ -29,10 +29,11 @@ export const webgpuDevice: CapabilityRef<GPUDevice> = capabilityRef<GPUDevice>('
 
 export interface CreateOptions extends WebgpuDeviceOptions {
   readonly routines?: RoutineTable | undefined;
+  readonly log?: Pick<Logger, 'warn'> | undefined;
 }
 
 /** Opens a backend on the best adapter. @throws PARE_BACKEND_UNAVAILABLE */
-export async function createWebgpuBackend(options: WebgpuOptions, { routines = webgpuRoutines, ...device }: CreateOptions = {}): Promise<ExecutorBackend> {
+export async function createWebgpuBackend(options: WebgpuOptions, { routines = webgpuRoutines, log, ...device }: CreateOptions = {}): Promise<ExecutorBackend> {
   const adapter = await findAdapter(options.powerPreference);
   if (typeof adapter === 'string') throw pareError('PARE_BACKEND_UNAVAILABLE', { backend: 'webgpu', reason: adapter });
   if (isSoftware(adapter) && !options.software) {
@@ -41,5 +42,5 @@ export async function createWebgpuBackend(options: WebgpuOptions, { routines = w
   // A software adapter shares the processor with the solver in WebAssembly, which is many times faster there: techniques are left to take that one.
   const solver = isSoftware(adapter) ? {} : { [columnSolver.id]: (programs: DevicePrograms) => createWebgpuColumnSolver(programs, { threads: 0 }) };
   const opened = await openWebgpuDevice(adapter, device);
-  return new ExecutorBackend({ id: 'webgpu', device: opened, language: wgsl, routines, capabilities: { ...solver, [webgpuDevice.id]: () => opened.gpu } });
+  return new ExecutorBackend({ id: 'webgpu', device: opened, language: wgsl, routines, log, capabilities: { ...solver, [webgpuDevice.id]: () => opened.gpu } });
 }

@@ -10,7 +10,7 @@ export const webgpuBackend: BackendPlugin<WebgpuOptions> = defineBackend({
   summary: 'Runs graphs with WGSL kernels on any GPU: Dawn in Node, navigator.gpu in browsers.',
   options: optionsSchema,
   score: scoreWebgpu,
-  create: (options) => createWebgpuBackend(options),
+  create: (options, { log }) => createWebgpuBackend(options, { log }),
 });
 
 export { webgpuDevice } from './create-backend.js';
