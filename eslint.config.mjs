@@ -65,7 +65,7 @@ export default tseslint.config(
       '@typescript-eslint/no-empty-function': 'off',
       '@nx/enforce-module-boundaries': [
         'error',
-        { allow: ['../../vitest.shared.ts', '../../vitest.webgpu.ts'], checkDynamicDependenciesExceptions: ['.*'], depConstraints: [{ sourceTag: '*', onlyDependOnLibsWithTags: ['*'], bannedExternalImports: container }] },
+        { allow: ['../../vitest.shared.ts', '../../vitest.webgpu.ts', '../../../chromium.mjs'], checkDynamicDependenciesExceptions: ['.*'], depConstraints: [{ sourceTag: '*', onlyDependOnLibsWithTags: ['*'], bannedExternalImports: container }] },
       ],
     },
   },

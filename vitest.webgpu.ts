@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
+import { findChromium } from './chromium.mjs';
 import { packageTests } from './vitest.shared.ts';
 
 /** Where Debian's chromium package keeps SwiftShader, a Vulkan driver that computes on the processor. */
@@ -34,17 +35,6 @@ export function webgpuTests(directory: string, only: readonly string[] = []): Re
     process.env['PARE_WEBGPU'] = 'absent';
     process.stderr.write('No Vulkan driver was found: tests on webgpu are left out. Debian\'s chromium package brings a software one.\n');
   }
-  const excluded = [...(process.env['PARE_WEBGPU'] === 'absent' ? only : []), ...(chromiumPath() === undefined && process.env['CI'] === undefined ? ['src/chromium.test.ts'] : [])];
+  const excluded = [...(process.env['PARE_WEBGPU'] === 'absent' ? only : []), ...(findChromium() === undefined && process.env['CI'] === undefined ? ['src/chromium.test.ts'] : [])];
   return packageTests(directory, { pool: 'forks', fileParallelism: false, testTimeout: 120_000, ...(excluded.length > 0 ? { exclude: excluded, passWithNoTests: true } : {}) });
 }
-
-/** A Chromium of the machine; undefined where there is none. */
-export function chromiumPath(): string | undefined {
-  return [process.env['PARE_CHROMIUM'], '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => path !== undefined && path !== '' && existsSync(path));
-}
-
-/** Headless, quiet on closed networks, WebGPU in software. */
-export const chromiumWebgpuFlags: readonly string[] = [
-  ...['--headless', '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  ...['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'],
-];

@@ -2,7 +2,7 @@
 // Ends with the line `N passed, N failed`; a step that fails counts as one failure.
 import { join } from 'node:path';
 import { bin, build, install, requireNode, root, run, step } from './steps.mjs';
-import { findChromium } from '../examples/host-web/test/chromium.mjs';
+import { findChromium } from '../chromium.mjs';
 import { browserTests, clearReports, hasReport, printSummary, summarise } from './summarise-tests.mjs';
 
 requireNode();

@@ -15,7 +15,7 @@ import { gzipSync } from 'node:zlib';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { serve } from '../serve.mjs';
-import { chromiumFlags, findChromium } from './chromium.mjs';
+import { findChromium, webgpuFlags } from '../../../chromium.mjs';
 
 const dist = join(import.meta.dirname, '../dist');
 
@@ -29,7 +29,7 @@ let folder: Awaited<ReturnType<typeof tinyModel>>;
 
 beforeAll(async () => {
   ({ server, address } = (await serve(0)) as { server: Server; address: string });
-  browser = await chromium.launch({ executablePath: findChromium()!, args: chromiumFlags });
+  browser = await chromium.launch({ executablePath: findChromium()!, args: webgpuFlags });
   folder = await tinyModel('llama');
 });
 

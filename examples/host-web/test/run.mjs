@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { findChromium } from './chromium.mjs';
+import { findChromium } from '../../../chromium.mjs';
 
 const example = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const run = (...args) => spawnSync(process.execPath, args, { cwd: example, stdio: 'inherit' }).status ?? 1;

@@ -1,15 +1,16 @@
-import { readFileSync, existsSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { AxeResults, RunOptions } from 'axe-core';
 import { chromium, type Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { findChromium, quietFlags } from '../../../chromium.mjs';
 import { buildReport, parseResult, renderHtml } from './index.js';
 
 /* The pages in a real browser, where colours and sizes are known. Chromium comes from the system: the continuous integration installs it. */
 
-const executablePath = [process.env['PARE_CHROMIUM'], '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => path !== undefined && path !== '' && existsSync(path));
-const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const executablePath = findChromium();
+const flags = [...quietFlags, '--disable-gpu'];
 const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** Runs with cached values, fallbacks, layers, values that are missing: every kind of cell. */

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { chromium, type Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PageResults } from '../browser/vitest-in-page.js';
-import { chromiumPath, chromiumWebgpuFlags } from '../../../vitest.webgpu.ts';
+import { findChromium, webgpuFlags } from '../../../chromium.mjs';
 
 /* The conformance suite, ONNX's node cases included, on navigator.gpu of a headless Chromium: the same test file, bundled for a page. */
 
@@ -47,7 +47,7 @@ describe('headless Chromium', () => {
       void file.body().then((body) => response.writeHead(200, { 'content-type': file.type }).end(body));
     });
     await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
-    browser = await chromium.launch({ executablePath: chromiumPath()!, args: [...chromiumWebgpuFlags] });
+    browser = await chromium.launch({ executablePath: findChromium()!, args: [...webgpuFlags] });
   });
   afterAll(async () => {
     await browser?.close();
