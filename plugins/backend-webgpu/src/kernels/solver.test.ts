@@ -4,12 +4,12 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { createWebgpuColumnSolver } from './solver.js';
-import { guaranteedTraits, relativeError, testDevice, testPrograms, tinyTraits } from './testing.js';
+import { guaranteedTraits, relativeError, testDevice, tinyTraits } from './testing.js';
 
 // A software device takes seconds to compile a kernel.
 vi.setConfig({ testTimeout: 240_000 });
 const gpu = await testDevice();
-const solver = createWebgpuColumnSolver(testPrograms(gpu.device), { threads: 0 });
+const solver = createWebgpuColumnSolver(gpu.programs(), { threads: 0 });
 const reference = createColumnSolver({ threads: 0 });
 afterAll(async () => {
   await solver.dispose();
@@ -109,7 +109,7 @@ function gramOf(size: number, tokens: number, seed: number): Float64Array {
 }
 
 describe('awkward sizes', () => {
-  const small = createWebgpuColumnSolver(testPrograms(gpu.device, tinyTraits), { threads: 0 });
+  const small = createWebgpuColumnSolver(gpu.programs(tinyTraits), { threads: 0 });
   afterAll(() => small.dispose());
 
   it.each([1, 2, 31, 33, 65, 90])('of %i columns', async (size) => {
@@ -189,7 +189,7 @@ it('leaves other rules to the solver in WebAssembly', async () => {
 });
 
 it('takes Hessians beyond a binding to the host', async () => {
-  const small = createWebgpuColumnSolver(testPrograms(gpu.device, { ...guaranteedTraits, maximumBinding: 4096 }), { threads: 0 });
+  const small = createWebgpuColumnSolver(gpu.programs({ ...guaranteedTraits, maximumBinding: 4096 }), { threads: 0 });
   const request: FactorizeRequest = { gram: gramOf(24, 40, 1), size: 24, damping: 0.01, dampingIncrement: 0, actOrder: false };
   expect(await small.factorize(request)).toEqual(await reference.factorize(request));
   await small.dispose();
