@@ -99,6 +99,8 @@ export interface TechniqueDefinition<O, D extends ServiceDependencies = ServiceD
   readonly paper?: string | undefined;
   readonly options: OptionsSchema<O>;
   readonly deps?: D | undefined;
+  /** What a stage works on when its recipe names no targets, as `targets.include` has it; the linear layers of blocks by default. */
+  readonly targets?: readonly string[] | undefined;
   /** Forms a module may have when this technique gets it. */
   readonly accepts: readonly WeightFormKind[];
   readonly produces: readonly WeightFormKind[];

@@ -70,6 +70,20 @@ export interface FactorizedWeight {
 /** What a factor may be: anything that stands on its own and is no product itself. */
 export type FactorWeight = DenseWeight | QuantizedWeight | SparseWeight;
 
+/**
+ * A matrix [rows, columns] whose every row is a tensor train of its own (Oseledets 2011; Xu, Xu & Mandic, arXiv 2307.00526). A row, with zeros behind it, is folded to
+ * [I_1, …, I_N], the last index fastest: x[i_1, …, i_N] = G_1[:, i_1, :] · G_2[:, i_2, :] · … · G_N[:, i_N, :]. All rows have the same ranks, so that row
+ * t of every core is found by its number alone.
+ */
+export interface TensorTrainWeight {
+  readonly form: 'tensor-train';
+  readonly shape: readonly [number, number];
+  /** I_1 … I_N; their product is at least `columns`. */
+  readonly sizes: readonly number[];
+  /** G_k of all rows, [rows, r_(k−1), I_k, r_k] in a floating type; r_0 = r_N = 1. */
+  readonly cores: readonly HostTensor[];
+}
+
 /** The same weights as another tensor of the model, such as a head tied to the embedding. */
 export interface SharedWeight {
   readonly form: 'shared';
@@ -79,7 +93,7 @@ export interface SharedWeight {
 }
 
 /** One representation for every kind of compressed weight; techniques produce it, backends evaluate it, formats write it. */
-export type WeightForm = DenseWeight | QuantizedWeight | SparseWeight | FactorizedWeight | SharedWeight;
+export type WeightForm = DenseWeight | QuantizedWeight | SparseWeight | FactorizedWeight | TensorTrainWeight | SharedWeight;
 
 /** The kinds of forms, as formats and techniques declare them. */
 export type WeightFormKind = WeightForm['form'];

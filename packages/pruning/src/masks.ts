@@ -13,11 +13,11 @@ export function magnitudes(weight: Float32Array, columns: number): RowScores {
   };
 }
 
-/** A module's weight in its form. Shared weights have an owner, who is the target instead; pruning techniques do not accept factorized ones. */
+/** A module's weight in its form. Shared weights have an owner, who is the target instead; pruning techniques do not accept factorized ones and tensor trains. */
 export async function ownWeight(module: Pick<ModuleHandle<unknown>, 'info' | 'form'>): Promise<DenseWeight | QuantizedWeight | SparseWeight> {
   const form = await module.form();
   if (form.form === 'shared') throw new TypeError(`${module.info.name} shares the weights of ${form.with}`);
-  if (form.form === 'factorized') throw new TypeError(`${module.info.name} is factorized`);
+  if (form.form === 'factorized' || form.form === 'tensor-train') throw new TypeError(`${module.info.name} is ${form.form}`);
   return form;
 }
 

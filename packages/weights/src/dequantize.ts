@@ -1,6 +1,7 @@
-import { bfloat16ToFloat32, float16ToFloat32, pareError, type DenseWeight, type QuantizedWeight, type SharedWeight, type WeightForm } from '@pare/core';
+import { bfloat16ToFloat32, float16ToFloat32, pareError, type HostTensor, type QuantizedWeight, type SharedWeight, type TensorTrainWeight, type WeightForm } from '@pare/core';
 import { multiplyOut } from './factorized/multiply-out.js';
 import { groupsPerRow, symmetricZero } from './scheme.js';
+import { createTrainDecoder, type TrainDecoder } from './tensor-train/decode.js';
 
 /** The grid index of every column of a row: the stored group index, or floor(column / groupSize). */
 export function columnGroups(weight: Pick<QuantizedWeight, 'scheme' | 'shape' | 'groupIndex'>): Int32Array {
@@ -50,12 +51,34 @@ export function squaredError(weight: Float32Array, form: QuantizedWeight): numbe
  * @throws PARE_FORM_UNSUPPORTED for tensors of integers.
  */
 export function denseFloat32(form: Exclude<WeightForm, SharedWeight>): Float32Array {
-  if (form.form === 'sparse') return denseFloat32(form.values);
-  if (form.form === 'factorized') return multiplyOut(denseFloat32(form.left), denseFloat32(form.right), form.shape);
-  return form.form === 'quantized' ? dequantize(form) : denseTensorFloat32(form);
+  switch (form.form) {
+    case 'dense':
+      return tensorFloat32(form.tensor);
+    case 'quantized':
+      return dequantize(form);
+    case 'sparse':
+      return denseFloat32(form.values);
+    case 'factorized':
+      return multiplyOut(denseFloat32(form.left), denseFloat32(form.right), form.shape);
+    case 'tensor-train':
+      return decodeAllRows(form);
+  }
 }
 
-function denseTensorFloat32({ tensor }: DenseWeight): Float32Array {
+/** Reads single rows of a matrix in tensor trains. */
+export function trainDecoder(form: TensorTrainWeight): TrainDecoder {
+  return createTrainDecoder(form, tensorFloat32);
+}
+
+function decodeAllRows(form: TensorTrainWeight): Float32Array {
+  const [rows, columns] = form.shape;
+  const values = new Float32Array(rows * columns);
+  const decoder = trainDecoder(form);
+  for (let row = 0; row < rows; row++) decoder.decode(row, values.subarray(row * columns, (row + 1) * columns));
+  return values;
+}
+
+function tensorFloat32(tensor: HostTensor): Float32Array {
   switch (tensor.dtype) {
     case 'float32':
       return tensor.data as Float32Array;

@@ -16,4 +16,7 @@ export { pruneSmallest, selectNth } from './sparse/select.js';
 export * from './sparse/masks.js';
 export * from './sparse/sparse-weight.js';
 export * from './factorized/factorized-weight.js';
+export * from './tensor-train/tensor-train-weight.js';
+export { decodeTrains, lookUpTrains } from './tensor-train/lower.js';
+export { type TrainDecoder } from './tensor-train/decode.js';
 export { sparseNotes } from './sparse/notes.js';

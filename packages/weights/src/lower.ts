@@ -1,13 +1,16 @@
-import { hostTensor, pareError, type DType, type HostTensor, type QuantizedWeight, type WeightForm } from '@pare/core';
+import { hostTensor, pareError, type DType, type HostTensor, type QuantizedWeight, type TensorTrainWeight, type WeightForm } from '@pare/core';
 import type { GraphBuilder, Value } from '@pare/graph';
 import { encodeScales } from './serialize.js';
 import { groupsPerRow, symmetricZero } from './scheme.js';
+import { decodeTrains, lookUpTrains } from './tensor-train/lower.js';
+import { trainCoreName, trainShape } from './tensor-train/tensor-train-weight.js';
 
 /**
  * Adds a weight's stored parts to a graph as constants named after `name`, and the operators that make the dense float32 matrix [out, in] of them.
  * Codes of up to 4 bits are uint4 tensors, wider ones uint8; scales keep their storage type. Grids that lie in runs of a row use one DequantizeLinear
  * (opset 21), columns with a group index or a shorter last group gather their scales.
  * Sparse matrices are their values with the zeros in place: products of ONNX know no masks. Factorized ones are multiplied out here; `lowerLinear` keeps their factors.
+ * Tensor trains are multiplied out for all rows; `lowerLookup` does so for those that are asked for.
  * @throws PARE_FORM_UNSUPPORTED for a shared weight: lower the weight that it shares.
  */
 export function lowerWeight(builder: GraphBuilder, form: WeightForm, name: string): Value {
@@ -20,6 +23,8 @@ export function lowerWeight(builder: GraphBuilder, form: WeightForm, name: strin
       return lowerWeight(builder, form.values, name);
     case 'factorized':
       return builder.matmul(lowerWeight(builder, form.left, `${name}.left`), lowerWeight(builder, form.right, `${name}.right`));
+    case 'tensor-train':
+      return decodeTrains(builder, trainCores(builder, form, name), trainShape(form), form.shape[1]);
     case 'shared':
       throw pareError('PARE_FORM_UNSUPPORTED', { operation: 'lowering to a graph', found: `it is stored with "${form.with}"`, allowed: 'weights that stand on their own' });
   }
@@ -33,6 +38,19 @@ export function lowerWeight(builder: GraphBuilder, form: WeightForm, name: strin
 export function lowerLinear(builder: GraphBuilder, x: Value, form: WeightForm, name: string): Value {
   if (form.form === 'factorized') return lowerLinear(builder, lowerLinear(builder, x, form.right, `${name}.right`), form.left, `${name}.left`);
   return builder.matmul(x, builder.transpose(lowerWeight(builder, form, name), [1, 0]));
+}
+
+/**
+ * Adds a look-up of rows to a graph: integer ids of any shape → [...ids, columns]. Of tensor trains only these rows are multiplied out.
+ * @throws PARE_FORM_UNSUPPORTED for a shared weight
+ */
+export function lowerLookup(builder: GraphBuilder, ids: Value, form: WeightForm, name: string): Value {
+  if (form.form === 'tensor-train') return lookUpTrains(builder, trainCores(builder, form, name), trainShape(form), ids, form.shape[1]);
+  return builder.gather(lowerWeight(builder, form, name), ids, 0);
+}
+
+function trainCores(builder: GraphBuilder, { cores }: TensorTrainWeight, name: string): Value[] {
+  return cores.map((core, index) => asFloat32(builder, builder.initializer(trainCoreName(name, index), core)));
 }
 
 function lowerRuns(builder: GraphBuilder, form: QuantizedWeight, name: string): Value {

@@ -12,6 +12,7 @@ import {
   type QuantizationScheme,
   type QuantizedWeight,
   type SparseWeight,
+  type TensorTrainWeight,
   type WeightForm,
 } from '@pare/core';
 import { packRows, unpackRows, wordsPerRow } from './pack-rows.js';
@@ -19,6 +20,7 @@ import { groupsPerRow, type ScaleType } from './scheme.js';
 import { countPruned } from './sparse/masks.js';
 import { parseSparsityPattern, sparsityPatternText } from './sparse/pattern.js';
 import { zeroCodes } from './sparse/sparse-weight.js';
+import { coresProblem } from './tensor-train/tensor-train-weight.js';
 
 /** A weight as named tensors and string metadata, as a safetensors file holds them. */
 export interface SerializedForm {
@@ -47,6 +49,8 @@ export function serializeForm(form: WeightForm): SerializedForm {
       return serializeSparse(form, metadata);
     case 'factorized':
       return mergeForms({ tensors: {}, metadata }, [leftPrefix, serializeForm(form.left)], [rightPrefix, serializeForm(form.right)]);
+    case 'tensor-train':
+      return { tensors: Object.fromEntries(form.cores.map((core, index) => [coreName(index), core])), metadata: { ...metadata, sizes: form.sizes.join('x') } };
   }
 }
 
@@ -54,6 +58,9 @@ export function serializeForm(form: WeightForm): SerializedForm {
 const valuesPrefix = 'values.';
 const leftPrefix = 'left.';
 const rightPrefix = 'right.';
+
+/** Name of a tensor train's core among its parts. */
+const coreName = (index: number): string => `core.${String(index)}`;
 
 /** A form with the parts of others, whose names get a prefix each. */
 function mergeForms(outer: SerializedForm, ...inner: readonly (readonly [prefix: string, form: SerializedForm])[]): SerializedForm {
@@ -145,8 +152,10 @@ export function deserializeForm(tensors: Readonly<Record<string, HostTensor>>, m
       return deserializeSparse(tensors, metadata, shape);
     case 'factorized':
       return deserializeFactorized(tensors, metadata, shape);
+    case 'tensor-train':
+      return deserializeTrains(tensors, metadata, shape);
     default:
-      throw invalid(`form "${form}"; known are dense, quantized, sparse, factorized, shared`);
+      throw invalid(`form "${form}"; known are dense, quantized, sparse, factorized, tensor-train, shared`);
   }
 }
 
@@ -159,6 +168,21 @@ function deserializeFactorized(tensors: Readonly<Record<string, HostTensor>>, me
     return deserializeForm(partsOf(tensors, prefix), inner) as FactorWeight;
   };
   return { form: 'factorized', shape: [rows, columns], left: factor(leftPrefix), right: factor(rightPrefix) };
+}
+
+function deserializeTrains(tensors: Readonly<Record<string, HostTensor>>, metadata: Readonly<Record<string, string>>, dimensions: number[]): TensorTrainWeight {
+  const [rows, columns] = dimensions;
+  if (rows === undefined || columns === undefined || dimensions.length !== 2) throw invalid(`shape [${dimensions.join(', ')}] of a matrix of tensor trains`);
+  const sizes = field(metadata, 'sizes').split('x').map(Number);
+  const cores = sizes.map((_, index) => {
+    const core = tensors[coreName(index)];
+    if (core === undefined) throw invalid(`the tensor "${coreName(index)}" is missing`);
+    return core;
+  });
+  const form: TensorTrainWeight = { form: 'tensor-train', shape: [rows, columns], sizes, cores };
+  const problem = coresProblem(form);
+  if (problem !== undefined) throw invalid(problem);
+  return form;
 }
 
 function deserializeSparse(tensors: Readonly<Record<string, HostTensor>>, metadata: Readonly<Record<string, string>>, dimensions: number[]): SparseWeight {

@@ -43,6 +43,8 @@ export function storedBits(form: WeightForm): number {
     }
     case 'factorized':
       return storedBits(form.left) + storedBits(form.right);
+    case 'tensor-train':
+      return form.cores.reduce((sum, core) => sum + tensorBytes(core) * 8, 0);
     case 'shared':
       return 0;
   }

@@ -1,6 +1,7 @@
-import type { DenseWeight, FactorizedWeight, QuantizedWeight, SparseWeight, WeightForm } from '@pare/core';
+import type { DenseWeight, FactorizedWeight, QuantizedWeight, SparseWeight, TensorTrainWeight, WeightForm } from '@pare/core';
 import { groupsPerRow } from './scheme.js';
 import { zeroCodes } from './sparse/sparse-weight.js';
+import { coresProblem } from './tensor-train/tensor-train-weight.js';
 
 /**
  * Why a form contradicts itself, or undefined when it does not: wrong lengths, impossible codes, numbers that are not finite, pruned entries that are not zero.
@@ -15,6 +16,8 @@ export function structureProblem(form: WeightForm): string | undefined {
       return sparseProblem(form);
     case 'factorized':
       return factorizedProblem(form);
+    case 'tensor-train':
+      return trainProblem(form);
     case 'shared':
       return undefined;
   }
@@ -80,6 +83,17 @@ function factorizedProblem({ shape: [rows, columns], left, right }: FactorizedWe
     if (!['dense', 'quantized', 'sparse'].includes(factor.form)) return `its ${name} factor is ${factor.form}`;
     const problem = structureProblem(factor);
     if (problem !== undefined) return `of its ${name} factor: ${problem}`;
+  }
+  return undefined;
+}
+
+function trainProblem(form: TensorTrainWeight): string | undefined {
+  const problem = coresProblem(form);
+  if (problem !== undefined) return problem;
+  for (const [index, tensor] of form.cores.entries()) {
+    const [rows, ...core] = tensor.shape;
+    const values = denseProblem({ form: 'dense', shape: [rows!, core.reduce((product, size) => product * size, 1)], tensor });
+    if (values !== undefined) return `of core ${String(index + 1)}: ${values}`;
   }
   return undefined;
 }

@@ -1,20 +1,20 @@
 import { float32Tensor, pareError, type DecoderDescription, type HostTensor, type Model } from '@pare/core';
-import { copyRows, storedMatrix } from './weights.js';
+import { moduleRows, tensorRows, type RowTable } from './weights.js';
 import type { WindowChunk } from './windows.js';
 
-/** The embedding tables of a model, in their stored types unless compressed. */
+/** The embedding tables of a model. */
 export interface EmbeddingTables {
   /** [vocabulary, hidden]. */
-  readonly tokens: HostTensor;
+  readonly tokens: RowTable;
   /** [positions, hidden], for learned positions. */
-  readonly positions: HostTensor | undefined;
+  readonly positions: RowTable | undefined;
 }
 
 export async function readEmbeddingTables(model: Model): Promise<EmbeddingTables> {
   const { embedding } = model.description;
   return {
-    tokens: await storedMatrix(model, embedding.module),
-    positions: embedding.positions === undefined ? undefined : await model.tensor(`${embedding.positions.module}.weight`),
+    tokens: await moduleRows(model, embedding.module),
+    positions: embedding.positions === undefined ? undefined : tensorRows(await model.tensor(`${embedding.positions.module}.weight`)),
   };
 }
 
@@ -31,7 +31,7 @@ export function embedChunk(
   places?: readonly Int32Array[],
 ): HostTensor {
   const { hiddenSize, embedding } = description;
-  const vocabulary = tokens.shape[0]!;
+  const vocabulary = tokens.shape[0];
   const output = float32Tensor([chunk.count, chunk.length, hiddenSize]);
   const positionRow = new Float32Array(hiddenSize);
   for (let window = 0; window < chunk.count; window++) {
@@ -41,10 +41,10 @@ export function embedChunk(
       if (id < 0 || id >= vocabulary) throw pareError('PARE_TOKEN_OUT_OF_RANGE', { token: id, window: chunk.first + window, position, vocabulary });
       const start = (window * chunk.length + position) * hiddenSize;
       const row = output.data.subarray(start, start + hiddenSize);
-      copyRows(tokens, id, 1, row);
+      tokens.read(id, 1, row);
       if (embedding.scale !== 1) for (let index = 0; index < hiddenSize; index++) row[index]! *= embedding.scale;
       if (positions !== undefined) {
-        copyRows(positions, (places?.[chunk.first + window]![position] ?? position) + embedding.positions!.offset, 1, positionRow);
+        positions.read((places?.[chunk.first + window]![position] ?? position) + embedding.positions!.offset, 1, positionRow);
         for (let index = 0; index < hiddenSize; index++) row[index]! += positionRow[index]!;
       }
     }

@@ -3,7 +3,7 @@ import { buildLikelihoodGraph, buildLogitsGraph, headInputs } from '../decoder/h
 import { headLayer } from '../decoder/head.js';
 import type { RunnerContext } from './context.js';
 import type { BorrowedChunk, HiddenStates } from './hidden-states.js';
-import { copyRows, storedMatrix, tensorFloat32 } from './weights.js';
+import { moduleRows, tensorFloat32, type RowTable } from './weights.js';
 
 /**
  * −log p(next token) of every position but a window's last. The vocabulary is cut into slices, and each slice of the head visits a group of chunks (all of them, unless
@@ -146,23 +146,23 @@ export async function loadNorm({ backend, model }: Pick<RunnerContext, 'backend'
   };
 }
 
-/** A head in host memory, in its stored type unless compressed. */
+/** A head in host memory. */
 export interface StoredHead {
   /** [vocabulary, hidden]. */
-  readonly matrix: HostTensor;
+  readonly matrix: RowTable;
   readonly bias: Float32Array | undefined;
 }
 
 export async function readHead(source: Model): Promise<StoredHead> {
   const { head } = source.description;
-  const matrix = await storedMatrix(source, headLayer(source.description).module);
+  const matrix = await moduleRows(source, headLayer(source.description).module);
   return { matrix, bias: head.bias ? (await tensorFloat32(source, `${head.module}.bias`)).data : undefined };
 }
 
 /** Rows `start` … `end − 1` of the head by their names in head graphs. */
 export function loadSlice({ backend }: Pick<RunnerContext, 'backend'>, { matrix, bias }: StoredHead, start: number, end: number, scope: TensorScope): Record<string, DeviceTensor> {
-  const weight = float32Tensor([end - start, matrix.shape[1]!]);
-  copyRows(matrix, start, end - start, weight.data);
+  const weight = float32Tensor([end - start, matrix.shape[1]]);
+  matrix.read(start, end - start, weight.data);
   return {
     [headInputs.weight]: scope.own(backend.write(weight, { transfer: true })),
     ...(bias === undefined ? {} : { [headInputs.bias]: scope.own(backend.write(float32Tensor([end - start], bias.slice(start, end)), { transfer: true })) }),

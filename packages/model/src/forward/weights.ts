@@ -1,5 +1,5 @@
 import { bfloat16ToFloat32, float16ToFloat32, float32Tensor, type HostTensor, type Model } from '@pare/core';
-import { denseFloat32 } from '@pare/weights';
+import { denseFloat32, trainDecoder } from '@pare/weights';
 
 type Float32HostTensor = HostTensor & { readonly data: Float32Array };
 
@@ -9,14 +9,41 @@ export async function tensorFloat32(model: Model, name: string): Promise<Float32
   return float32Tensor(tensor.shape, denseFloat32({ form: 'dense', shape: tensor.shape, tensor }));
 }
 
-/** A module's matrix [out, in] in the type it is stored in, or in float32 when it is held compressed. */
-export async function storedMatrix(model: Model, module: string): Promise<HostTensor> {
-  const info = model.modules.find(({ name }) => name === module);
-  return info === undefined || info.form === 'dense' ? model.tensor(`${module}.weight`) : model.denseWeight(module);
+/** A matrix of which single rows are read. */
+export interface RowTable {
+  /** [rows, width]. */
+  readonly shape: readonly [number, number];
+  /** Writes rows `first` … `first + count − 1` as float32 to the start of `into`. */
+  read(first: number, count: number, into: Float32Array): void;
 }
 
-/** Rows `first` … `first + count − 1` of a matrix [rows, width] of any floating type, written as float32 to the start of `into`. Only these are converted. */
-export function copyRows(matrix: HostTensor, first: number, count: number, into: Float32Array): void {
+/**
+ * Rows of a module's matrix [out, in]. A dense one is held in the type it is stored in and tensor trains as such, and only what is read becomes float32; other compressed forms are
+ * multiplied out at once.
+ */
+export async function moduleRows(model: Model, module: string): Promise<RowTable> {
+  const info = model.modules.find(({ name }) => name === module);
+  if (info === undefined || info.form === 'dense') return tensorRows(await model.tensor(`${module}.weight`));
+  if (info.form !== 'tensor-train') return tensorRows(await model.denseWeight(module));
+  const form = await model.weight(module);
+  // The summary goes by the plan; a result may have fallen back to another form.
+  if (form.form !== 'tensor-train') return tensorRows(await model.denseWeight(module));
+  const decoder = trainDecoder(form);
+  const width = form.shape[1];
+  return {
+    shape: form.shape,
+    read(first, count, into) {
+      for (let row = 0; row < count; row++) decoder.decode(first + row, into.subarray(row * width, (row + 1) * width));
+    },
+  };
+}
+
+/** Rows of a tensor [rows, width] of any floating type. */
+export function tensorRows(tensor: HostTensor): RowTable {
+  return { shape: [tensor.shape[0]!, tensor.shape[1]!], read: (first, count, into) => copyRows(tensor, first, count, into) };
+}
+
+function copyRows(matrix: HostTensor, first: number, count: number, into: Float32Array): void {
   const width = matrix.shape[1]!;
   const data = matrix.data.subarray(first * width, (first + count) * width);
   const target = into.subarray(0, count * width);

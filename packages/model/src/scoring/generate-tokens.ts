@@ -17,7 +17,7 @@ import { addCachedDecoder, type CachedDecoderScope } from '../decoder/cached-dec
 import type { ExpertMode } from '../decoder/mlp.js';
 import { relativeBlock } from '../decoder/relative.js';
 import { denseLinear } from '../decoder/scope.js';
-import { copyRows, storedMatrix, tensorFloat32 } from '../forward/weights.js';
+import { moduleRows, tensorFloat32 } from '../forward/weights.js';
 
 export interface GenerateOptions {
   readonly model: Model;
@@ -178,8 +178,9 @@ function buildGraph(description: DecoderDescription, experts: ExpertMode) {
 /** A module's matrix [out, in] in float32, a copy that the caller may give away. */
 async function float32Matrix(model: Model, module: string): Promise<HostTensor> {
   const info = model.modules.find(({ name }) => name === module);
-  const matrix = info === undefined ? await storedMatrix(model, module) : await model.denseWeight(module);
-  const copy = float32Tensor(matrix.shape);
-  copyRows(matrix, 0, matrix.shape[0]!, copy.data);
+  if (info?.layout === 'in-out' && info.form === 'dense') return model.denseWeight(module);
+  const { shape, read } = await moduleRows(model, module);
+  const copy = float32Tensor(shape);
+  read(0, shape[0], copy.data);
   return copy;
 }
