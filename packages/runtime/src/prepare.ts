@@ -141,8 +141,9 @@ interface StagesBefore {
 
 async function prepareStage(stage: Recipe['stages'][number], index: number, technique: Technique, { model, before, makers, tied, signal }: StagesBefore): Promise<PreparedStage> {
   const label = stageLabel(index, technique.id);
-  const modules = selectTargets(label, model.modules, stage.targets);
-  checkTied(label, matchedModules(label, model.modules, stage.targets), tied);
+  const selection = { include: technique.targets, ...stage.targets };
+  const modules = selectTargets(label, model.modules, selection);
+  checkTied(label, matchedModules(label, model.modules, selection), tied);
   if (technique.scope === 'block') refuseOutsideBlocks(label, modules);
   const overrides = compileOverrides(label, modules, stage.overrides);
 

@@ -505,7 +505,7 @@ describe('factorized weights', () => {
     expect(refusal).toMatchObject({ module: q, reason: expect.stringMatching(/factorized/) as string, help: expect.stringMatching(/multiplyOut: true.*MB instead of 1\.0 MB/) as string });
     const allowed = huggingFaceOptions.parse({ multiplyOut: true });
     expect(huggingFaceFormat.refuse(model, new Map([[q, plan]]), allowed)).toEqual([]);
-    expect(huggingFaceFormat.notes?.(model, new Map([[q, plan]]), allowed)).toEqual([expect.stringMatching(/^1 factorized matrices are multiplied out: .* MB instead of 1\.0 MB/)]);
+    expect(huggingFaceFormat.notes?.(model, new Map([[q, plan]]), allowed)).toEqual([expect.stringMatching(/^1 factorized matrix is multiplied out: .* MB instead of 1\.0 MB/)]);
     expect(huggingFaceFormat.notes?.(model, new Map(), allowed)).toEqual([]);
   });
 

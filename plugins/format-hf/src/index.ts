@@ -14,7 +14,7 @@ export const huggingFaceFormat: Format<HuggingFaceOptions> = defineFormat<Huggin
   title: 'Hugging Face folder',
   summary: 'A folder for transformers, vLLM and llm-compressor: config, tokenizer, safetensors; quantized weights as compressed-tensors pack-quantized.',
   options: huggingFaceOptions,
-  accepts: ['dense', 'quantized', 'sparse', 'factorized', 'shared'],
+  accepts: ['dense', 'quantized', 'sparse', 'factorized', 'tensor-train', 'shared'],
   refuse: refuseModules,
   notes: (summary, plans) => [...sparseNotes(summary, plans, 'a Hugging Face folder'), ...productNotes(summary, plans)],
   write: writeFolder,

@@ -1,9 +1,17 @@
-import { dtypeBits, type FormatRefusal, type ModelSummary, type ModuleInfo, type ModulePlan } from '@pare/core';
+import { dtypeBits, type FormatRefusal, type ModelSummary, type ModuleInfo, type ModulePlan, type WeightFormKind } from '@pare/core';
 import { plansCodes } from '@pare/weights';
 import type { HuggingFaceOptions } from './options.js';
 
 /** Bits whose fields never straddle a word, so that all readers agree on their layout. */
 const wordAlignedBits: readonly number[] = [2, 4, 8];
+
+/** Forms that stand for a product of smaller matrices, and what they are called. */
+const products: Partial<Readonly<Record<WeightFormKind, string>>> = { factorized: 'factorized', 'tensor-train': 'in tensor trains' };
+
+/** True for a form that stands for a product, which loaders of Hugging Face folders do not know. */
+export function isProduct(form: WeightFormKind): boolean {
+  return form in products;
+}
 
 /** What writing dense costs, for advice. */
 const dequantizeAdvice = '"dequantize: true" of format hf writes these weights dense (large, but every loader opens it)';
@@ -28,11 +36,11 @@ function reasonAgainst(info: ModuleInfo, plan: ModulePlan, options: HuggingFaceO
     if (info.sharedWith !== undefined) return undefined;
     return { reason: 'a Hugging Face folder can tie the head to the embedding, and nothing else', help: 'Leave this module out of the targets.' };
   }
-  if (plan.produces === 'factorized') {
+  if (isProduct(plan.produces)) {
     if (options.multiplyOut) return undefined;
     return {
-      reason: 'it is factorized, and loaders of Hugging Face folders know no layers of two matrices',
-      help: `Write format onnx, which runs both factors. Or set "multiplyOut: true" of format hf: it writes the product dense, ${costOfProduct(info, plan)}.`,
+      reason: `it is ${products[plan.produces]!}, and loaders of Hugging Face folders know whole matrices only`,
+      help: `Write format onnx, which runs the factors. Or set "multiplyOut: true" of format hf: it writes the product dense, ${costOfProduct(info, plan)}.`,
     };
   }
   if (!plansCodes(plan) || options.dequantize) return undefined;
@@ -72,14 +80,14 @@ export function productNotes(summary: ModelSummary, plans: ReadonlyMap<string, M
   let [dense, factors] = [0, 0];
   for (const { name, shape, dtype } of summary.modules) {
     const plan = plans.get(name);
-    if (plan?.produces !== 'factorized') continue;
+    if (plan === undefined || !isProduct(plan.produces)) continue;
     count += 1;
     dense += shape[0] * shape[1] * dtypeBits(dtype);
     factors += plan.storedBits;
   }
   if (count === 0) return [];
   const megabytes = (bits: number): string => `${(bits / 8e6).toFixed(1)} MB`;
-  return [`${String(count)} factorized matrices are multiplied out: ${megabytes(dense)} instead of ${megabytes(factors)}, and no faster than before. Format onnx keeps the factors.`];
+  return [`${String(count)} factorized ${count === 1 ? 'matrix is' : 'matrices are'} multiplied out: ${megabytes(dense)} instead of ${megabytes(factors)}, and no faster than before. Format onnx keeps the factors.`];
 }
 
 /** Runtimes fuse the experts of a layer into one matrix and know one symmetric scheme for all of them. */
@@ -88,7 +96,7 @@ function refuseExperts(summary: ModelSummary, plans: ReadonlyMap<string, ModuleP
   const quantized = experts.filter(({ name, form }) => {
     const plan = plans.get(name) ?? { produces: form };
     // Factorized ones are multiplied out, or refused for that already.
-    return plansCodes(plan) && plan.produces !== 'factorized';
+    return plansCodes(plan) && !isProduct(plan.produces);
   });
   if (quantized.length === 0) return [];
   const help = `Target all experts with the same symmetric options, or none. Or ${dequantizeAdvice}.`;

@@ -15,14 +15,15 @@ import type { HuggingFaceOptions } from './options.js';
 import { packedParts, type PackedPart } from './pack-weight.js';
 import { schemeOf, type PackedScheme } from './packed-scheme.js';
 import { quantizationConfig } from './quantization-config.js';
+import { isProduct } from './refuse.js';
 
 /** Writes configuration, companion files and weights. One matrix is in memory at a time. */
 export async function writeFolder(context: FormatContext<HuggingFaceOptions>): Promise<readonly WrittenFile[]> {
   const { model, options, directory, files, signal } = context;
   const { join, relative } = files.path;
-  const factorized = options.multiplyOut ? undefined : model.modules.find(({ form }) => form === 'factorized');
+  const factorized = options.multiplyOut ? undefined : model.modules.find(({ form }) => isProduct(form));
   if (factorized !== undefined) {
-    throw pareError('PARE_FORM_UNSUPPORTED', { operation: `writing ${factorized.name} to a Hugging Face folder`, found: 'a factorized weight', allowed: 'others; "multiplyOut: true" writes the product' });
+    throw pareError('PARE_FORM_UNSUPPORTED', { operation: `writing ${factorized.name} to a Hugging Face folder`, found: `a ${factorized.form} weight`, allowed: 'others; "multiplyOut: true" writes the product' });
   }
   const forms = options.dequantize ? new Map<string, FormLoader>() : await findQuantized(model, signal);
   if (options.dequantize && model.modules.some(({ form }) => form === 'quantized')) {

@@ -1,7 +1,7 @@
-import { throwIfAborted, type DecoderDescription, type DType, type FactorWeight, type LazyTensor, type LinearDescription, type Model } from '@pare/core';
+import { pareError, throwIfAborted, type DecoderDescription, type DType, type FactorWeight, type LazyTensor, type LinearDescription, type Model } from '@pare/core';
 import { GraphBuilder, type Value } from '@pare/graph';
 import type { CachedDecoderScope } from '@pare/model';
-import { denseFloat32 } from '@pare/weights';
+import { coreShapes, decodeTrains, denseFloat32, lookUpTrains, trainCoreName, type TrainShape } from '@pare/weights';
 import { denseBytes, floatBytes, readFloat32, transpose } from './dense.js';
 import { matrixForm, Packer, type PackedLayout } from './packing.js';
 import type { Variant } from './variants.js';
@@ -13,6 +13,8 @@ export interface ExportScopeOptions {
   readonly layouts: ReadonlyMap<string, PackedLayout>;
   /** Ranks of factorized modules. */
   readonly ranks: ReadonlyMap<string, number>;
+  /** Sizes and ranks of embeddings in tensor trains. */
+  readonly trains: ReadonlyMap<string, TrainShape>;
   readonly accuracyLevel: number;
   readonly signal: AbortSignal;
   /** Called when a constant has been read. */
@@ -66,6 +68,8 @@ export class ExportScope implements CachedDecoderScope {
   tokenRows(description: DecoderDescription, ids: Value): Value {
     const { builder } = this;
     const module = this.#owner(description.embedding.module);
+    const train = this.#options.trains.get(module);
+    if (train !== undefined) return lookUpTrains(builder, this.#cores(module, train, description.vocabularySize), train, ids, description.hiddenSize);
     const layout = this.#options.layouts.get(module);
     if (layout === undefined) return builder.gather(this.#table(module, [description.vocabularySize, description.hiddenSize]), ids, 0);
     // Rows of blocks: [batch, positions, blocks, blockSize]. The codes lie as MatMulNBits wants them, so that a tied head reads the same bytes.
@@ -93,6 +97,9 @@ export class ExportScope implements CachedDecoderScope {
   #denseProduct(x: Value, { module, matrix, shape: [outFeatures, inFeatures] }: MatrixOfModule): Value {
     const { builder } = this;
     const { model } = this.#options;
+    const train = this.#options.trains.get(module);
+    // A head tied to the trains. All of it is constant: engines multiply it out once, when they load the file.
+    if (train !== undefined) return builder.matmul(x, builder.transpose(decodeTrains(builder, this.#cores(module, train, outFeatures), train, inFeatures), [1, 0]));
     if (module === this.#owner(model.description.embedding.module)) {
       const product = builder.gemm(builder.reshape(x, [-1, inFeatures]), this.#table(module, [outFeatures, inFeatures]), undefined, { transB: true });
       return builder.reshape(product, [builder.shapeOf(x, 0, -1), outFeatures]);
@@ -103,6 +110,13 @@ export class ExportScope implements CachedDecoderScope {
       return floatBytes(transpose(denseFloat32(form as FactorWeight), outFeatures, inFeatures), this.dtype, matrix);
     });
     return builder.matmul(x, weight);
+  }
+
+  #cores(module: string, train: TrainShape, rows: number): Value[] {
+    return coreShapes(train).map((core, index) => {
+      const name = trainCoreName(module, index);
+      return this.#constant(name, this.dtype, [rows, ...core], async () => floatBytes(await coreFloat32(this.#options.model, module, index), this.dtype, name));
+    });
   }
 
   /** The embedding's matrix as it is stored. */
@@ -158,6 +172,14 @@ export class ExportScope implements CachedDecoderScope {
     };
     return this.builder.initializer(name, lazy);
   }
+}
+
+/** A core of an embedding in tensor trains. */
+async function coreFloat32(model: Model, module: string, index: number): Promise<Float32Array> {
+  const form = await model.weight(module);
+  if (form.form !== 'tensor-train') throw pareError('PARE_FORM_UNSUPPORTED', { operation: `writing cores of "${module}"`, found: `a ${form.form} weight`, allowed: 'tensor trains' });
+  const tensor = form.cores[index]!;
+  return denseFloat32({ form: 'dense', shape: tensor.shape, tensor });
 }
 
 /** Name of a dense matrix stored [in, out]. */

@@ -17,7 +17,7 @@ export const onnxFormat: Format<OnnxOptions> = defineFormat<OnnxOptions>({
   title: 'ONNX',
   summary: 'ONNX decoder with key-value cache in the layout of transformers.js: fp32, fp16, or packed 2, 4 and 8 bits.',
   options: onnxOptions,
-  accepts: ['dense', 'quantized', 'sparse', 'factorized', 'shared'],
+  accepts: ['dense', 'quantized', 'sparse', 'factorized', 'tensor-train', 'shared'],
   artifacts: onnxArtifacts,
   refuse,
   notes: (summary, plans) => sparseNotes(summary, plans, 'ONNX'),

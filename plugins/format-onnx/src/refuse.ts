@@ -6,12 +6,17 @@ import { resolveVariants } from './variants.js';
 /** Where a factorized weight has its place in a graph. */
 export const factorizedKinds = 'factorized linear layers and heads; embeddings are looked up row by row';
 
+/** Where tensor trains have their place in a graph. */
+export const trainKinds = 'tensor trains of embeddings; every row that is looked up is multiplied out by itself';
+
 /** What of a plan cannot be written. Multiplied-out variants take anything; packed ones need blocks of at least 16 inputs on one grid. */
 export function refuse(summary: ModelSummary, plans: ReadonlyMap<string, ModulePlan>, options: OnnxOptions): FormatRefusal[] {
   const embeddings = summary.modules.filter(({ name, kind }) => kind === 'embedding' && plans.get(name)?.produces === 'factorized');
   if (embeddings.length > 0) {
     return embeddings.map(({ name }) => ({ module: name, reason: `a factorized embedding; ONNX takes ${factorizedKinds}`, help: 'Leave the embedding out of the targets.' }));
   }
+  const trains = summary.modules.filter(({ name, kind }) => kind !== 'embedding' && plans.get(name)?.produces === 'tensor-train');
+  if (trains.length > 0) return trains.map(({ name, kind }) => ({ module: name, reason: `a ${kind} matrix in tensor trains; ONNX takes ${trainKinds}`, help: 'Target embeddings only.' }));
   const quantized = summary.modules.filter(({ name, form, sharedWith }) => sharedWith === undefined && plansCodes(plans.get(name) ?? { produces: form }));
   const widths = quantized.map(({ name }) => plans.get(name)?.bits ?? 4);
   const packed = resolveVariants(options.dtype, widths).filter((variant) => variant.packed);

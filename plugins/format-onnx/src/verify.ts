@@ -1,6 +1,6 @@
 import { pareError, readInitializer, throwIfAborted, type FormatContext, type Graph, type HostTensor, type VerificationResult, type WrittenFile } from '@pare/core';
 import { readOnnxFile } from '@pare/graph/node';
-import { denseFloat32 } from '@pare/weights';
+import { denseFloat32, trainCoreName } from '@pare/weights';
 import { join } from 'node:path';
 import { matrixName, packedNames } from './export-scope.js';
 import type { OnnxOptions } from './options.js';
@@ -44,6 +44,13 @@ async function compareWeights(context: FormatContext<OnnxOptions>, variant: Vari
   const owners = model.modules.filter(({ sharedWith }) => sharedWith === undefined);
   for (const { name } of owners) {
     const form = await model.weight(name);
+    if (form.form === 'tensor-train') {
+      for (const [index, core] of form.cores.entries()) {
+        const tensor = trainCoreName(name, index);
+        compare(tensor, await readFloats(graph, file, tensor), denseFloat32({ form: 'dense', shape: core.shape, tensor: core }));
+      }
+      continue;
+    }
     if (form.form !== 'factorized') {
       const { data, shape } = await model.denseWeight(name);
       compare(name, await readModule(graph, file, name, shape[0]!, shape[1]!), data);

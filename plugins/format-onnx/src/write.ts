@@ -1,13 +1,13 @@
 import { isHostInitializer, pareError, tensorBytes, type FormatContext, type WrittenFile } from '@pare/core';
 import { writeOnnxFile } from '@pare/graph/node';
 import { addCachedDecoder } from '@pare/model';
-import { matrixParts, quantizedPart } from '@pare/weights';
+import { matrixParts, quantizedPart, trainShape, type TrainShape } from '@pare/weights';
 import { mkdir } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { ExportScope } from './export-scope.js';
 import type { OnnxOptions } from './options.js';
 import { planLayout, type PackedLayout } from './packing.js';
-import { factorizedKinds } from './refuse.js';
+import { factorizedKinds, trainKinds } from './refuse.js';
 import { variantFile, type Variant } from './variants.js';
 
 /** A matrix's layout and the width of its codes before widening. */
@@ -22,12 +22,15 @@ export interface PlannedMatrices {
   readonly quantized: ReadonlyMap<string, QuantizedMatrix>;
   /** Ranks of factorized modules. */
   readonly ranks: ReadonlyMap<string, number>;
+  /** Sizes and ranks of embeddings in tensor trains. */
+  readonly trains: ReadonlyMap<string, TrainShape>;
 }
 
 /** Layouts of all compressed modules that own their weights. Reads each once. @throws PARE_FORM_UNSUPPORTED */
 export async function planMatrices({ model }: FormatContext<OnnxOptions>): Promise<PlannedMatrices> {
   const quantized = new Map<string, QuantizedMatrix>();
   const ranks = new Map<string, number>();
+  const trains = new Map<string, TrainShape>();
   for (const { name, kind, form, sharedWith } of model.modules) {
     if (form === 'dense' || form === 'shared' || sharedWith !== undefined) continue;
     const weight = await model.weight(name);
@@ -35,16 +38,20 @@ export async function planMatrices({ model }: FormatContext<OnnxOptions>): Promi
       if (kind === 'embedding') throw pareError('PARE_FORM_UNSUPPORTED', { operation: `writing "${name}" as ONNX`, found: 'a factorized embedding', allowed: factorizedKinds });
       ranks.set(name, weight.left.shape[1]!);
     }
+    if (weight.form === 'tensor-train') {
+      if (kind !== 'embedding') throw pareError('PARE_FORM_UNSUPPORTED', { operation: `writing "${name}" as ONNX`, found: `a ${kind} matrix in tensor trains`, allowed: trainKinds });
+      trains.set(name, trainShape(weight));
+    }
     for (const part of matrixParts(name, weight)) {
       const codes = quantizedPart(part.form);
       if (codes !== undefined) quantized.set(part.name, { bits: codes.scheme.bits, layout: planLayout(name, codes, part.name) });
     }
   }
-  return { quantized, ranks };
+  return { quantized, ranks, trains };
 }
 
 /** Writes one variant; returns its files, the model first, relative to the output folder. */
-export async function writeVariant(context: FormatContext<OnnxOptions>, variant: Variant, { quantized, ranks }: PlannedMatrices): Promise<WrittenFile[]> {
+export async function writeVariant(context: FormatContext<OnnxOptions>, variant: Variant, { quantized, ranks, trains }: PlannedMatrices): Promise<WrittenFile[]> {
   const { model, options, directory, signal, progress } = context;
   const detail = variantFile(variant);
   let completed = 0;
@@ -53,7 +60,7 @@ export async function writeVariant(context: FormatContext<OnnxOptions>, variant:
     progress.report({ completed: ++completed, total, unit: 'tensors', detail });
   };
   const layouts = new Map(variant.packed ? [...quantized].map(([name, { layout }]) => [name, layout] as const) : []);
-  const scope = new ExportScope({ model, variant, layouts, ranks, accuracyLevel: options.accuracyLevel, signal, onRead });
+  const scope = new ExportScope({ model, variant, layouts, ranks, trains, accuracyLevel: options.accuracyLevel, signal, onRead });
   addCachedDecoder(scope, model.description, options.experts);
   const graph = scope.builder.build();
   total = [...graph.initializers.values()].filter((tensor) => !isHostInitializer(tensor)).length;

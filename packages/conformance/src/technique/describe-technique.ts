@@ -27,7 +27,7 @@ export function describeTechnique<O>(technique: Technique<O>, kit: TechniqueConf
   };
 
   const targetsOf = (samples: Readonly<Record<string, LayerSample>>, options: O) =>
-    Object.entries(samples).map(([name, { weight }], step) => ({ info: layerInfo(name, [weight.shape[0]!, weight.shape[1]!], step), options }));
+    Object.entries(samples).map(([name, { weight }], step) => ({ info: layerInfo(name, [weight.shape[0]!, weight.shape[1]!], step, kit.kind), options }));
 
   const planOf = (samples: Readonly<Record<string, LayerSample>>, options: O): readonly ModulePlan[] => {
     const targets = targetsOf(samples, options);
@@ -105,7 +105,7 @@ export function describeTechnique<O>(technique: Technique<O>, kit: TechniqueConf
       });
 
       it.each(Object.entries(kit.refusals ?? {}))('are refused by check before any work: %s', async (_name, { options: raw, shape, says }) => {
-        const reason = technique.check?.({ info: layerInfo('layer', shape, 0), options: await parse(raw) });
+        const reason = technique.check?.({ info: layerInfo('layer', shape, 0, kit.kind), options: await parse(raw) });
         expect(reason ?? 'check accepted it').toMatch(says);
       });
     });

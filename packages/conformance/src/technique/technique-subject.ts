@@ -1,4 +1,4 @@
-import type { Backend, HostTensor, ModelSummary, ModuleInfo, ModuleReport, Technique, WeightForm } from '@pare/core';
+import type { Backend, HostTensor, ModelSummary, ModuleInfo, ModuleKind, ModuleReport, Technique, WeightForm } from '@pare/core';
 
 /** A linear layer with the inputs it gets in calibration. */
 export interface LayerSample {
@@ -42,15 +42,17 @@ export interface TechniqueConformanceOptions<O> {
   readonly invalid?: Readonly<Record<string, unknown>>;
   /** Layers to run on; by default three of random weights with in sizes 128 and 256. Change them when the technique cannot take those. */
   readonly layers?: Readonly<Record<string, LayerSample>>;
+  /** What the layers are; linear ones by default. */
+  readonly kind?: ModuleKind | undefined;
   /** What `plan` gets; by default a summary of the layers with the description of no model. */
   readonly summary?: ModelSummary;
 }
 
 /** A layer as the host would describe it. */
-export function layerInfo(name: string, shape: readonly [number, number], step: number): ModuleInfo {
+export function layerInfo(name: string, shape: readonly [number, number], step: number, kind: ModuleKind = 'linear'): ModuleInfo {
   return {
     name,
-    kind: 'linear',
+    kind,
     role: 'mlp.up',
     block: 0,
     expert: undefined,
