@@ -82,10 +82,32 @@ export interface ModuleHandle<O> extends TargetModule<O> {
   replace(form: WeightForm, report?: ModuleReport): Promise<void>;
 }
 
+/**
+ * A tensor beside the matrices that a call works on: a norm's weight, a bias, the matrix of a module that is no target. Techniques that declare `adjusts` get those of the
+ * block. What is handed in is rounded to the tensor's stored type, and from then on is what later steps, blocks, stages, evaluators and formats see.
+ */
+export interface ParameterHandle {
+  /** Stored name: `model.layers.0.input_layernorm.weight`. */
+  readonly name: string;
+  /** The module whose matrix it is. Earlier stages may have compressed it; only those of form `dense` can be replaced. */
+  readonly module: ModuleInfo | undefined;
+  /** [out, in] for a module's matrix, whatever its storage layout. */
+  readonly shape: readonly number[];
+  /** Its float32 values as earlier stages, or this call, left them. The array is the caller's to change. */
+  value(): Promise<HostTensor & { readonly data: Float32Array }>;
+  /**
+   * Replaces it by float32 values of the same shape; repeatedly, if need be.
+   * @throws PARE_RESULT_INVALID for another shape, numbers that are not finite once rounded, or a matrix that is not dense
+   */
+  replace(values: HostTensor & { readonly data: Float32Array }): Promise<void>;
+}
+
 /** The context of one `apply` call: the targeted modules of one tensor batch, or of one block (one step of it when sequential). */
 export interface TechniqueContext<O, D extends ServiceDependencies = ServiceDependencies> extends PluginContext<D> {
   readonly model: Model;
   readonly modules: readonly ModuleHandle<O>[];
+  /** Everything else in the block (or outside the blocks, for targets there) when the technique `adjusts`; empty when it does not. */
+  readonly parameters: readonly ParameterHandle[];
   /** Every target of the stage, those of other calls included: what a ranking over the whole model is made of. The same array at every call of a run. */
   readonly targets: readonly TargetModule<O>[];
   /** The block these modules belong to, absent for tensor scope. */
@@ -104,6 +126,8 @@ export interface TechniqueDefinition<O, D extends ServiceDependencies = ServiceD
   /** Forms a module may have when this technique gets it. */
   readonly accepts: readonly WeightFormKind[];
   readonly produces: readonly WeightFormKind[];
+  /** True to be given `parameters`: the technique changes norms, biases or modules that are no targets, in ways that its targets' results belong to. */
+  readonly adjusts?: boolean | undefined;
   /** Statistics wanted for each targeted module. */
   statistics?(options: O): readonly StatisticRef<unknown>[];
   /** True to be called once per step of a block, with statistics taken after the earlier steps were replaced (GPTQ's true-sequential). */

@@ -1,4 +1,4 @@
-import { float32Tensor, hostTensor, type QuantizedWeight } from '@pare/core';
+import { float32Tensor, hostTensor, type DenseWeight, type QuantizedWeight } from '@pare/core';
 import { defaultFiles } from '@pare/platform';
 import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -36,6 +36,11 @@ const outcomes = new Map<string, ModuleOutcome>([
   ['model.layers.0.v', { form: { form: 'dense', shape: [1, 2], tensor: hostTensor('bfloat16', [1, 2], Uint16Array.of(1, 2)) }, report: {} }],
 ]);
 
+const parameters = new Map<string, DenseWeight>([
+  ['model.layers.0.norm.weight', { form: 'dense', shape: [3], tensor: hostTensor('bfloat16', [3], Uint16Array.of(1, 2, 3)) }],
+  ['model.layers.0.router.weight', { form: 'dense', shape: [1, 2], tensor: float32Tensor([1, 2], [5, 6]) }],
+]);
+
 let folder = '';
 let output = '';
 const key = { stage: 0, block: 0 };
@@ -54,25 +59,26 @@ const open = (given: Partial<Parameters<typeof Journal.open>[0]> = {}): Promise<
 describe('Journal', () => {
   it('gives back forms and reports bit for bit after it was opened again', async () => {
     const first = await open();
-    await first.write(key, outcomes);
-    await first.write({ stage: 1, block: undefined }, new Map());
+    await first.write(key, { modules: outcomes, parameters });
+    await first.write({ stage: 1, block: undefined }, { modules: new Map(), parameters: new Map() });
     await first.release();
     const second = await open({ resume: true });
-    expect(await second.reports(key)).toEqual(new Map([...outcomes].map(([module, { report }]) => [module, report])));
+    expect(await second.summary(key)).toEqual({ reports: new Map([...outcomes].map(([module, { report }]) => [module, report])), parameters: [...parameters.keys()] });
     for (const [module, { form }] of outcomes) expect(await second.form(key, module)).toEqual(form);
-    expect(await second.reports({ stage: 1, block: undefined })).toEqual(new Map());
-    expect(await second.reports({ stage: 0, block: 1 })).toBeUndefined();
+    for (const [name, weight] of parameters) expect(await second.form(key, name)).toEqual(weight);
+    expect(await second.summary({ stage: 1, block: undefined })).toEqual({ reports: new Map(), parameters: [] });
+    expect(await second.summary({ stage: 0, block: 1 })).toBeUndefined();
     await second.release();
   });
 
   it('is reported when it is found and neither resumed nor overwritten', async () => {
     const first = await open();
-    await first.write(key, outcomes);
+    await first.write(key, { modules: outcomes, parameters });
     await first.release();
     expect(await hasUnfinishedRun(defaultFiles, output)).toBe(true);
     await expect(open()).rejects.toMatchObject({ code: 'PARE_JOURNAL_EXISTS' });
     const fresh = await open({ overwrite: true });
-    expect(await fresh.reports(key)).toBeUndefined();
+    expect(await fresh.summary(key)).toBeUndefined();
     await fresh.release();
   });
 
@@ -88,7 +94,7 @@ describe('Journal', () => {
 
   it('refuses to continue a run of other inputs, and names what differs', async () => {
     const first = await open();
-    await first.write(key, outcomes);
+    await first.write(key, { modules: outcomes, parameters });
     await first.release();
     const other: JournalInputs = { ...inputs, seed: 7, recipe: { version: 1, stages: [{ technique: 'gptq', options: { bits: 3 } }] } };
     await expect(open({ resume: true, inputs: other })).rejects.toMatchObject({
@@ -101,7 +107,7 @@ describe('Journal', () => {
 
   it('remembers whether the run may replace an output', async () => {
     const first = await open({ overwrite: true });
-    await first.write(key, outcomes);
+    await first.write(key, { modules: outcomes, parameters });
     await first.release();
     const state = await journalState(defaultFiles, output);
     expect(state?.overwrite).toBe(true);
@@ -110,27 +116,27 @@ describe('Journal', () => {
 
   it('takes a damaged batch for unfinished', async () => {
     const first = await open();
-    await first.write(key, outcomes);
+    await first.write(key, { modules: outcomes, parameters });
     await first.release();
     await truncate(join(journalFolder(output), 'stage-0-block-0.safetensors'), 60);
     const second = await open({ resume: true });
-    expect(await second.reports(key)).toBeUndefined();
+    expect(await second.summary(key)).toBeUndefined();
     await second.release();
   });
 
   it('ignores a batch that was being written when the run was killed', async () => {
     const first = await open();
-    await first.write(key, outcomes);
+    await first.write(key, { modules: outcomes, parameters });
     await writeFile(join(journalFolder(output), 'stage-0-block-1.safetensors.partial'), 'half');
     await first.release();
     const second = await open({ resume: true });
-    expect(await second.reports({ stage: 0, block: 1 })).toBeUndefined();
+    expect(await second.summary({ stage: 0, block: 1 })).toBeUndefined();
     await second.release();
   });
 
   it('is locked against other runs, here and in other processes, but not by dead ones', async () => {
     const first = await open();
-    await first.write(key, outcomes);
+    await first.write(key, { modules: outcomes, parameters });
     await expect(open({ resume: true })).rejects.toMatchObject({ code: 'PARE_OUTPUT_BUSY' });
     await first.release();
     const lock = join(journalFolder(output), 'lock');

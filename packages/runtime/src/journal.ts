@@ -1,4 +1,4 @@
-import { isPareError, pareError, systemErrorCode, type FileSystem, type HostTensor, type ModuleReport, type WeightForm } from '@pare/core';
+import { isPareError, pareError, systemErrorCode, type DenseWeight, type FileSystem, type HostTensor, type ModuleReport, type WeightForm } from '@pare/core';
 import { isRunning, processId } from '@pare/platform';
 import { deserializeForm, serializeForm } from '@pare/weights';
 import { writeAtomically } from './disk.js';
@@ -9,6 +9,20 @@ import type { ModelLibrary } from './model-library.js';
 export interface ModuleOutcome {
   readonly form: WeightForm;
   readonly report: ModuleReport;
+}
+
+/** What a technique made of a batch. */
+export interface BatchOutcome {
+  readonly modules: ReadonlyMap<string, ModuleOutcome>;
+  /** Other tensors that it replaced, by stored name, in their stored types. */
+  readonly parameters: ReadonlyMap<string, DenseWeight>;
+}
+
+/** What is known of a finished batch without reading weights. */
+export interface BatchSummary {
+  readonly reports: ReadonlyMap<string, ModuleReport>;
+  /** Stored names of the other tensors that were replaced. */
+  readonly parameters: readonly string[];
 }
 
 /** One piece of finished work: a stage's modules of one block, or those outside blocks. */
@@ -113,13 +127,14 @@ export class Journal {
   }
 
   /** Keeps a finished batch. */
-  async write(key: BatchKey, outcomes: ReadonlyMap<string, ModuleOutcome>): Promise<void> {
+  async write(key: BatchKey, { modules, parameters }: BatchOutcome): Promise<void> {
     const tensors: { name: string; tensor: HostTensor }[] = [];
     const metadata: Record<string, string> = {};
-    for (const [index, [module, { form, report }]] of [...outcomes].entries()) {
+    const entries: [string, { readonly form: WeightForm; readonly report?: ModuleReport }][] = [...modules, ...[...parameters].map(([name, form]) => [name, { form }] as [string, { form: WeightForm }])];
+    for (const [index, [name, { form, report }]] of entries.entries()) {
       const serialized = serializeForm(form);
-      metadata[module] = JSON.stringify({ index, form: serialized.metadata, report } satisfies BatchEntry);
-      for (const [name, tensor] of Object.entries(serialized.tensors)) tensors.push({ name: `${String(index)}.${name}`, tensor });
+      metadata[name] = JSON.stringify({ index, form: serialized.metadata, report } satisfies BatchEntry);
+      for (const [part, tensor] of Object.entries(serialized.tensors)) tensors.push({ name: `${String(index)}.${part}`, tensor });
     }
     const path = this.#path(fileName(key));
     await this.#library.writeSafetensors(
@@ -134,12 +149,16 @@ export class Journal {
     this.#finished.add(fileName(key));
   }
 
-  /** Modules of a finished batch with their reports; undefined when it is not finished, or its file is damaged. */
-  async reports(key: BatchKey): Promise<ReadonlyMap<string, ModuleReport> | undefined> {
+  /** What a finished batch holds; undefined when it is not finished, or its file is damaged. */
+  async summary(key: BatchKey): Promise<BatchSummary | undefined> {
     if (!this.#finished.has(fileName(key))) return undefined;
     try {
       await using file = await this.#library.SafetensorsFile.open(this.#path(fileName(key)), this.#files);
-      return new Map(Object.entries(file.metadata).map(([module, text]) => [module, (JSON.parse(text) as BatchEntry).report]));
+      const entries = Object.entries(file.metadata).map(([name, text]) => [name, (JSON.parse(text) as BatchEntry).report] as const);
+      return {
+        reports: new Map(entries.flatMap(([name, report]) => (report === undefined ? [] : [[name, report] as const]))),
+        parameters: entries.flatMap(([name, report]) => (report === undefined ? [name] : [])),
+      };
     } catch (error) {
       if (!isPareError(error) && !(error instanceof SyntaxError)) throw error;
       this.#finished.delete(fileName(key));
@@ -147,14 +166,14 @@ export class Journal {
     }
   }
 
-  /** A module's weight from a finished batch, read from disk at every call. */
-  async form(key: BatchKey, module: string): Promise<WeightForm> {
+  /** The weight of a module, or another tensor, from a finished batch, read from disk at every call. */
+  async form(key: BatchKey, name: string): Promise<WeightForm> {
     await using file = await this.#library.SafetensorsFile.open(this.#path(fileName(key)), this.#files);
-    const entry = JSON.parse(file.metadata[module] ?? 'null') as BatchEntry | null;
-    if (entry === null) throw pareError('PARE_MODULE_UNKNOWN', { module });
+    const entry = JSON.parse(file.metadata[name] ?? 'null') as BatchEntry | null;
+    if (entry === null) throw pareError('PARE_MODULE_UNKNOWN', { module: name });
     const prefix = `${String(entry.index)}.`;
     const tensors: Record<string, HostTensor> = {};
-    for (const name of file.names) if (name.startsWith(prefix)) tensors[name.slice(prefix.length)] = await file.read(name);
+    for (const tensor of file.names) if (tensor.startsWith(prefix)) tensors[tensor.slice(prefix.length)] = await file.read(tensor);
     return deserializeForm(tensors, entry.form);
   }
 
@@ -186,11 +205,11 @@ export class Journal {
   }
 }
 
-/** Metadata of a module in a batch file. */
+/** Metadata of a module in a batch file, or of another tensor, which has no report. */
 interface BatchEntry {
   readonly index: number;
   readonly form: Readonly<Record<string, string>>;
-  readonly report: ModuleReport;
+  readonly report?: ModuleReport | undefined;
 }
 
 const documentName = 'journal.json';

@@ -51,9 +51,12 @@ export async function recipeSubject({ run, source, backend, folder, resume }: Re
   });
   const plans = new Map(preparation.stages.flatMap((stage) => [...stage.plans]));
   const loaders = new Map([...plans.keys()].map((module) => [module, async () => (await apply()).model.weight(module)]));
+  const adjusts = preparation.stages.some(({ technique }) => technique.adjusts === true);
+  const adjustable = library.parametersOf(model).filter(({ module }) => adjusts && (module === undefined || module.form === 'dense'));
+  const adjusted = new Map(adjustable.map((parameter) => [parameter.name, async () => library.readParameter((await apply()).model, parameter)]));
   return {
     recipe: preparation.recipe,
-    model: library.overlayModel(model, loaders, plans),
+    model: library.overlayModel(model, loaders, plans, adjusted),
     artifact: undefined,
     hash,
     open: apply,

@@ -1,9 +1,10 @@
-import { throwIfAborted, type Backend, type Model, type ModulePlan, type ModuleReport, type StatisticRef, type TargetModule, type TechniqueContext, type WeightForm } from '@pare/core';
+import { throwIfAborted, type Backend, type DenseWeight, type Model, type ModulePlan, type ModuleReport, type StatisticRef, type TargetModule, type TechniqueContext, type WeightForm } from '@pare/core';
 import { pluginFailure } from './cancellation.js';
-import type { BatchKey, Journal, ModuleOutcome } from './journal.js';
+import type { BatchKey, BatchOutcome, BatchSummary, Journal, ModuleOutcome } from './journal.js';
 import type { BlockRunner, CollectedStatistics, HiddenStates } from '@pare/model';
 import type { ModelLibrary } from './model-library.js';
 import { createHandles } from './module-handles.js';
+import { createParameters } from './parameter-handles.js';
 import { createPluginContext, deriveSeed, type HostCore } from './plugin-context.js';
 import type { PreparedStage } from './prepare.js';
 
@@ -26,21 +27,30 @@ export interface StageRun {
 export class RunResults {
   readonly #loaders = new Map<string, () => Promise<WeightForm>>();
   readonly #plans = new Map<string, ModulePlan>();
+  readonly #parameters = new Map<string, () => Promise<DenseWeight>>();
+
+  copy(): RunResults {
+    const copy = new RunResults();
+    for (const [module, load] of this.#loaders) copy.set(module, this.#plans.get(module)!, load);
+    for (const [name, load] of this.#parameters) copy.adjust(name, load);
+    return copy;
+  }
 
   set(module: string, plan: ModulePlan, load: () => Promise<WeightForm>): void {
     this.#loaders.set(module, load);
     this.#plans.set(module, plan);
+    this.#parameters.delete(`${module}.weight`);
   }
 
-  /** The model with these results, and perhaps more, laid over it. */
-  over(model: Model, library: ModelLibrary, more?: { readonly plans: ReadonlyMap<string, ModulePlan>; readonly outcomes: ReadonlyMap<string, ModuleOutcome> }): Model {
-    const loaders = new Map(this.#loaders);
-    const plans = new Map(this.#plans);
-    for (const [module, { form, report }] of more?.outcomes ?? []) {
-      loaders.set(module, () => Promise.resolve(form));
-      plans.set(module, { ...more!.plans.get(module)!, ...report.became });
-    }
-    return loaders.size === 0 ? model : library.overlayModel(model, loaders, plans);
+  /** A tensor by its stored name; the dense matrix of a module, too. */
+  adjust(parameter: string, load: () => Promise<DenseWeight>): void {
+    this.#loaders.delete(parameter.replace(/\.weight$/, ''));
+    this.#parameters.set(parameter, load);
+  }
+
+  /** The model with these results laid over it. */
+  over(model: Model, library: ModelLibrary): Model {
+    return this.#loaders.size + this.#parameters.size === 0 ? model : library.overlayModel(model, this.#loaders, this.#plans, this.#parameters);
   }
 }
 
@@ -82,8 +92,8 @@ class StageExecution {
   readonly #run: StageRun;
   readonly #stage: PreparedStage;
   readonly #batches: readonly Batch[];
-  /** Batches that an earlier run finished, with their reports. */
-  readonly #finished = new Map<Batch, ReadonlyMap<string, ModuleReport>>();
+  /** Batches that an earlier run finished. */
+  readonly #finished = new Map<Batch, BatchSummary>();
   restoredBlocks = 0;
   computedBlocks = 0;
 
@@ -108,8 +118,8 @@ class StageExecution {
 
   async run(): Promise<void> {
     for (const batch of this.#batches) {
-      const reports = await this.#run.journal.reports(batch.key);
-      if (reports !== undefined && batch.targets.every(({ info }) => reports.has(info.name))) this.#finished.set(batch, reports);
+      const summary = await this.#run.journal.summary(batch.key);
+      if (summary !== undefined && batch.targets.every(({ info }) => summary.reports.has(info.name))) this.#finished.set(batch, summary);
     }
     if (this.#stage.technique.scope === 'block') await this.#runStreaming();
     else await this.#runDataFree();
@@ -156,8 +166,14 @@ class StageExecution {
   }
 
   /** Statistics of a block and the technique on them: at once, or step by step with each step's statistics taken after the earlier steps were replaced. */
-  async #compressBlock(batch: Batch, block: number, runner: BlockRunner, hidden: HiddenStates): Promise<Map<string, ModuleOutcome>> {
-    const outcomes = new Map<string, ModuleOutcome>();
+  async #compressBlock(batch: Batch, block: number, runner: BlockRunner, hidden: HiddenStates): Promise<BatchOutcome> {
+    const outcomes = { modules: new Map<string, ModuleOutcome>(), parameters: new Map<string, DenseWeight>() };
+    const add = ({ modules, parameters }: BatchOutcome): void => {
+      for (const [module, outcome] of modules) outcomes.modules.set(module, outcome);
+      for (const [name, weight] of parameters) outcomes.parameters.set(name, weight);
+      // A step may adjust the matrix that a later step then compresses.
+      for (const module of modules.keys()) outcomes.parameters.delete(`${module}.weight`);
+    };
     const steps = this.#isSequential(batch) ? [...new Set(batch.targets.map(({ info }) => info.step))].sort((a, b) => a - b) : [undefined];
     for (const [position, step] of steps.entries()) {
       const targets = step === undefined ? batch.targets : batch.targets.filter(({ info }) => info.step === step);
@@ -167,11 +183,11 @@ class StageExecution {
         return statistics.length === 0 ? [] : [{ module: info.name, statistics }];
       });
       if (requests.length === 0) {
-        for (const [module, outcome] of await this.#apply(batch, targets, source, undefined, position)) outcomes.set(module, outcome);
+        add(await this.#apply(batch, targets, source, undefined, position));
         continue;
       }
       using statistics = await runner.collect(block, hidden, requests, source);
-      for (const [module, outcome] of await this.#apply(batch, targets, source, statistics, position)) outcomes.set(module, outcome);
+      add(await this.#apply(batch, targets, source, statistics, position));
     }
     return outcomes;
   }
@@ -183,7 +199,7 @@ class StageExecution {
     source: Model,
     statistics: CollectedStatistics | undefined,
     step: number,
-  ): Promise<ReadonlyMap<string, ModuleOutcome>> {
+  ): Promise<BatchOutcome> {
     const { core, backend, signal, seed, model } = this.#run;
     const { technique, index, label } = this.#stage;
     const plugin = `technique "${technique.id}"`;
@@ -200,6 +216,7 @@ class StageExecution {
       },
     });
     const { block } = batch.key;
+    const parameters = createParameters(targets, { technique, source, library: this.#run.library, block });
     const context: TechniqueContext<unknown> = {
       ...(await createPluginContext(core, {
         plugin: technique.id,
@@ -211,6 +228,7 @@ class StageExecution {
       })),
       model: source,
       modules: handles.modules,
+      parameters: parameters.handles,
       targets: this.#stage.targets,
       block: block === undefined ? undefined : { index: block, count: model.description.blocks.length, name: model.description.blocks[block]!.name },
     };
@@ -222,47 +240,51 @@ class StageExecution {
       const where = block === undefined ? 'modules outside blocks' : `block ${String(block)}`;
       throw pluginFailure(error, signal, `working on ${where}`, { plugin, stage: label });
     }
-    return handles.outcomes;
+    return { modules: handles.outcomes, parameters: parameters.outcomes };
   }
 
   /** Computes a batch, keeps its results on disk and tells how long it took. */
-  async #timed(batch: Batch, work: () => Promise<ReadonlyMap<string, ModuleOutcome>>): Promise<void> {
+  async #timed(batch: Batch, work: () => Promise<BatchOutcome>): Promise<void> {
     throwIfAborted(this.#run.signal, 'compression');
     const started = performance.now();
     this.#announceStart(batch);
     const outcomes = await work();
     await this.#run.journal.write(batch.key, outcomes);
-    this.#adopt(batch, new Map([...outcomes].map(([module, { report }]) => [module, report])));
+    this.#adopt(batch, { reports: new Map([...outcomes.modules].map(([module, { report }]) => [module, report])), parameters: [...outcomes.parameters.keys()] });
     this.computedBlocks++;
     this.#announceDone(batch, (performance.now() - started) / 1000, false);
   }
 
   /** Takes a finished batch from the journal; false when it has to be computed. */
   #restore(batch: Batch): boolean {
-    const reports = this.#finished.get(batch);
-    if (reports === undefined) return false;
+    const summary = this.#finished.get(batch);
+    if (summary === undefined) return false;
     const { technique, index } = this.#stage;
     this.#announceStart(batch);
-    for (const [module, report] of reports) this.#run.core.emit('module:done', { stage: index, technique: technique.id, module, report });
-    this.#adopt(batch, reports);
+    for (const [module, report] of summary.reports) this.#run.core.emit('module:done', { stage: index, technique: technique.id, module, report });
+    this.#adopt(batch, summary);
     this.restoredBlocks++;
     this.#announceDone(batch, 0, true);
     return true;
   }
 
-  #adopt(batch: Batch, reports: ReadonlyMap<string, ModuleReport>): void {
+  #adopt(batch: Batch, { reports, parameters }: BatchSummary): void {
     const { journal, results } = this.#run;
     for (const [module, report] of reports) {
       this.reports.set(module, report);
       // Read from disk whenever it is needed: results do not pile up in memory.
       results.set(module, { ...this.#stage.plans.get(module)!, ...report.became }, () => journal.form(batch.key, module));
     }
+    for (const name of parameters) results.adjust(name, async () => (await journal.form(batch.key, name)) as DenseWeight);
   }
 
   /** The model as it is now, with results of the block at work laid over it. */
-  #current(unfinished?: ReadonlyMap<string, ModuleOutcome>): Model {
-    const { library, model, results } = this.#run;
-    return results.over(model, library, unfinished === undefined ? undefined : { plans: this.#stage.plans, outcomes: unfinished });
+  #current(unfinished?: BatchOutcome): Model {
+    const { library, model } = this.#run;
+    const results = this.#run.results.copy();
+    for (const [module, { form, report }] of unfinished?.modules ?? []) results.set(module, { ...this.#stage.plans.get(module)!, ...report.became }, () => Promise.resolve(form));
+    for (const [name, weight] of unfinished?.parameters ?? []) results.adjust(name, () => Promise.resolve(weight));
+    return results.over(model, library);
   }
 
   #statistics(options: unknown): readonly StatisticRef<unknown>[] {

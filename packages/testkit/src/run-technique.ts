@@ -97,6 +97,7 @@ export async function runTechnique<O>(technique: Technique<O>, run: LoneRun<O>):
       model: { name: 'lone modules', denseWeight: (module: string) => Promise.resolve(run.modules[module]!.weight) } as unknown as Model,
       modules: handles,
       targets: handles,
+      parameters: [],
       block: technique.scope === 'block' ? { index: 0, count: 1, name: 'block' } : undefined,
     });
   } finally {

@@ -128,6 +128,7 @@ export function testContext(modules: readonly TestModule[], settings: { signal?:
     model: {} as Model,
     modules: handles,
     targets: handles,
+    parameters: [],
     block: { index: 0, count: 1, name: 'layers.0' },
   };
   return { context, results, events };

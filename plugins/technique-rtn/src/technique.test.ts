@@ -76,6 +76,7 @@ async function apply(modules: readonly TestModule[], signal = new AbortControlle
     model: {} as Model,
     modules: handles,
     targets: handles,
+    parameters: [],
     block: undefined,
   };
   await rtn.apply(context);

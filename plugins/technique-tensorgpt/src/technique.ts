@@ -1,6 +1,6 @@
 import { apiVersion, defineTechnique, dtypeBits, type DType, type ModuleHandle, type ModuleInfo, type ModulePlan, type ModuleReport, type PluginContext, type TargetModule, type Technique, type TensorTrainWeight } from '@pare/core';
 import { createPacer, RowTrainSolver } from '@pare/solvers';
-import { coreShapes, floatTensor, largestRanks, tensorTrainWeight, trainDecoder, trainNumbers, type TrainShape } from '@pare/weights';
+import { coreShapes, denseWeight, largestRanks, tensorTrainWeight, trainDecoder, trainNumbers, type TrainShape } from '@pare/weights';
 import { tensorGptOptions, trainSizes, type TensorGptOptions } from './options.js';
 
 /**
@@ -140,7 +140,7 @@ async function compress(module: ModuleHandle<TensorGptOptions>, signal: AbortSig
   const form = tensorTrainWeight(
     info.shape,
     shape.sizes,
-    coreShapes(shape).map((core, index) => floatTensor(cores[index]!, [rows, ...core], coreType(info.dtype))),
+    coreShapes(shape).map((core, index) => denseWeight(cores[index]!, [rows, ...core], coreType(info.dtype)).tensor),
   );
   await module.replace(form, errorOf(form, data, ranks));
   progress.report({ completed: passes * rows, total: passes * rows, unit: 'tokens' });

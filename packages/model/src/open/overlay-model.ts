@@ -1,5 +1,8 @@
 import {
   float32Tensor,
+  pareError,
+  tensorBytes,
+  type DenseWeight,
   hostTensor,
   type DecoderDescription,
   type FileSystem,
@@ -31,14 +34,28 @@ export interface ReplacementSummary {
  *
  * @param replaced Loaders by module name. A loader may give a shared form to tie a module to another.
  * @param summaries Form and size of replacements where known. Others are taken for quantized, and the base's size stands for theirs.
- * @throws PARE_MODULE_UNKNOWN for a replacement of no module
+ * @param adjusted Loaders of other tensors by stored name: norms, biases, and dense matrices [out, in] of modules that are not in `replaced`. Their types stay.
+ * @throws PARE_MODULE_UNKNOWN for a replacement of no module, PARE_TENSOR_UNKNOWN for one of no tensor
  */
 export function overlayModel(
   base: Model,
   replaced: ReadonlyMap<string, () => Promise<WeightForm>>,
-  summaries?: ReadonlyMap<string, ReplacementSummary>,
+  summaries: ReadonlyMap<string, ReplacementSummary> = new Map(),
+  adjusted: ReadonlyMap<string, () => Promise<DenseWeight>> = new Map(),
 ): Model {
-  return new OverlayModel(base, replaced, summaries ?? new Map());
+  const [weights, sizes, tensors] = [new Map(replaced), new Map(summaries), new Map<string, () => Promise<DenseWeight>>()];
+  const modules = new Map(base.modules.map((info) => [`${info.name}.weight`, info]));
+  for (const [name, load] of adjusted) {
+    const info = modules.get(name);
+    if (info === undefined) {
+      if (!base.has(name)) throw pareError('PARE_TENSOR_UNKNOWN', { tensor: name, model: base.name });
+      tensors.set(name, load);
+    } else if (!replaced.has(info.name)) {
+      weights.set(info.name, load);
+      sizes.set(info.name, { produces: 'dense', storedBits: 8 * tensorBytes(info) });
+    }
+  }
+  return new OverlayModel(base, weights, sizes, tensors);
 }
 
 class OverlayModel implements SizedModel {
@@ -54,13 +71,20 @@ class OverlayModel implements SizedModel {
   readonly bytes: number;
   readonly #base: Model;
   readonly #replaced: ReadonlyMap<string, () => Promise<WeightForm>>;
+  readonly #adjusted: ReadonlyMap<string, () => Promise<DenseWeight>>;
   readonly #modules: ReadonlyMap<string, ModuleInfo>;
   readonly #tensors: ReadonlyMap<string, TensorInfo>;
   readonly #sizes: ReadonlyMap<string, number>;
 
-  constructor(base: Model, replaced: ReadonlyMap<string, () => Promise<WeightForm>>, summaries: ReadonlyMap<string, ReplacementSummary>) {
+  constructor(
+    base: Model,
+    replaced: ReadonlyMap<string, () => Promise<WeightForm>>,
+    summaries: ReadonlyMap<string, ReplacementSummary>,
+    adjusted: ReadonlyMap<string, () => Promise<DenseWeight>>,
+  ) {
     this.#base = base;
     this.#replaced = replaced;
+    this.#adjusted = adjusted;
     this.name = base.name;
     this.directory = base.directory;
     this.files = base.files;
@@ -105,7 +129,7 @@ class OverlayModel implements SizedModel {
 
   async tensor(name: string): Promise<HostTensor> {
     const info = this.#modules.get(moduleOfWeight(name));
-    if (info === undefined) return this.#base.tensor(name);
+    if (info === undefined) return (await this.#adjusted.get(name)?.())?.tensor ?? this.#base.tensor(name);
     if (!this.#replaced.has(info.name)) return info.sharedWith === undefined ? this.#base.tensor(name) : this.tensor(`${info.sharedWith}.weight`);
     const form = await this.weight(info.name);
     if (form.form === 'shared') return this.tensor(`${form.with}.weight`);

@@ -2,7 +2,7 @@ import {
   float32ToBfloat16,
   float32ToFloat16,
   hostTensor,
-  type DenseWeight, type HostTensor,
+  type DenseWeight,
   type DType,
   type ModulePlan,
   type QuantizedWeight,
@@ -34,15 +34,11 @@ export function sparseWeight(weight: DenseWeight | QuantizedWeight | SparseWeigh
   return { form: 'sparse', shape, pattern, mask, values: { ...weight, codes } };
 }
 
-/** A float32 matrix [out, in] in a type that weights are stored in, so that what is evaluated is what is written; float32 for types that are no such thing. */
-export function denseWeight(weight: Float32Array, shape: readonly [number, number], dtype: DType): DenseWeight {
-  return { form: 'dense', shape, tensor: floatTensor(weight, shape, dtype) };
-}
-
-/** Numbers in a half-precision type, or as they are for any other. */
-export function floatTensor(values: Float32Array, shape: readonly number[], dtype: DType): HostTensor {
-  if (dtype === 'float16') return hostTensor(dtype, shape, float32ToFloat16(values));
-  return dtype === 'bfloat16' ? hostTensor(dtype, shape, float32ToBfloat16(values)) : hostTensor('float32', shape, values);
+/** A float32 matrix [out, in], or another parameter, in a type that weights are stored in, so that what is evaluated is what is written; float32 for types that are no such thing. */
+export function denseWeight(weight: Float32Array, shape: readonly number[], dtype: DType): DenseWeight {
+  const tensor =
+    dtype === 'float16' ? hostTensor(dtype, shape, float32ToFloat16(weight)) : dtype === 'bfloat16' ? hostTensor(dtype, shape, float32ToBfloat16(weight)) : hostTensor('float32', shape, weight);
+  return { form: 'dense', shape, tensor };
 }
 
 /** The code that stands for zero at each place of a quantized matrix. */

@@ -6,7 +6,7 @@ import { denseFloat32, trainDecoder } from '../dequantize.js';
 import { planCorrection } from '../form-problem.js';
 import { lowerLookup, lowerWeight } from '../lower.js';
 import { deserializeForm, serializeForm } from '../serialize.js';
-import { floatTensor } from '../sparse/sparse-weight.js';
+import { denseWeight } from '../sparse/sparse-weight.js';
 import { storedBits } from '../stored-bits.js';
 import { structureProblem } from '../structure-problem.js';
 import { coreShapes, largestRanks, tensorTrainWeight, trainNumbers, trainShape } from './tensor-train-weight.js';
@@ -19,7 +19,7 @@ function trains(rows: number, columns: number, sizes: readonly number[], maxRank
   return tensorTrainWeight(
     [rows, columns],
     sizes,
-    shapes.map((shape) => floatTensor(values(rows * shape[0] * shape[1] * shape[2]), [rows, ...shape], dtype)),
+    shapes.map((shape) => denseWeight(values(rows * shape[0] * shape[1] * shape[2]), [rows, ...shape], dtype).tensor),
   );
 }
 

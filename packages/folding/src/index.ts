@@ -1,0 +1,3 @@
+export { findFoldSites, type FoldConsumer, type FoldOptions, type FoldSite, type FoldSites, type FoldSource, type SkippedFold } from './sites.js';
+export { foldChanges, multiplyColumns, type FoldChange } from './changes.js';
+export { describeFoldSites } from './describe.js';
