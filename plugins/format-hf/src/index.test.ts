@@ -18,7 +18,6 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import huggingFace, { huggingFaceFormat, type HuggingFaceOptions } from './index.js';
 import { huggingFaceOptions } from './options.js';
-import { fieldsOf, numbersOf } from './verify/raw-safetensors.js';
 
 let folder: TemporaryDirectory;
 beforeAll(async () => {
@@ -411,7 +410,7 @@ describe('reading back', () => {
     [
       'a zero point',
       (_, file, place) => void (file[place('weight_zero_point')]! ^= 1),
-      /weight_zero_point" holds \d+ for \d+ at 0/,
+      /weight_zero_point" holds \d+ for \d+ at \[0, 0\]/,
       { ...w4, symmetric: false },
     ],
     ['a stored shape', (_, file, place) => void (file[place('weight_shape')]! ^= 1), /weight_shape" is not/],
@@ -449,24 +448,13 @@ describe('reading back', () => {
     const packed = await write(model);
     const plain = await write(dense);
     expect((await compare(plain, model)).message).toMatch(/q_proj\.weight" is dense, the model holds it quantized/);
-    expect((await compare(packed, dense)).message).toMatch(/stands for a dense weight/);
+    expect((await compare(packed, dense)).message).toMatch(/stand for a dense weight/);
     const weightless = { ...plain, files: plain.files.filter(({ path }) => path !== 'model.safetensors') };
     expect((await compare(weightless, dense)).message).toContain('"model.embed_tokens.weight" is missing');
     await cp(join(plain.directory, 'model.safetensors'), join(packed.directory, 'other.safetensors'));
     const context = { model, directory: packed.directory, files: model.files, options: huggingFaceOptions.parse({}), signal: new AbortController().signal };
     const extra = await failure(huggingFaceFormat.verify(context as never, [...packed.files, { path: 'other.safetensors', bytes: 0 }]));
     expect(extra.message).toContain('belongs to nothing');
-  });
-
-  it('reads numbers and fields by their definitions', () => {
-    const view = new DataView(Uint8Array.of(0x00, 0x3c, 0x00, 0xc0, 0x01, 0x00, 0x00, 0x7c).buffer);
-    const half = numbersOf(view, 'F16');
-    expect([0, 1, 2, 3].map(half)).toEqual([1, -2, 2 ** -24, Infinity]);
-    expect(numbersOf(new DataView(Uint8Array.of(0x80, 0x3f).buffer), 'BF16')(0)).toBe(1);
-    expect(numbersOf(new DataView(Uint8Array.of(0xff).buffer), 'I8')(0)).toBe(-1);
-    expect(() => numbersOf(view, 'F8_E4M3')).toThrow(/no weight is stored as F8_E4M3/);
-    const fields = fieldsOf(new DataView(Uint8Array.of(0b11_010_001, 0b0000000_1).buffer), 3);
-    expect([0, 3, 6].map(fields)).toEqual([1, 2, 7]);
   });
 });
 

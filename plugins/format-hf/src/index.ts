@@ -1,9 +1,10 @@
 import { defineFormat, type Format } from '@pare/core';
+import { productNotes } from '@pare/hf-folder';
 import { sparseNotes } from '@pare/weights';
 import { huggingFaceOptions, type HuggingFaceOptions } from './options.js';
-import { productNotes, refuseModules } from './refuse.js';
-import { verifyFolder } from './verify/verify-folder.js';
-import { writeFolder } from './write.js';
+import { refuseModules } from './refuse.js';
+import { verify } from './verify.js';
+import { write } from './write.js';
 
 export type { HuggingFaceOptions } from './options.js';
 
@@ -17,8 +18,8 @@ export const huggingFaceFormat: Format<HuggingFaceOptions> = defineFormat<Huggin
   accepts: ['dense', 'quantized', 'sparse', 'factorized', 'tensor-train', 'shared'],
   refuse: refuseModules,
   notes: (summary, plans) => [...sparseNotes(summary, plans, 'a Hugging Face folder'), ...productNotes(summary, plans)],
-  write: writeFolder,
-  verify: verifyFolder,
+  write,
+  verify,
 });
 
 export default huggingFaceFormat;

@@ -1,3 +1,4 @@
+import { folderOptionFields } from '@pare/hf-folder';
 import { z } from 'zod';
 
 /** Options of the Hugging Face folder. */
@@ -6,10 +7,7 @@ export const huggingFaceOptions = z.strictObject({
     .boolean()
     .default(false)
     .describe('Multiply quantized weights out and write them dense: every loader opens the folder, but it is as large as the uncompressed model.'),
-  multiplyOut: z
-    .boolean()
-    .default(false)
-    .describe('Multiply factorized weights out and write the products dense: every loader opens the folder, but these matrices are as large and as slow as before.'),
+  multiplyOut: folderOptionFields.multiplyOut,
   oddBits: z
     .boolean()
     .default(false)
@@ -20,7 +18,7 @@ export const huggingFaceOptions = z.strictObject({
     .boolean()
     .default(false)
     .describe('Allow columns grouped by activation order, with a stored group index. compressed-tensors reads that up to 0.18 and refuses it from 0.19 on.'),
-  maximumShardBytes: z.int().min(1).default(5_000_000_000).describe('Most bytes of tensors in one weight file.'),
+  maximumShardBytes: folderOptionFields.maximumShardBytes,
 });
 
 export type HuggingFaceOptions = z.infer<typeof huggingFaceOptions>;

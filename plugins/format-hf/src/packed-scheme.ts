@@ -1,4 +1,4 @@
-import type { QuantizedWeight } from '@pare/core';
+import type { SchemeSummary } from '@pare/hf-folder';
 
 /** What a config group says about its matrices. Forms of equal schemes share a group. */
 export interface PackedScheme {
@@ -11,9 +11,9 @@ export interface PackedScheme {
 }
 
 /** The scheme of a quantized matrix. */
-export function schemeOf({ scheme, groupIndex }: Pick<QuantizedWeight, 'scheme' | 'groupIndex'>): PackedScheme {
+export function schemeOf({ scheme, groupIndex }: SchemeSummary): PackedScheme {
   const { bits, symmetric, granularity, groupSize } = scheme;
-  return { bits, symmetric, granularity, groupSize: granularity === 'group' ? groupSize : undefined, groupIndex: groupIndex !== undefined };
+  return { bits, symmetric, granularity, groupSize: granularity === 'group' ? groupSize : undefined, groupIndex };
 }
 
 /** Equal for equal schemes. */

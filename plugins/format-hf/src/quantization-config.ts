@@ -1,5 +1,7 @@
 import type { ModuleInfo } from '@pare/core';
-import { schemeKey, type PackedScheme } from './packed-scheme.js';
+import type { SchemeSummary } from '@pare/hf-folder';
+import { configGroup } from './config-group.js';
+import { schemeKey, schemeOf, type PackedScheme } from './packed-scheme.js';
 
 /** Version of the configuration's layout. */
 const formatVersion = '0.15.0';
@@ -11,13 +13,14 @@ const formatVersion = '0.15.0';
  *
  * @param schemes Schemes of the quantized modules by name; at least one.
  */
-export function quantizationConfig(modules: readonly ModuleInfo[], schemes: ReadonlyMap<string, PackedScheme>): Readonly<Record<string, unknown>> {
+export function quantizationConfig(modules: readonly ModuleInfo[], schemes: ReadonlyMap<string, SchemeSummary>): Readonly<Record<string, unknown>> {
   const groups = new Map<string, { readonly scheme: PackedScheme; readonly targets: string[] }>();
   // The group of the experts goes first: transformers takes the first group with plain names for theirs.
   const ordered = [...modules].sort((a, b) => Number(b.expert !== undefined) - Number(a.expert !== undefined));
   for (const { name } of ordered) {
-    const scheme = schemes.get(name);
-    if (scheme === undefined) continue;
+    const summary = schemes.get(name);
+    if (summary === undefined) continue;
+    const scheme = schemeOf(summary);
     const group = groups.get(schemeKey(scheme));
     if (group === undefined) groups.set(schemeKey(scheme), { scheme, targets: [name] });
     else group.targets.push(name);
@@ -41,27 +44,5 @@ export function quantizationConfig(modules: readonly ModuleInfo[], schemes: Read
     config_groups: Object.fromEntries(
       [...groups.values()].map(({ scheme, targets }, index) => [`group_${String(index)}`, configGroup(scheme, single ? ['Linear'] : targets)]),
     ),
-  };
-}
-
-function configGroup(scheme: PackedScheme, targets: readonly string[]): Readonly<Record<string, unknown>> {
-  return {
-    targets,
-    format: 'pack-quantized',
-    input_activations: null,
-    output_activations: null,
-    weights: {
-      num_bits: scheme.bits,
-      type: 'int',
-      symmetric: scheme.symmetric,
-      strategy: scheme.granularity,
-      group_size: scheme.groupSize ?? null,
-      dynamic: false,
-      // Order inside fixed groups leaves no trace in the file; only a stored index is to be declared.
-      actorder: scheme.groupIndex ? 'group' : null,
-      block_structure: null,
-      observer: 'minmax',
-      observer_kwargs: {},
-    },
   };
 }

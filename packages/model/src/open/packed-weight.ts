@@ -1,9 +1,8 @@
 import { dtypeBytes, elementCount, pareError, type DType, type HostTensor, type QuantizationScheme, type QuantizedWeight } from '@pare/core';
-import { denseFloat32, unpackRows, wordsPerRow } from '@pare/weights';
+import { denseFloat32, transposeArray, unpackRows, wordsPerRow } from '@pare/weights';
 import { requireFinite } from '../store/finite.js';
 import type { TensorStore } from '../store/tensor-store.js';
 import type { PackedScheme } from './compressed-tensors.js';
-import { transposeArray } from './convert.js';
 import type { StoredName } from './names.js';
 
 /** The stored parts of one pack-quantized matrix, checked against each other. */

@@ -1,0 +1,24 @@
+import type { PackedScheme } from './packed-scheme.js';
+
+/** One entry of `config_groups`: how the matrices of a scheme are stored, and what happens to their inputs. */
+export function configGroup(scheme: PackedScheme, targets: readonly string[]): Readonly<Record<string, unknown>> {
+  return {
+    targets,
+    format: 'pack-quantized',
+    input_activations: null,
+    output_activations: null,
+    weights: {
+      num_bits: scheme.bits,
+      type: 'int',
+      symmetric: scheme.symmetric,
+      strategy: scheme.granularity,
+      group_size: scheme.groupSize ?? null,
+      dynamic: false,
+      // Order inside fixed groups leaves no trace in the file; only a stored index is to be declared.
+      actorder: scheme.groupIndex ? 'group' : null,
+      block_structure: null,
+      observer: 'minmax',
+      observer_kwargs: {},
+    },
+  };
+}

@@ -1,0 +1,92 @@
+import type { FormatContext, ModuleInfo, QuantizedWeight, VerificationResult, WrittenFile } from '@pare/core';
+import { fieldsOf, numbersOf, verifyFolder, type FolderReading, type ReadMatrix } from '@pare/hf-folder';
+import type { HuggingFaceOptions } from './options.js';
+
+/**
+ * Reads the folder back by its configuration, with code of its own. @throws PARE_VERIFICATION_FAILED
+ */
+export function verify(context: FormatContext<HuggingFaceOptions>, files: readonly WrittenFile[]): Promise<VerificationResult> {
+  return verifyFolder(context, files, {
+    dense: context.options.dequantize,
+    holds: (reading, { name }) => reading.has(`${name}.weight_packed`),
+    read: readPacked,
+  });
+}
+
+async function readPacked(reading: FolderReading, info: ModuleInfo, form: QuantizedWeight): Promise<ReadMatrix> {
+  const name = `${info.name}.weight_packed`;
+  const packed = reading.take(name);
+  const scheme = statedScheme(reading.config, info.name);
+  if (scheme === undefined) return reading.fail(name, 'is not covered by quantization_config');
+  const { bits, symmetric, strategy } = scheme;
+  const stated = `${String(bits)} bits, ${symmetric ? 'symmetric' : 'asymmetric'}, ${strategy}`;
+  const expected = `${String(form.scheme.bits)} bits, ${form.scheme.symmetric ? 'symmetric' : 'asymmetric'}, ${form.scheme.granularity}`;
+  if (stated !== expected) reading.fail(name, `is declared as ${stated}, the model's is ${expected}`);
+
+  const shapeName = `${info.name}.weight_shape`;
+  const shape = reading.take(shapeName);
+  const shapeAt = numbersOf(await shape.read(), shape.dtype);
+  const [rows, columns] = [shapeAt(0), shapeAt(1)];
+  if (rows !== form.shape[0] || columns !== form.shape[1]) reading.fail(shapeName, `is not [${form.shape.join(', ')}]`);
+
+  const codeAt = fieldsOf(await packed.read(), bits);
+  const rowBits = packed.shape[1]! * 32;
+  const scaleName = `${info.name}.weight_scale`;
+  const scale = reading.take(scaleName);
+  const scaleAt = numbersOf(await scale.read(), scale.dtype);
+  const groups = strategy === 'group' ? Math.ceil(columns / scheme.groupSize) : 1;
+  return {
+    codes: { tensor: name, at: (row, column) => codeAt(row * rowBits + column * bits) },
+    scales: { tensor: scaleName, dtype: scale.dtype, groups, at: (row, group) => scaleAt(strategy === 'tensor' ? 0 : row * groups + group) },
+    zeros: symmetric ? undefined : await readZeros(reading, info, scheme, groups),
+    index: scheme.actOrder ? await readIndex(reading, info) : undefined,
+  };
+}
+
+async function readZeros(reading: FolderReading, info: ModuleInfo, { bits, strategy }: StatedScheme, groups: number): Promise<ReadMatrix['zeros']> {
+  const tensor = `${info.name}.weight_zero_point`;
+  const view = await reading.take(tensor).read();
+  if (strategy === 'tensor') return { tensor, at: () => view.getInt8(0) + 2 ** (bits - 1) };
+  return { tensor, at: (row, group) => zeroAt(view, row, group, groups, bits) };
+}
+
+async function readIndex(reading: FolderReading, info: ModuleInfo): Promise<ReadMatrix['index']> {
+  const tensor = `${info.name}.weight_g_idx`;
+  const index = reading.take(tensor);
+  return { tensor, at: numbersOf(await index.read(), index.dtype) };
+}
+
+/** A config group as its reader understands it. */
+interface StatedScheme {
+  readonly bits: number;
+  readonly symmetric: boolean;
+  readonly strategy: string;
+  readonly groupSize: number;
+  readonly actOrder: boolean;
+}
+
+/** The scheme that a configuration states for a module. */
+function statedScheme(config: Readonly<Record<string, unknown>>, module: string): StatedScheme | undefined {
+  interface Group {
+    targets: string[];
+    weights: { num_bits: number; symmetric: boolean; strategy: string; group_size: number | null; actorder: string | null };
+  }
+  const quantization = config['quantization_config'] as { ignore: string[]; config_groups: Record<string, Group> } | undefined;
+  const groups = Object.values(quantization?.config_groups ?? {});
+  if (quantization?.ignore.includes(module) === true) return undefined;
+  const group = groups.find(({ targets }) => targets.includes(module)) ?? groups.find(({ targets }) => targets.includes('Linear'));
+  if (group === undefined) return undefined;
+  const { num_bits: bits, symmetric, strategy, group_size: groupSize, actorder } = group.weights;
+  return { bits, symmetric, strategy, groupSize: groupSize ?? 0, actOrder: actorder === 'group' };
+}
+
+/** The zero point of a row and group: fields run down the rows of words [ceil(rows·bits/32), groups], so a field may span two words of its column. */
+function zeroAt(view: DataView, row: number, group: number, groups: number, bits: number): number {
+  let value = 0;
+  for (let bit = 0; bit < bits; bit++) {
+    const position = row * bits + bit;
+    const word = view.getUint32(4 * (Math.floor(position / 32) * groups + group), true);
+    value += (Math.floor(word / 2 ** (position % 32)) % 2) * 2 ** bit;
+  }
+  return value;
+}
