@@ -123,13 +123,17 @@ export async function compareWithPeer(recipe, peerMethod, settings = [], format 
 export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`;
 export const round = (value, digits = 2) => Number(value).toFixed(digits);
 
-/** Prints a table with a header row, cells padded to their column. */
-export function table(rows) {
+/** A Markdown table with a header row, cells padded to their column. */
+export function markdownTable(rows) {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => String(row[column]).length)));
-  for (const [index, row] of rows.entries()) {
-    process.stdout.write(`| ${row.map((cell, column) => String(cell).padEnd(widths[column])).join(' | ')} |\n`);
-    if (index === 0) process.stdout.write(`|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|\n`);
-  }
+  const lines = rows.map((row) => `| ${row.map((cell, column) => String(cell).padEnd(widths[column])).join(' | ')} |`);
+  lines.splice(1, 0, `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`);
+  return lines.join('\n');
+}
+
+/** Prints a table with a header row. */
+export function table(rows) {
+  process.stdout.write(`${markdownTable(rows)}\n`);
 }
 
 export function machine() {
