@@ -1,6 +1,7 @@
 import { pareError, type ModuleHandle, type ModuleReport } from '@pare/core';
 import { truncatedSvd, type Matrix, type TruncatedSvd } from '@pare/solvers';
 import { denseWeight, factorizedWeight } from '@pare/weights';
+import type { BackendProducts } from './backend-products.js';
 import type { RankOptions } from './options.js';
 import { keptDense } from './plan.js';
 import { energyRank, factorType, largestSavingRank, rankOf } from './rank.js';
@@ -13,16 +14,22 @@ export interface Factors {
   readonly loss: number;
 }
 
+/** What factorizing takes beside the matrix. */
+export interface FactorizationContext {
+  readonly products: Pick<BackendProducts, 'with'>;
+  readonly signal: AbortSignal;
+}
+
 /**
  * The leading singular values and vectors of `matrix` that a module's options keep, split evenly: left = U·√Σ, right = √Σ·Vᵀ. Undefined when no rank that saves
  * anything keeps enough.
  * @throws PARE_WEIGHT_NOT_FINITE, PARE_ABORTED
  */
-export async function factorsOf(matrix: Matrix, { info, options }: Pick<ModuleHandle<RankOptions>, 'info' | 'options'>, signal: AbortSignal): Promise<Factors | undefined> {
+export async function factorsOf(matrix: Matrix, { info, options }: Pick<ModuleHandle<RankOptions>, 'info' | 'options'>, { products, signal }: FactorizationContext): Promise<Factors | undefined> {
   const largest = Math.min(largestSavingRank(info), ...info.shape);
   const asked = rankOf(info, options);
   if (largest < 1 || (asked ?? 0) > largest) return undefined;
-  const found = await truncatedSvd(matrix, { rank: asked ?? largest, signal });
+  const found = await products.with(matrix, signal, (device) => truncatedSvd(matrix, { rank: asked ?? largest, products: device, signal }));
   if (asked !== undefined) return split(found, asked);
   const kept = found.values.reduce((sum, value) => sum + value * value, 0);
   const rank = energyRank(found.values, kept + found.error ** 2, options);

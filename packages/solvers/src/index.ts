@@ -11,6 +11,7 @@ export { cholesky, solveLowerFromRight } from './linear/cholesky.js';
 export { createPacer } from './linear/pacer.js';
 export { transposed, type Matrix, type SolverOptions } from './linear/matrix.js';
 export { multiplyTransposed } from './linear/multiply.js';
+export { hostProducts, type MatrixProducts } from './linear/products.js';
 export { qr, type QrFactors } from './linear/qr.js';
 export { svd, type Svd } from './linear/svd.js';
 export { RowTrainSolver, type RowTrainOptions } from './linear/row-trains.js';

@@ -1,6 +1,6 @@
 import { referenceBackend } from '@pare/backend-reference';
 import { createRandom, float32Tensor, type FactorizedWeight, type HostTensor, type WeightForm } from '@pare/core';
-import { factorsOf } from '@pare/factorization';
+import { backendProducts, factorsOf } from '@pare/factorization';
 import { multiplyTransposed, svd, symmetricEigen, transposed } from '@pare/solvers';
 import { outputError, runTechnique, type LoneModule, type LoneResult } from '@pare/testkit';
 import { denseFloat32, factorizedWeight, denseWeight } from '@pare/weights';
@@ -72,7 +72,9 @@ describe('svd-llm', () => {
     const identity = float32Tensor([columns, columns], Float32Array.from({ length: columns ** 2 }, (_, index) => (index % (columns + 1) === 0 ? 1 : 0)));
     const options = svdLlmOptions.parse({ by: 'rank', rank: 6 });
     const info = { shape: [rows, columns], dtype: 'float32' } as never;
-    const plain = (await factorsOf({ data: weight.data, rows, columns }, { info, options }, new AbortController().signal))!;
+    await using backend = await Promise.resolve(referenceBackend.create({}, { log }));
+    await using products = backendProducts(backend);
+    const plain = (await factorsOf({ data: weight.data, rows, columns }, { info, options }, { products, signal: new AbortController().signal }))!;
     const form = factorizedWeight(denseWeight(Float32Array.from(plain.left.data), [rows, 6], 'float32'), denseWeight(Float32Array.from(plain.right.data), [6, columns], 'float32'));
     expect(largestDifference((await factorize({ weight, inputs: identity }, { by: 'rank', rank: 6 })).form, form)).toBeLessThan(1e-5);
   });

@@ -1,7 +1,7 @@
 import { apiVersion, defineTechnique, isPareError, throwIfAborted, type Backend, type GramMatrix, type ModuleHandle, type Technique } from '@pare/core';
-import { balanceFactors, checkFactorizable, factorsOf, planFactorized, replaceByFactors, type Factors } from '@pare/factorization';
+import { backendProducts, balanceFactors, checkFactorizable, factorsOf, planFactorized, replaceByFactors, type FactorizationContext, type Factors } from '@pare/factorization';
 import { fewTokens, gramStatistic } from '@pare/model';
-import { multiplyTransposed, solveLowerFromRight, transposed, type Matrix } from '@pare/solvers';
+import { hostProducts, solveLowerFromRight, type Matrix } from '@pare/solvers';
 import { svdLlmOptions, type SvdLlmOptions } from './options.js';
 import { whiten, type Whitening } from './whitening.js';
 
@@ -30,12 +30,13 @@ export const svdLlm: Technique<SvdLlmOptions> = defineTechnique<SvdLlmOptions>({
       return { flops: columns ** 3 / 3 + 3 * rows * columns ** 2, bytes: columns ** 2 * (4 + 4 + 8) };
     }),
   async apply({ modules, backend, signal, progress }) {
+    await using products = backendProducts(backend);
     const rootOf = sharedRoots(backend);
     for (const [index, module] of modules.entries()) {
       throwIfAborted(signal, 'SVD-LLM');
       progress.report({ completed: index, total: modules.length, unit: 'modules', detail: module.info.name });
       try {
-        await factorizeModule(module, rootOf, signal);
+        await factorizeModule(module, rootOf, { products, signal });
       } catch (error) {
         if (isPareError(error)) error.place = { module: module.info.name, ...error.place };
         throw error;
@@ -59,7 +60,7 @@ function sharedRoots(backend: Backend): RootOf {
   };
 }
 
-async function factorizeModule(module: ModuleHandle<SvdLlmOptions>, rootOf: RootOf, signal: AbortSignal): Promise<void> {
+async function factorizeModule(module: ModuleHandle<SvdLlmOptions>, rootOf: RootOf, context: FactorizationContext): Promise<void> {
   const { info, options } = module;
   const [rows, columns] = info.shape;
   const gram = await module.statistic(gramStatistic);
@@ -69,18 +70,23 @@ async function factorizeModule(module: ModuleHandle<SvdLlmOptions>, rootOf: Root
   if (whitening === undefined) {
     const without = 'factorized without regard to inputs';
     const fallback = tokens < options.minimumTokens ? fewTokens(tokens, options.minimumTokens, without) : `its inputs were always zero; ${without}`;
-    const factors = await factorsOf(weight, module, signal);
+    const factors = await factorsOf(weight, module, context);
     return replaceByFactors(module, factors, { fallback, details: { tokens } });
   }
-  const factors = await whitenedFactors(weight, whitening, module, signal);
+  const factors = await whitenedFactors(weight, whitening, module, context);
   return replaceByFactors(module, factors, { loss: factors === undefined ? undefined : factors.loss / tokens, details: { tokens, damping: whitening.damping } });
 }
 
 /** The factors of W·L, the right one times L⁻¹. */
-async function whitenedFactors(weight: Matrix, { root }: Whitening, module: ModuleHandle<SvdLlmOptions>, signal: AbortSignal): Promise<Factors | undefined> {
-  const size = weight.columns;
-  const scaled = await multiplyTransposed(weight, transposed({ data: root, rows: size, columns: size }), { signal });
-  const factors = await factorsOf(scaled, module, signal);
+async function whitenedFactors(weight: Matrix, { root }: Whitening, module: ModuleHandle<SvdLlmOptions>, context: FactorizationContext): Promise<Factors | undefined> {
+  const { products, signal } = context;
+  const { rows, columns: size } = weight;
+  const lower: Matrix = { data: root, rows: size, columns: size };
+  const scaled = await products.with(lower, signal, (device) =>
+    // In float64 wherever it is computed: small directions of the inputs matter here as much as they weigh.
+    (device.precision === 'float64' ? device : hostProducts(lower, { signal })).times({ data: Float64Array.from(weight.data), rows, columns: size }),
+  );
+  const factors = await factorsOf(scaled, module, context);
   if (factors === undefined) return undefined;
   solveLowerFromRight(factors.right.data, root, size);
   balanceFactors(factors);

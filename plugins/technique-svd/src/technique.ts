@@ -1,5 +1,5 @@
 import { apiVersion, defineTechnique, isPareError, throwIfAborted, type ModuleHandle, type Technique } from '@pare/core';
-import { checkFactorizable, factorsOf, planFactorized, replaceByFactors } from '@pare/factorization';
+import { backendProducts, checkFactorizable, factorsOf, planFactorized, replaceByFactors, type FactorizationContext } from '@pare/factorization';
 import { svdOptions, type SvdOptions } from './options.js';
 
 /**
@@ -20,12 +20,13 @@ export const svd: Technique<SvdOptions> = defineTechnique<SvdOptions>({
   produces: ['factorized', 'dense'],
   check: checkFactorizable,
   plan: (targets) => planFactorized('svd', targets),
-  async apply({ modules, signal, progress }) {
+  async apply({ modules, backend, signal, progress }) {
+    await using products = backendProducts(backend);
     for (const [index, module] of modules.entries()) {
       throwIfAborted(signal, 'SVD');
       progress.report({ completed: index, total: modules.length, unit: 'modules', detail: module.info.name });
       try {
-        await factorizeModule(module, signal);
+        await factorizeModule(module, { products, signal });
       } catch (error) {
         if (isPareError(error)) error.place = { module: module.info.name, ...error.place };
         throw error;
@@ -35,9 +36,9 @@ export const svd: Technique<SvdOptions> = defineTechnique<SvdOptions>({
   },
 });
 
-async function factorizeModule(module: ModuleHandle<SvdOptions>, signal: AbortSignal): Promise<void> {
+async function factorizeModule(module: ModuleHandle<SvdOptions>, context: FactorizationContext): Promise<void> {
   const [rows, columns] = module.info.shape;
   const { data } = await module.weight();
-  const factors = await factorsOf({ data, rows, columns }, module, signal);
+  const factors = await factorsOf({ data, rows, columns }, module, context);
   await replaceByFactors(module, factors, { loss: factors?.loss });
 }

@@ -283,6 +283,45 @@ describe('truncatedSvd', () => {
     await expect(truncatedSvd(a, { rank: 0 })).rejects.toThrow(RangeError);
   });
 
+  it('is as exact from the Gram matrix of a larger one, tall or wide', async () => {
+    for (const [rows, columns] of [[140, 110], [110, 140], [120, 120]] as const) {
+      const a = random(rows, columns, rows);
+      const whole = await svd(a);
+      const result = await truncatedSvd(a, { rank: 60 });
+      expect(distance(result.values, whole.values.subarray(0, 60))).toBeLessThan(1e-13 * whole.values[0]!);
+      expect(Math.abs(result.error / Math.sqrt(energy(whole.values.subarray(60))) - 1)).toBeLessThan(1e-12);
+      const difference = rebuilt(result).data.map((value, index) => value - a.data[index]!);
+      expect(Math.abs(Math.sqrt(energy(difference)) / result.error - 1)).toBeLessThan(1e-12);
+      expect(distance(product(transposed(result.left), result.left).data, identity(60))).toBeLessThan(1e-13);
+      expect(distance(product(result.right, transposed(result.right)).data, identity(60))).toBeLessThan(1e-13);
+    }
+  });
+
+  it('has orthonormal vectors where values are zero or vanish beside the largest', async () => {
+    for (const spectrum of [Float64Array.of(3, 2, 1), Float64Array.from({ length: 100 }, (_, index) => 10 ** (-index / 8))]) {
+      const [u, v] = [(await qr(random(130, spectrum.length, 11))).q, (await qr(random(120, spectrum.length, 12))).q];
+      const a = product(u, scaledRows(transposed(v), spectrum));
+      const result = await truncatedSvd(a, { rank: 90 });
+      expect(distance(result.values.subarray(0, Math.min(40, spectrum.length)), spectrum.subarray(0, 40))).toBeLessThan(1e-13);
+      expect(distance(product(transposed(result.left), result.left).data, identity(90))).toBeLessThan(1e-12);
+      expect(distance(product(result.right, transposed(result.right)).data, identity(90))).toBeLessThan(1e-12);
+      // Eigenvalues of A·Aᵀ tell values apart down to the root of the precision.
+      expect(distance(rebuilt(result).data, a.data)).toBeLessThan(Math.sqrt(Number.EPSILON) * spectrum[0]!);
+    }
+    const { left, right } = await truncatedSvd(matrix(100, 120, new Float64Array(12_000)), { rank: 50 });
+    expect(distance(product(transposed(left), left).data, identity(50))).toBeLessThan(1e-13);
+    expect(distance(product(right, transposed(right)).data, identity(50))).toBeLessThan(1e-13);
+  });
+
+  it('takes entries whose squares leave the range', async () => {
+    const a = random(120, 110, 5);
+    const { values } = await truncatedSvd(a, { rank: 50 });
+    for (const scale of [1e200, 1e-200]) {
+      const scaled = await truncatedSvd({ ...a, data: a.data.map((value) => value * scale) }, { rank: 50 });
+      scaled.values.forEach((value, index) => expect(Math.abs(value / scale / values[index]! - 1)).toBeLessThan(1e-12));
+    }
+  });
+
   it('refuses numbers that are not finite', async () => {
     const data = new Float32Array(130 * 130);
     data[5] = NaN;
