@@ -1,3 +1,4 @@
+import { dot } from './dot.js';
 import { createPacer } from './pacer.js';
 import type { Matrix, SolverOptions } from './matrix.js';
 
@@ -15,13 +16,13 @@ export async function rotateRows({ data: a, rows, columns }: Matrix<Float64Array
   const pause = createPacer(signal, 'the singular value decomposition');
   const squares = new Float64Array(rows);
   for (let sweep = 0; sweep < mostSweeps; sweep++) {
-    for (let row = 0; row < rows; row++) squares[row] = dot(a, row * columns, row * columns, columns);
+    for (let row = 0; row < rows; row++) squares[row] = dot(a, row * columns, a, row * columns, columns);
     let turns = 0;
     for (let one = 0; one < rows - 1; one++) {
       for (let other = one + 1; other < rows; other++) {
         const x = one * columns;
         const y = other * columns;
-        const product = dot(a, x, y, columns);
+        const product = dot(a, x, a, y, columns);
         if (product === 0 || Math.abs(product) <= tolerance * Math.sqrt(squares[one]!) * Math.sqrt(squares[other]!)) continue;
         turns += 1;
         const zeta = (squares[other]! - squares[one]!) / (2 * product);
@@ -49,23 +50,9 @@ function turn(a: Float64Array, x: number, y: number, length: number, cosine: num
   }
 }
 
-/** Four sums at once: a single one would wait for itself at every step. */
-function dot(a: Float64Array, x: number, y: number, length: number): number {
-  let [s0, s1, s2, s3] = [0, 0, 0, 0];
-  let index = 0;
-  for (; index + 3 < length; index += 4) {
-    s0 += a[x + index]! * a[y + index]!;
-    s1 += a[x + index + 1]! * a[y + index + 1]!;
-    s2 += a[x + index + 2]! * a[y + index + 2]!;
-    s3 += a[x + index + 3]! * a[y + index + 3]!;
-  }
-  for (; index < length; index++) s0 += a[x + index]! * a[y + index]!;
-  return s0 + s1 + (s2 + s3);
-}
-
 /** The norm of a row, which starts at an index, of a matrix with entries around 1; 0 where squares would leave the range. */
 export function rowNorm(a: Float64Array, start: number, length: number): number {
-  const square = dot(a, start, start, length);
+  const square = dot(a, start, a, start, length);
   return square < 1e-290 ? 0 : Math.sqrt(square);
 }
 
@@ -82,10 +69,10 @@ export function completeRows(a: Float64Array, rows: number, columns: number, cou
     // Twice is enough (Kahan, Parlett).
     for (let round = 0; round < 2; round++) {
       for (let before = 0; before < row; before++) {
-        const product = dot(a, before * columns, start, columns);
+        const product = dot(a, before * columns, a, start, columns);
         for (let j = 0; j < columns; j++) a[start + j] = a[start + j]! - product * a[before * columns + j]!;
       }
-      const length = Math.sqrt(dot(a, start, start, columns));
+      const length = Math.sqrt(dot(a, start, a, start, columns));
       for (let j = 0; j < columns; j++) a[start + j] = a[start + j]! / length;
     }
   }

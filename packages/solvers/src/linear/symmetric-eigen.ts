@@ -1,3 +1,4 @@
+import { dot } from './dot.js';
 import { createPacer } from './pacer.js';
 import { assertMatrix, type Matrix, type SolverOptions } from './matrix.js';
 
@@ -69,9 +70,7 @@ async function tridiagonal(a: Float64Array, size: number, signal: AbortSignal | 
     const start = step + 1;
     for (let row = start; beta !== 0 && row < size; row++) {
       const at = row * size + start;
-      let sum = 0;
-      for (let index = 0; index < vector.length; index++) sum += vectors[at + index]! * vector[index]!;
-      sum *= beta;
+      const sum = beta * dot(vectors, at, vector, 0, vector.length);
       for (let index = 0; index < vector.length; index++) vectors[at + index] = vectors[at + index]! - sum * vector[index]!;
     }
     const waiting = pause();
@@ -87,9 +86,7 @@ function reflectBothSides(a: Float64Array, size: number, start: number, vector: 
   let product = 0;
   for (let row = 0; row < count; row++) {
     const at = (start + row) * size + start;
-    let sum = 0;
-    for (let column = 0; column < count; column++) sum += a[at + column]! * vector[column]!;
-    w[row] = beta * sum;
+    w[row] = beta * dot(a, at, vector, 0, count);
     product += w[row]! * vector[row]!;
   }
   for (let row = 0; row < count; row++) w[row] = w[row]! - (beta / 2) * product * vector[row]!;
