@@ -90,7 +90,7 @@ function golden(name: string): Promise<SafetensorsFile> {
 describe('rtn', () => {
   it('is exported by name and by default', () => {
     expect(pluginDefault).toBe(rtn);
-    expect(rtn).toMatchObject({ $$type: '@pare/technique', id: 'rtn', api: 1, scope: 'tensor', produces: ['quantized', 'sparse'] });
+    expect(rtn).toMatchObject({ $$type: '@pare/technique', id: 'rtn', api: 1, scope: 'tensor', produces: ['quantized', 'sparse', 'factorized'] });
   });
 
   it.each(['l0_q', 'l5_down'])('equals the golden codes, scales and zeros of %s exactly', async (layer) => {

@@ -1,11 +1,12 @@
 import { apiVersion, defineTechnique, dtypeBits, isPareError, throwIfAborted, type ModuleHandle, type ModulePlan, type TargetModule, type Technique, type WeightForm } from '@pare/core';
-import { fittingGroupSizes, planUnderMask, quantizedBits, resolveScaleType, resolveScheme, squaredError } from '@pare/weights';
+import { planUnderMask, quantizedBits, resolveScaleType, resolveScheme, squaredError } from '@pare/weights';
+import { groupProblem, planFactors, rankProblem, roundFactors } from './factors.js';
 import { rtnOptions, type RtnOptions } from './options.js';
 import { roundMatrix } from './rounding.js';
 
 /**
  * Rounds every weight to the nearest point of a uniform affine grid (Jacob et al. 2018, arXiv 1712.05877): the baseline of all integer methods,
- * and all that 8 bits need. The loss it reports is Σ (ŵ − w)².
+ * and all that 8 bits need. The loss it reports is Σ (ŵ − w)², over both factors of a factorized matrix.
  */
 export const rtn: Technique<RtnOptions> = defineTechnique<RtnOptions>({
   id: 'rtn',
@@ -16,13 +17,11 @@ export const rtn: Technique<RtnOptions> = defineTechnique<RtnOptions>({
   scope: 'tensor',
   paper: 'arXiv:1712.05877',
   options: rtnOptions,
-  accepts: ['dense', 'quantized', 'sparse'],
-  produces: ['quantized', 'sparse'],
-  check({ info, options }) {
-    const { granularity, groupSize } = options;
-    const width = info.shape[1];
-    if (granularity !== 'group' || groupSize === -1 || width % groupSize === 0) return undefined;
-    return `groupSize ${String(groupSize)} does not divide its ${String(width)} inputs; sizes that do: -1, ${fittingGroupSizes(width).join(', ')}`;
+  accepts: ['dense', 'quantized', 'sparse', 'factorized'],
+  produces: ['quantized', 'sparse', 'factorized'],
+  check({ info: { shape }, options, before }) {
+    const rank = before?.produces === 'factorized' ? before.rank : undefined;
+    return groupProblem(`${String(shape[1])} inputs`, shape[1], options) ?? (rank === undefined ? undefined : rankProblem(rank, options));
   },
   plan: (targets) => targets.map(planModule),
   async apply({ modules, signal, progress }) {
@@ -42,6 +41,13 @@ export const rtn: Technique<RtnOptions> = defineTechnique<RtnOptions>({
 
 async function roundModule(module: ModuleHandle<RtnOptions>, signal: AbortSignal): Promise<void> {
   const { info, options } = module;
+  if (module.before?.produces === 'factorized') {
+    const found = await module.form();
+    if (found.form === 'factorized') {
+      const { form, report } = await roundFactors(found, info, options, signal);
+      return module.replace(form, report);
+    }
+  }
   const { data } = await module.weight();
   const values = await roundMatrix(data, info.shape, options, resolveScaleType(options.scaleType, info.dtype), signal);
   const before = module.before?.produces === 'sparse' ? await module.form() : undefined;
@@ -68,5 +74,7 @@ function planModule({ info, options, before }: TargetModule<RtnOptions>): Module
     // The stored weight, its float32 copy and the codes.
     workingBytes: weights * (dtypeBits(info.dtype) / 8 + 4 + 1),
   };
+  // Factors are no larger than the matrix.
+  if (before?.produces === 'factorized') return { ...plan, ...planFactors(info, options, before) };
   return planUnderMask(plan, info.shape, before);
 }
