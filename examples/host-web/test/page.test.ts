@@ -5,49 +5,31 @@ import presets from '@pare/preset-standard';
 import { gptq } from '@pare/technique-gptq';
 import { architectures, tinyModel } from '@pare/testkit';
 import { createHost } from '@pare/runtime';
-import type { QuantizedWeight } from '@pare/core';
 import { build } from 'esbuild';
-import { unzipSync } from 'fflate';
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
-import type { Server } from 'node:http';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { chromium, type Browser, type Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { serve } from '../serve.mjs';
-import { findChromium, webgpuFlags } from '../../../chromium.mjs';
+import { bundledText, dist, download, equalCodes, fill, metric, openSite, type Site } from './page.js';
 
-const dist = join(import.meta.dirname, '../dist');
-
-let server: Server;
-let address: string;
-let browser: Browser;
+let site: Site;
 let page: Page;
-/** What the page complained about. */
-let complaints: string[];
+let complaints: readonly string[];
 let folder: Awaited<ReturnType<typeof tinyModel>>;
 
 beforeAll(async () => {
-  ({ server, address } = (await serve(0)) as { server: Server; address: string });
-  browser = await chromium.launch({ executablePath: findChromium()!, args: webgpuFlags });
+  site = await openSite();
   folder = await tinyModel('llama');
 });
 
 afterAll(async () => {
-  await browser?.close();
-  server?.close();
+  await site?.[Symbol.asyncDispose]();
   await folder?.[Symbol.asyncDispose]();
 });
 
 beforeEach(async () => {
-  complaints = [];
-  page = await browser.newPage();
-  page.on('pageerror', (error) => complaints.push(error.message));
-  page.on('console', (message) => {
-    if (message.type() === 'error') complaints.push(message.text());
-  });
-  await page.goto(address);
-  await page.waitForSelector('html[data-ready]');
+  ({ page, complaints } = await site.open());
 });
 
 afterEach(async () => {
@@ -61,21 +43,9 @@ async function choose(path: string): Promise<void> {
   await page.waitForSelector('#fields:not([disabled]), #alert:not([hidden])');
 }
 
-async function fill(values: Readonly<Record<string, string>>): Promise<void> {
-  await page.evaluate(() => {
-    document.querySelector('details')!.open = true;
-  });
-  for (const [id, value] of Object.entries(values)) await page.fill(`#${id}`, value);
-  await page.locator('#set').blur();
-}
-
 const small = { samples: '4', length: '32', 'evaluation-samples': '4', 'new-tokens': '8', set: 'gptq.groupSize=32' };
 
 const alertText = (): Promise<string> => page.innerText('#alert');
-
-async function metric(name: string): Promise<number> {
-  return Number(await page.getAttribute(`[data-metric="${name}"]`, 'data-value'));
-}
 
 describe('the page', () => {
   it('loads less JavaScript at first than it may', async () => {
@@ -89,14 +59,14 @@ describe('the page', () => {
     const facts = await page.innerText('#facts');
     expect(facts).toMatch(/Architecture\s+llama/);
     expect(facts).toMatch(/Layers\s+2/);
-    await fill(small);
+    await fill(page, small);
     await expect.poll(() => page.innerText('#plan')).toMatch(/14 matrices\. Weights: .* → .* on webgpu\./s);
     expect(await page.innerText('#backend-reason')).not.toBe('');
   });
 
   it('compresses a picked folder and lets the result be downloaded', async () => {
     await choose(folder.model);
-    await fill(small);
+    await fill(page, small);
     const backends = await page.$$eval('#backend option:not([disabled])', (options) => options.map((option) => (option as HTMLOptionElement).value));
     expect(backends).toEqual(['auto', 'webgpu', 'reference']);
     for (const backend of backends.slice(1)) await compressOn(backend);
@@ -114,16 +84,10 @@ describe('the page', () => {
     expect(await page.locator('#steps .done').count()).toBe(6);
     expect(await page.locator('#layers tr').count()).toBe(2);
     expect((await page.innerText('#text-after')).length).toBeGreaterThan(0);
-    expect(await metric('bytes-after')).toBeLessThan(await metric('bytes-before'));
+    expect(await metric(page, 'bytes-after')).toBeLessThan(await metric(page, 'bytes-before'));
 
-    const [download] = await Promise.all([page.waitForEvent('download'), page.click('#download')]);
-    expect(download.suggestedFilename()).toBe('model-gptq-w4.zip');
-    const unpacked = folder.join(`downloaded-${backend}`);
-    for (const [path, content] of Object.entries(unzipSync(await readFile(await download.path())))) {
-      await mkdir(dirname(join(unpacked, path)), { recursive: true });
-      await writeFile(join(unpacked, path), content);
-    }
-    await checkResult(join(unpacked, 'model-gptq-w4'), folder.join(`node-${backend}`));
+    const unpacked = await download(page, 'model-gptq-w4', folder.join(`downloaded-${backend}`));
+    await checkResult(unpacked, folder.join(`node-${backend}`));
   }
 
   /** The page's result, opened in Node beside the same run in Node. */
@@ -131,31 +95,24 @@ describe('the page', () => {
     await using host = await createHost({ plugins: [architectures, referenceBackend, huggingFaceFormat, perplexity, presets, gptq] });
     const found = await host.inspect(directory);
     expect(found.modules.filter(({ kind }) => kind === 'linear').map(({ form }) => form)).toEqual(new Array(14).fill('quantized'));
-    expect(found.manifest?.metrics.after['perplexity']).toBe(await metric('perplexity-after'));
+    expect(found.manifest?.metrics.after['perplexity']).toBe(await metric(page, 'perplexity-after'));
 
     const options = { samples: 4, sequenceLength: 32 };
-    const text = (name: string): string => join(dist, 'texts', name);
-    const evaluated = await host.evaluate({ model: directory, evaluators: [{ id: 'perplexity', options }], data: text('evaluation.txt'), backend: 'reference' });
-    expect(evaluated.metrics['perplexity']! / (await metric('perplexity-after'))).toBeCloseTo(1, 3);
+    const evaluated = await host.evaluate({ model: directory, evaluators: [{ id: 'perplexity', options }], data: bundledText('evaluation'), backend: 'reference' });
+    expect(evaluated.metrics['perplexity']! / (await metric(page, 'perplexity-after'))).toBeCloseTo(1, 3);
     // The model knows nothing: about as many guesses as tokens, before and after.
-    expect(await metric('perplexity-after')).toBeLessThan(2 * (await metric('perplexity-before')));
+    expect(await metric(page, 'perplexity-after')).toBeLessThan(2 * (await metric(page, 'perplexity-before')));
 
-    await host.compress({ model: folder.model, recipe: 'gptq-w4', set: ['gptq.groupSize=32'], calibration: { data: text('calibration.txt'), ...options }, backend: 'reference', output: own });
+    await host.compress({ model: folder.model, recipe: 'gptq-w4', set: ['gptq.groupSize=32'], calibration: { data: bundledText('calibration'), ...options }, backend: 'reference', output: own });
     await using a = await host.openModel(directory);
     await using b = await host.openModel(own);
-    let codes = 0;
-    let equal = 0;
-    for (const { name } of found.modules.filter(({ form }) => form === 'quantized')) {
-      const [first, second] = [(await a.weight(name)) as QuantizedWeight, (await b.weight(name)) as QuantizedWeight];
-      codes += first.codes.length;
-      equal += first.codes.filter((code, index) => code === second.codes[index]).length;
-    }
-    expect(equal / codes).toBeGreaterThanOrEqual(0.995);
+    const quantized = found.modules.filter(({ form }) => form === 'quantized').map(({ name }) => name);
+    expect(await equalCodes(a, b, quantized)).toBeGreaterThanOrEqual(0.995);
   }
 
   it('stops when told to and goes on where it stopped', async () => {
     await choose(folder.model);
-    await fill({ ...small, samples: '256', length: '64', 'new-tokens': '0' });
+    await fill(page, { ...small, samples: '256', length: '64', 'new-tokens': '0' });
     await page.selectOption('#backend', 'reference');
     await page.click('#start');
     await page.waitForSelector('#layers tr', { state: 'attached', timeout: 120_000 });
@@ -183,10 +140,10 @@ describe('the page', () => {
 
     await page.click('#alert-close');
     await choose(folder.model);
-    await fill({ ...small, set: 'gptq.groupSize=48' });
+    await fill(page, { ...small, set: 'gptq.groupSize=48' });
     await expect.poll(() => page.innerText('#plan')).toContain('PARE_TARGET_REFUSED');
     expect(await page.isDisabled('#start')).toBe(true);
-    await fill(small);
+    await fill(page, small);
     await expect.poll(() => page.isDisabled('#start')).toBe(false);
     await rm(empty, { recursive: true });
   });
