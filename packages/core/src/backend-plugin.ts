@@ -1,4 +1,5 @@
-import type { Backend, DeviceInfo } from './backend.js';
+import type { Backend, DeviceInfo, UnsupportedOperator } from './backend.js';
+import type { Graph } from './graph.js';
 import type { OptionsSchema } from './options.js';
 import type { PluginIdentity } from './plugin.js';
 import type { Logger } from './service.js';
@@ -15,6 +16,8 @@ export interface BackendScore {
 export interface BackendDefinition<O> extends PluginIdentity {
   readonly options: OptionsSchema<O>;
   score(): Promise<BackendScore>;
+  /** What this backend computes on the host whatever the device is, for plans, which open none; see `Backend.fallbacks`. */
+  fallbacks?(graph: Graph): readonly UnsupportedOperator[];
   /** Opens the device. Importing the plugin must not. */
   create(options: O, context: { readonly log: Logger }): Promise<Backend>;
 }

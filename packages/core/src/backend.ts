@@ -45,6 +45,8 @@ export interface DeviceInfo {
   readonly memoryBytes: number | undefined;
   /** Parallel workers (threads, multiprocessors) when known. */
   readonly parallelism: number | undefined;
+  /** Floating-point operations a second that forward passes and solvers usually reach, for estimates; left out where nobody knows. */
+  readonly rate?: { readonly forward: number; readonly solver: number } | undefined;
 }
 
 /** Options of one run of a compiled graph. */

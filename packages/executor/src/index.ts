@@ -11,6 +11,7 @@ export type {
 } from './routines.js';
 export type { BoundOperand, DeviceBuffer, KernelDevice, KernelLayout, Launch, PreparedKernel } from './device.js';
 export { ExecutorBackend, type ExecutorBackendOptions } from './backend.js';
+export { findFallbacks } from './lowering/fallbacks.js';
 export { foldWorkgroups, type GeneratedKernel, type KernelLanguage, type LineKernel, type MapKernel, type PrintedKernel, type ReduceKernel } from './kernels/generated.js';
 export {
   children,

@@ -1,5 +1,5 @@
-import { dtypeBytes, elementCount, tensorBytes, type DeviceInfo, type DType, type Model, type ModuleInfo, type ModulePlan, type StatisticRef } from '@pare/core';
-import type { PreparedStage } from './prepare.js';
+import { dtypeBytes, elementCount, tensorBytes, type DType, type Model, type ModuleInfo, type ModulePlan, type StatisticRef } from '@pare/core';
+import type { ChosenBackend, PreparedStage } from './prepare.js';
 
 /** Length and number of calibration windows. */
 export interface WindowSizes {
@@ -37,27 +37,21 @@ const processBytes = 280 * mebibyte;
 /** Tokens that run through a block at once (the block runner's default). */
 const chunkTokens = 2048;
 
-/** Usual rates by backend, per parallel worker; what a user's machine reaches differs by a small factor. */
+/** Usual rates by backend, per parallel worker, of devices that do not say theirs; what a user's machine reaches differs by a small factor. */
 const workerRates: Readonly<Record<string, Rate>> = {
   reference: { forward: 3e8, solver: 3e8 },
   cpu: { forward: 5e10, solver: 4e9 },
-  webgpu: { forward: 1e11, solver: 4e9 },
-  cuda: { forward: 4e11, solver: 4e10 },
 };
 
-function rateOf(backend: { readonly id: string; readonly device: DeviceInfo | undefined }): Rate {
-  const rate = workerRates[backend.id] ?? { forward: 1e10, solver: 1e9 };
-  const workers = backend.id === 'reference' ? 1 : (backend.device?.parallelism ?? 1);
+function rateOf({ id, device }: ChosenBackend): Rate {
+  if (device?.rate !== undefined) return device.rate;
+  const rate = workerRates[id] ?? { forward: 1e10, solver: 1e9 };
+  const workers = id === 'reference' ? 1 : (device?.parallelism ?? 1);
   return { forward: rate.forward * workers, solver: rate.solver * workers };
 }
 
 /** What a stage will take, from shapes alone. */
-export function stageEstimate(
-  stage: PreparedStage,
-  model: Model,
-  windows: WindowSizes,
-  backend: { readonly id: string; readonly device: DeviceInfo | undefined },
-): StageEstimate {
+export function stageEstimate(stage: PreparedStage, model: Model, windows: WindowSizes, backend: ChosenBackend): StageEstimate {
   const rate = rateOf(backend);
   const plans = [...stage.plans.values()];
   const workingBytes = Math.max(0, ...plans.map((plan) => plan.workingBytes));

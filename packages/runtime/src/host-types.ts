@@ -200,7 +200,8 @@ export interface CompressionPlan {
   readonly model: { readonly name: string; readonly directory: string; readonly parameters: number; readonly bytes: number; readonly blocks: number };
   /** The recipe after presets and `set`, every option written out. */
   readonly recipe: Recipe;
-  readonly backend: { readonly id: string; readonly device: DeviceInfo | undefined };
+  /** `fallbacks` says which operators of the model's blocks run on the host. */
+  readonly backend: { readonly id: string; readonly device: DeviceInfo | undefined; readonly fallbacks: readonly string[] };
   readonly formats: readonly PlannedFormat[];
   readonly calibration: { readonly data: string; readonly samples: number; readonly sequenceLength: number } | undefined;
   readonly stages: readonly PlannedStage[];

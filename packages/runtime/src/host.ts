@@ -48,7 +48,7 @@ import { loadModelLibrary, type ModelLibrary } from './model-library.js';
 import type { PluginProblem } from './plugin-problem.js';
 import type { HostCore } from './plugin-context.js';
 import { prefixed } from './plugin-context.js';
-import { chooseBackend, prepare, scoreBackend, type Preparation, type PreparationContext } from './prepare.js';
+import { chooseBackend, prepare, scoreBackend, type ChosenBackend, type Preparation, type PreparationContext } from './prepare.js';
 import { recipeSubject, type RecipeSubject } from './recipe-subject.js';
 import { recipeJsonSchema, resolveRecipe, type RecipeCatalogue } from './recipes.js';
 
@@ -277,7 +277,7 @@ class PareHost implements Host {
     const library = await loadModelLibrary();
     const { recipe, original: given = recipe === undefined ? undefined : request.model } = request;
     const evaluation = await prepareEvaluation({ ...request, original: given }, this.#evaluationCatalogue(library));
-    const { backendId, device, computedBy, openBackend } = await this.#backend(request.backend);
+    const { chosen: computing, computedBy, openBackend } = await this.#backend(request.backend);
     await using opened = lazyLease(openBackend);
     const backend = async (): Promise<Backend> => (await opened.get()).backend;
     const context: SubjectContext = {
@@ -300,16 +300,16 @@ class PareHost implements Host {
     const store = this.#evaluationStore(request, computedBy);
     const apply = async (chosen: RecipeRequest): Promise<RecipeSubject> => {
       if (source.artifact !== undefined) throw pareError('PARE_WEIGHTS_INACCESSIBLE', { file: source.artifact.file, wanted: 'a recipe' });
-      const preparing = { ...this.#recipeCatalogue(), formats: new Map<string, never>(), library, backend: { id: backendId, device }, signal };
+      const preparing = { ...this.#recipeCatalogue(), formats: new Map<string, never>(), library, backend: computing, signal };
       const preparation = await prepare({ ...chosen, model, formats: [], seed }, model, preparing);
-      const run = { ...shared, request, preparation, model, modelName: name, backendId, plugins: this.plugins };
+      const run = { ...shared, request, preparation, model, modelName: name, backendId: computing.id, plugins: this.plugins };
       const folder = await store?.cache.recipeFolder();
       return recipeSubject({ run, source, backend, folder, resume: request.resume ?? false });
     };
     await using made = recipe === undefined ? undefined : await apply(recipe);
     const subject = made ?? source;
     const evaluations = await runEvaluation(evaluation, { ...shared, subject, original, name, backend, seed, store });
-    return { model: name, artifact: subject.artifact?.file, recipe: made?.recipe, backend: backendId, metrics: mergeMetrics(evaluations), evaluations };
+    return { model: name, artifact: subject.artifact?.file, recipe: made?.recipe, backend: computing.id, metrics: mergeMetrics(evaluations), evaluations };
   }
 
   /** Where results are kept; undefined when they are not. */
@@ -357,16 +357,16 @@ class PareHost implements Host {
 
   async #preparationContext(backend: PlanRequest['backend'], signal: AbortSignal): Promise<{ context: PreparationContext; openBackend: () => Promise<BackendLease> }> {
     throwIfAborted(signal, 'planning');
-    const { backendId, device, openBackend } = await this.#backend(backend);
+    const { chosen, openBackend } = await this.#backend(backend);
     const library = await loadModelLibrary();
-    return { context: { ...this.#recipeCatalogue(), formats: this.#byId('format'), library, backend: { id: backendId, device }, signal }, openBackend };
+    return { context: { ...this.#recipeCatalogue(), formats: this.#byId('format'), library, backend: chosen, signal }, openBackend };
   }
 
   /** The backend of a request, not opened yet. One that the caller opened stays open. */
-  async #backend(selection: PlanRequest['backend']): Promise<{ backendId: string; device: Backend['device'] | undefined; computedBy: string; openBackend: () => Promise<BackendLease> }> {
+  async #backend(selection: PlanRequest['backend']): Promise<{ chosen: ChosenBackend; computedBy: string; openBackend: () => Promise<BackendLease> }> {
     if (typeof selection === 'object' && 'compile' in selection) {
       const lease: BackendLease = { backend: selection, [Symbol.asyncDispose]: () => Promise.resolve() };
-      return { backendId: selection.id, device: selection.device, computedBy: selection.id, openBackend: () => Promise.resolve(lease) };
+      return { chosen: { id: selection.id, device: selection.device, operators: selection }, computedBy: selection.id, openBackend: () => Promise.resolve(lease) };
     }
     const { plugin, options, device, reason } = await chooseBackend(selection, this.#ofKind('backend'));
     const openBackend = async (): Promise<BackendLease> => {
@@ -375,7 +375,7 @@ class PareHost implements Host {
     };
     const { package: name, version } = this.plugin('backend', plugin.id);
     const computedBy = JSON.stringify([plugin.id, name, version, options]);
-    return { backendId: plugin.id, device, computedBy, openBackend };
+    return { chosen: { id: plugin.id, device, operators: plugin }, computedBy, openBackend };
   }
 
   async #openBackend(plugin: BackendPlugin, options: Readonly<Record<string, unknown>>, score: string): Promise<Backend> {

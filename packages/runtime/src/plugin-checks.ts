@@ -10,7 +10,7 @@ const scopes = ['tensor', 'block'];
 const shapes: Readonly<Record<PluginKind, { readonly required: readonly string[]; readonly optional: readonly string[]; readonly options: boolean }>> = {
   technique: { required: ['plan', 'apply'], optional: ['statistics', 'sequential', 'check'], options: true },
   evaluator: { required: ['evaluate'], optional: [], options: true },
-  backend: { required: ['score', 'create'], optional: [], options: true },
+  backend: { required: ['score', 'create'], optional: ['fallbacks'], options: true },
   format: { required: ['refuse', 'write', 'verify'], optional: [], options: true },
   architecture: { required: ['describe'], optional: [], options: false },
   preset: { required: [], optional: [], options: false },

@@ -1,7 +1,9 @@
 import {
   nearest,
   pareError,
+  type Backend,
   type BackendPlugin,
+  type DeviceInfo,
   type FileSystem,
   type Format,
   type Model,
@@ -61,6 +63,13 @@ export interface Preparation {
   readonly spillBytes: number;
 }
 
+/** The backend of a request, open or not. */
+export interface ChosenBackend {
+  readonly id: string;
+  readonly device: DeviceInfo | undefined;
+  readonly operators: Pick<Backend, 'fallbacks'>;
+}
+
 /** What preparing needs of the host. */
 export interface PreparationContext {
   readonly files: FileSystem;
@@ -69,7 +78,7 @@ export interface PreparationContext {
   readonly techniques: ReadonlyMap<string, Technique>;
   readonly presets: ReadonlyMap<string, Preset>;
   readonly formats: ReadonlyMap<string, Format>;
-  readonly backend: { readonly id: string; readonly device: CompressionPlan['backend']['device'] };
+  readonly backend: ChosenBackend;
   readonly signal: AbortSignal;
 }
 
@@ -278,7 +287,7 @@ function assemblePlan({ recipe, stages, formats, calibration, finalPlans, model,
   const plan: CompressionPlan = {
     model: { name: model.name, directory: model.directory, parameters: model.parameters, bytes: model.bytes, blocks: model.description.blocks.length },
     recipe,
-    backend: context.backend,
+    backend: { id: context.backend.id, device: context.backend.device, fallbacks: context.library.describeFallbacks(context.backend.operators, model) },
     formats: formats.map(({ plugin, options, notes }) => ({ id: plugin.id, options, notes })),
     calibration: calibration === undefined ? undefined : { data: calibration.source.name, samples: calibration.samples, sequenceLength: calibration.sequenceLength },
     stages: planned,

@@ -1,7 +1,7 @@
 import { capabilityRef, pareError, type BackendScore, type CapabilityRef, type Logger } from '@pare/core';
 import { ExecutorBackend, type DevicePrograms, type RoutineTable } from '@pare/executor';
 import { columnSolver } from '@pare/solvers';
-import { adapterName, findGpu, isSoftware } from './device/gpu.js';
+import { adapterName, deviceInfo, findGpu, isSoftware } from './device/gpu.js';
 import { probeAdapter } from './device/probe.js';
 import { openWebgpuDevice, type WebgpuDeviceOptions } from './device/webgpu-device.js';
 import { createWebgpuColumnSolver, webgpuRoutines } from './kernels/index.js';
@@ -13,7 +13,7 @@ export async function scoreWebgpu(): Promise<BackendScore> {
   const found = await probeAdapter();
   if ('missing' in found) return { score: 0, reason: found.missing };
   const { name, software } = found.adapter;
-  const device = { name, memoryBytes: undefined, parallelism: undefined };
+  const device = deviceInfo(name, software);
   return software ? { score: 5, reason: 'computes on the processor: correct, and slow', device } : { score: 50, reason: 'a GPU that WebGPU can use', device };
 }
 

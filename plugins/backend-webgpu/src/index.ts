@@ -1,4 +1,5 @@
 import { apiVersion, defineBackend, type BackendPlugin } from '@pare/core';
+import { findFallbacks } from '@pare/executor';
 import { createWebgpuBackend, scoreWebgpu } from './create-backend.js';
 import { optionsSchema, type WebgpuOptions } from './options.js';
 
@@ -10,6 +11,7 @@ export const webgpuBackend: BackendPlugin<WebgpuOptions> = defineBackend({
   summary: 'Runs graphs with WGSL kernels on any GPU: Dawn in Node, navigator.gpu in browsers.',
   options: optionsSchema,
   score: scoreWebgpu,
+  fallbacks: (graph) => findFallbacks(graph, 'WGSL'),
   create: (options, { log }) => createWebgpuBackend(options, { log }),
 });
 

@@ -97,6 +97,7 @@ function planText(plan: CompressionPlan, withModules: boolean, style: Style): st
       ['time', `~ ${formatSeconds(plan.seconds)}`],
     ]),
   );
+  for (const fallback of plan.backend.fallbacks) parts.push(`${style.yellow('note')} ${plan.backend.id}: ${fallback}`);
   for (const { id, notes } of plan.formats) for (const note of notes) parts.push(`${style.yellow('note')} ${id}: ${note}`);
   return parts.join('\n\n');
 }

@@ -3,10 +3,10 @@ import { buildBlockGraph } from '../decoder/block-graph.js';
 import { relativeBlock } from '../decoder/relative.js';
 
 /**
- * What a backend computes on the host when it runs the model's blocks: a sentence for each operator and reason, none when everything runs on the device. Blocks of one kind
- * have one graph and are looked at once.
+ * What a backend (open, or a plugin that says so beforehand) computes on the host when it runs the model's blocks: a sentence for each operator and reason, none when
+ * everything runs on the device. Blocks of one kind have one graph and are looked at once.
  */
-export function describeFallbacks(backend: Backend, { description }: Pick<ModelSummary, 'description'>): readonly string[] {
+export function describeFallbacks(backend: Pick<Backend, 'fallbacks'>, { description }: Pick<ModelSummary, 'description'>): readonly string[] {
   if (backend.fallbacks === undefined) return [];
   const kinds = new Map(description.blocks.map((block) => [JSON.stringify(relativeBlock(block)), relativeBlock(block)]));
   const sentences = [...kinds.values()].flatMap((block) => {

@@ -1,5 +1,5 @@
 import { defineBackend, defineEvaluator, defineTechnique, noOptions, provide, serviceRef, type Plugin } from '@pare/core';
-import { createHost, type HostPluginEntry } from '@pare/runtime';
+import { createHost, type CompressionPlan, type HostPluginEntry } from '@pare/runtime';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { fixtures, memoryText, openFixture, probeTechnique, startTestHost, temporaryDirectory, tinyModel } from '../index.js';
@@ -123,6 +123,27 @@ describe('plan', () => {
       return (await host.plan({ model: fixtures.model('llama'), recipe: { version: 1, stages: [{ technique: 'probe' }] }, formats: ['dump'], backend: 'reference', calibration })).peakMemoryBytes;
     };
     expect((await peak(200)) - (await peak(100))).toBe(100 * 64 * 64 * 4);
+  });
+
+  it('says what runs on the host and takes the rate that a device tells, without opening it', async () => {
+    const backend = (rate: number): Plugin =>
+      defineBackend({
+        id: 'closed',
+        api: 1,
+        title: 'Closed',
+        summary: 'is never opened',
+        options: noOptions,
+        score: () => Promise.resolve({ score: 0, reason: 'a test', device: { name: 'slow', memoryBytes: undefined, parallelism: undefined, rate: { forward: rate, solver: rate } } }),
+        fallbacks: (graph) => graph.nodes.filter(({ operator }) => operator === 'Softmax').map(({ operator, domain, name }) => ({ operator, domain, node: name, reason: 'no kernel' })),
+        create: () => Promise.reject(new Error('opened')),
+      });
+    const plan = async (rate: number): Promise<CompressionPlan> => {
+      await using host = await startTestHost({ plugins: [probeTechnique(), backend(rate)] });
+      return await host.plan({ model: fixtures.model('llama'), recipe: { version: 1, stages: [{ technique: 'probe' }] }, formats: ['dump'], backend: 'closed' });
+    };
+    const [slow, fast] = [await plan(1e6), await plan(1e9)];
+    expect(slow.backend.fallbacks).toEqual(['Softmax runs on the host: no kernel']);
+    expect(slow.seconds / fast.seconds).toBeCloseTo(1000, 6);
   });
 });
 

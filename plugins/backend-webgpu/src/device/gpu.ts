@@ -1,5 +1,7 @@
 /* Where WebGPU comes from: `navigator.gpu` in browsers, Dawn (the npm package `webgpu`) in Node. One code path from here on. */
 
+import type { DeviceInfo } from '@pare/core';
+
 /** The bit flags of WebGPU, which browsers have as globals and Dawn brings with it; their values are fixed by the standard. */
 export const bufferUsage = { mapRead: 0x1, copySource: 0x4, copyDestination: 0x8, uniform: 0x40, storage: 0x80 } as const;
 export const mapMode = { read: 0x1 } as const;
@@ -48,6 +50,11 @@ async function loadDawn(): Promise<GpuAccess> {
 export function adapterName({ info }: { readonly info: Pick<GPUAdapterInfo, 'description' | 'device' | 'vendor' | 'architecture'> }): string {
   const { description, device, vendor, architecture } = info;
   return [description, device, [vendor, architecture].filter((part) => part !== '').join(' ')].find((part) => part !== '') ?? 'unnamed adapter';
+}
+
+/** What plans and people are told of an adapter. A software adapter has the processor's solver; its rate of a forward pass is that of SwiftShader on two cores. */
+export function deviceInfo(name: string, software: boolean): DeviceInfo {
+  return { name, memoryBytes: undefined, parallelism: undefined, rate: software ? { forward: 3e8, solver: 4e9 } : { forward: 1e11, solver: 4e9 } };
 }
 
 /** True for adapters that compute on the processor. */

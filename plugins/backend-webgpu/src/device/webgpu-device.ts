@@ -1,6 +1,6 @@
 import { pareError, type DeviceInfo } from '@pare/core';
 import type { BoundOperand, DeviceBuffer, DeviceTraits, KernelDevice, KernelLayout, KernelSource, Launch, PreparedKernel } from '@pare/executor';
-import { adapterName, bufferUsage, mapMode, shaderStage } from './gpu.js';
+import { adapterName, bufferUsage, deviceInfo, isSoftware, mapMode, shaderStage } from './gpu.js';
 
 const backend = 'webgpu';
 
@@ -49,7 +49,7 @@ export class WebgpuDevice implements KernelDevice {
 
   constructor(adapter: GPUAdapter, device: GPUDevice, options: WebgpuDeviceOptions = {}) {
     this.#device = device;
-    this.info = { name: adapterName(adapter), memoryBytes: undefined, parallelism: undefined };
+    this.info = deviceInfo(adapterName(adapter), isSoftware(adapter));
     this.traits = { ...traitsOf(adapter, device), ...options.traits };
     void device.lost.then(({ reason, message }) => {
       if (!this.#disposed) this.#lost = message === '' ? `the device was lost (${reason})` : `the device was lost: ${message}`;
