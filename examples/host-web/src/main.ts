@@ -183,7 +183,8 @@ async function plan(): Promise<void> {
     if (mine !== planned) return;
     const { code, message, help } = failureOf(error);
     line.classList.add('refused');
-    line.textContent = [message, help, code === undefined ? '' : `(${code})`].filter((part) => part !== '' && part !== undefined).join(' ');
+    const sentence = help === undefined || /[.!?]$/.test(message) ? message : `${message}.`;
+    line.textContent = [sentence, help, code === undefined ? '' : `(${code})`].filter((part) => part !== '' && part !== undefined).join(' ');
     startButton.disabled = true;
   }
 }
