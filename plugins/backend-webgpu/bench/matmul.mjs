@@ -127,7 +127,7 @@ for (const shape of [...(which === 'decode' ? [] : large), ...(which === 'large'
   const buffers = { a: randomBuffer(m * k), b: randomBuffer(k * n), y: buffer(m * n * 4) };
   const candidates = [{ label: 'chosen', choice: {} }];
   if (m > 16) candidates.push(...tiledVariants.filter((variant) => fits(variant, traits)).map((variant) => ({ label: variantName(variant), choice: { kernel: variant } })));
-  else candidates.push(...[1, 2, 4, 8, 16].map((splits) => ({ label: `skinny, ${String(splits)} slices`, choice: { kernel: 'skinny', splits } })));
+  else candidates.push(...[1, 2, 4, 8, 16, 32].map((splits) => ({ label: `skinny, ${String(splits)} slices`, choice: { kernel: 'skinny', splits } })));
   const figures = {};
   for (const { label, choice } of candidates) {
     device.pushErrorScope('validation');

@@ -54,7 +54,7 @@ export function adapterName({ info }: { readonly info: Pick<GPUAdapterInfo, 'des
 
 /** What plans and people are told of an adapter. A software adapter has the processor's solver; its rate of a forward pass is that of SwiftShader on two cores. */
 export function deviceInfo(name: string, software: boolean): DeviceInfo {
-  return { name, memoryBytes: undefined, parallelism: undefined, rate: software ? { forward: 3e8, solver: 4e9 } : { forward: 1e11, solver: 4e9 } };
+  return { name, memoryBytes: undefined, parallelism: undefined, rate: software ? { forward: 1e8, solver: 4e9 } : { forward: 1e11, solver: 4e9 } };
 }
 
 /** True for adapters that compute on the processor. */
