@@ -115,6 +115,10 @@ export const errorCatalogue = {
     (d: { operation: string; found: string; allowed: string }) => `${d.operation} does not work for this weight: ${d.found}`,
     (d) => `Allowed: ${d.allowed}.`,
   ),
+  PARE_GRADIENT_UNAVAILABLE: template(
+    (d: { graph: string; nodes: readonly string[] }) => `graph "${d.graph}" cannot be differentiated through ${firstOf(d.nodes)}`,
+    () => 'These operators have no gradient. Write them as others that have one, or name their outputs in stopGradient or straightThrough.',
+  ),
   PARE_GRAPH_INVALID: template(
     (d: { graph: string; node: string; problem: string }) => `graph "${d.graph}", node ${d.node}: ${d.problem}`,
     () => 'The graph breaks a rule of its operators; correct the node or report the model that produced it.',

@@ -4,7 +4,9 @@ import { GraphBuilder } from './builder.js';
 import { foldConstants, type NodeEvaluator } from './fold-constants.js';
 import { inferTypes } from './infer-types.js';
 import { inlineGraph } from './inline.js';
+import { mergeEqualNodes } from './merge-equal-nodes.js';
 import { removeUnused } from './remove-unused.js';
+import { simplifyTransposes } from './simplify-transposes.js';
 import { validateGraph } from './validate.js';
 
 /** Evaluates Exp and Add of equal shapes; refuses everything else as a backend would. */
@@ -184,5 +186,75 @@ describe('validateGraph', () => {
   ])('finds: %s', (_, change, message) => {
     expect(broken(change)).toMatch(/^PARE_GRAPH_INVALID graph "net"/);
     expect(broken(change)).toContain(message);
+  });
+});
+
+describe('mergeEqualNodes', () => {
+  it('computes once what stands twice, and all that follows from it', () => {
+    const b = new GraphBuilder('twice');
+    const x = b.input('x', 'float32', [2, 3]);
+    b.output(b.add(b.exp(b.reduceSum(x, [1])), b.exp(b.reduceSum(x, [1]))), 'y');
+    const merged = removeUnused(mergeEqualNodes(b.build()));
+    expect(operators(merged)).toEqual(['ReduceSum', 'Exp', 'Add']);
+    expect(new Set(merged.nodes[2]!.inputs).size).toBe(1);
+    validateGraph(merged);
+  });
+
+  it('keeps outputs, other attributes and other numbers of outputs apart', () => {
+    const b = new GraphBuilder('different');
+    const x = b.input('x', 'float32', [2, 4]);
+    b.output(b.softmax(x, 0), 'first');
+    b.output(b.softmax(x, 1), 'second');
+    b.output(b.softmax(x, 1), 'third');
+    b.output(b.add(b.split(x, 1, [2, 2])[0]!, b.split(x, 1, [2, 2])[1]!), 'sum');
+    const merged = mergeEqualNodes(b.build());
+    expect(operators(merged)).toEqual(['Softmax', 'Softmax', 'Softmax', 'Split', 'Add']);
+    validateGraph(merged);
+  });
+});
+
+describe('simplifyTransposes', () => {
+  const build = (make: (b: GraphBuilder) => void): Graph => {
+    const b = new GraphBuilder('transposes');
+    make(b);
+    const graph = simplifyTransposes(b.build());
+    validateGraph(graph);
+    return graph;
+  };
+
+  it('joins two in a row, to none where they undo each other', () => {
+    const graph = build((b) => {
+      const x = b.input('x', 'float32', [2, 3, 4]);
+      b.output(b.exp(b.transpose(b.transpose(x, [1, 2, 0]), [2, 0, 1])), 'same');
+      b.output(b.exp(b.transpose(b.transpose(x, [1, 2, 0]), [1, 0, 2])), 'one');
+    });
+    expect(operators(graph)).toEqual(['Exp', 'Transpose', 'Exp']);
+    expect(graph.nodes[1]!.attributes).toEqual({ perm: [2, 1, 0] });
+  });
+
+  it('copies what an output would be renamed to', () => {
+    const graph = build((b) => {
+      b.output(b.transpose(b.transpose(b.input('x', 'float32', [2, 3]), [1, 0]), [1, 0]), 'y');
+    });
+    expect(operators(graph)).toEqual(['Identity']);
+  });
+
+  it('puts transpositions of matrices into products', () => {
+    const graph = build((b) => {
+      const [a, c] = [b.input('a', 'float32', [3, 2]), b.input('c', 'float32', [4, 3])];
+      b.output(b.transpose(b.gemm(b.transpose(a, [1, 0]), c, undefined, { transB: true, alpha: 2 }), [1, 0]), 'y');
+    });
+    expect(graph.nodes).toMatchObject([{ operator: 'Gemm', inputs: ['c', 'a'], attributes: { alpha: 2, transA: 0, transB: 0 } }]);
+  });
+
+  it('leaves products that are used otherwise, too, or have a bias', () => {
+    const graph = build((b) => {
+      const [a, c, bias] = [b.input('a', 'float32', [3, 2]), b.input('c', 'float32', [2, 4]), b.input('bias', 'float32', [4])];
+      const product = b.gemm(a, c);
+      b.output(product, 'product');
+      b.output(b.transpose(product, [1, 0]), 'turned');
+      b.output(b.transpose(b.gemm(a, c, bias), [1, 0]), 'biased');
+    });
+    expect(operators(graph)).toEqual(['Gemm', 'Transpose', 'Gemm', 'Transpose']);
   });
 });

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { runOnce, type BackendCase, type Tolerance } from './backend-case.js';
 import { attentionCases } from './cases/attention-cases.js';
 import { elementwiseCases } from './cases/elementwise-cases.js';
+import { gradientCases } from './cases/gradient-cases.js';
 import { matrixCases } from './cases/matrix-cases.js';
 import { movementCases } from './cases/movement-cases.js';
 import { quantizedCases } from './cases/quantized-cases.js';
@@ -42,6 +43,7 @@ const propertyGroups: Readonly<Record<string, readonly BackendCase[]>> = {
   'element types': typeCases,
   'integer representations': quantizedCases,
   attention: attentionCases,
+  gradients: gradientCases,
   'NaN and infinities': specialValueCases,
 };
 
