@@ -8,3 +8,4 @@ export { createBlockComparison, type BlockComparison, type BlockComparisonOption
 export { chunkWindows, type WindowChunk } from './windows.js';
 export { greedyGenerate } from './generate.js';
 export { describeFallbacks } from './fallbacks.js';
+export { ExecutableCache } from './executables.js';
