@@ -407,6 +407,10 @@ export const errorCatalogue = {
       `token ${String(d.token)} at position ${String(d.position)} of window ${String(d.window)} is outside the embedding's ${String(d.vocabulary)} rows`,
     () => 'The tokenizer belongs to another model; use the one from the folder of these weights.',
   ),
+  PARE_TRAINING_DIVERGED: template(
+    (d: { step: number; loss: number; cause: string }) => `training stopped at step ${String(d.step)} with a loss of ${String(d.loss)}; ${d.cause}`,
+    () => 'Parameters are those of the step before, and the checkpoint holds them. Lower the learning rate, clip gradients, or warm up longer; then go on or start again.',
+  ),
   PARE_VERIFICATION_FAILED: template(
     (d: { file: string; tensor: string; problem: string }) => `reading back ${d.file}: "${d.tensor}" ${d.problem}`,
     () => 'What was written is not what the model holds. Check the disk and try again; if it happens twice, report it with the recipe.',

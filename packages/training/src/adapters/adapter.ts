@@ -1,3 +1,4 @@
+import { type HostTensor, type Random } from '@pare/core';
 import { type GraphBuilder, type Value } from '@pare/graph';
 
 /**
@@ -8,7 +9,14 @@ export interface Adapter {
   /** Equal for adapters that build equal graphs. */
   readonly key: string;
   /** Parameters for a matrix [out, in]; names are the matrix's with a suffix. */
-  parameters(shape: readonly number[]): readonly { readonly suffix: string; readonly shape: readonly number[] }[];
+  parameters(shape: readonly number[]): readonly AdapterParameter[];
   /** The changed matrix, given the parameters in their order. */
   apply(builder: GraphBuilder, weight: Value, parameters: readonly Value[]): Value;
+}
+
+export interface AdapterParameter {
+  readonly suffix: string;
+  readonly shape: readonly number[];
+  /** Its values before training. */
+  initial(random: Random): HostTensor;
 }

@@ -1,1 +1,3 @@
-export { type Adapter } from './adapter.js';
+export { type Adapter, type AdapterParameter } from './adapter.js';
+export { adapterNames, createAdapterParameters, mergeAdapter } from './adapted-parameters.js';
+export { lora, type LoraOptions } from './lora.js';

@@ -1,7 +1,7 @@
 import { throwIfAborted, type Backend, type DeviceTensor, type Executable, type Graph, type HostTensor, type TensorScope } from '@pare/core';
 import { GraphBuilder, gradientGraph, gradientName, inlineGraph, type Value } from '@pare/graph';
 import { ExecutableCache, type BlockConstant } from '@pare/model';
-import { metricName, type Segment, type SegmentGraph, type SegmentParameter } from './segments.js';
+import { metricName, tensorName, type Segment, type SegmentGraph, type SegmentParameter } from './segments.js';
 
 /** Windows of equal length. */
 export interface Batch {
@@ -48,13 +48,17 @@ export class DecoderGradients implements AsyncDisposable {
 
   /** The loss alone. */
   async loss(batch: Batch): Promise<BatchLoss> {
-    const { backend, segments } = this.#options;
-    using scope = backend.scope();
-    const given = this.#batchInputs(batch, scope);
-    let carried = given['ids']!;
-    for (const segment of segments.slice(0, -1)) carried = await this.#advance(segment, batch, carried, scope);
-    const outputs = await this.#run(segments.at(-1)!, batch, 'forward', (built) => built.graph, { ...given, hidden: carried }, scope);
-    return this.#read(outputs);
+    using scope = this.#options.backend.scope();
+    return this.#read(await this.#forward(batch, scope));
+  }
+
+  /** The tensors of the loss, on the device. They become the caller's. */
+  async outputs(batch: Batch): Promise<Record<string, DeviceTensor>> {
+    using scope = this.#options.backend.scope();
+    const outputs = await this.#forward(batch, scope);
+    const prefix = tensorName('');
+    const named = Object.entries(outputs).filter(([name]) => name.startsWith(prefix));
+    return Object.fromEntries(named.map(([name, tensor]) => [name.slice(prefix.length), scope.keep(tensor)]));
   }
 
   /**
@@ -137,6 +141,19 @@ export class DecoderGradients implements AsyncDisposable {
     return loss;
   }
 
+  /** Outputs of the last segment. */
+  async #forward(batch: Batch, scope: TensorScope): Promise<Record<string, DeviceTensor>> {
+    const { segments } = this.#options;
+    const given = this.#batchInputs(batch, scope);
+    let carried = given['ids']!;
+    for (const segment of segments.slice(0, -1)) {
+      const next = await this.#advance(segment, batch, carried, scope);
+      if (carried !== given['ids']) scope.keep(carried)[Symbol.dispose]();
+      carried = next;
+    }
+    return this.#run(segments.at(-1)!, batch, 'forward', (built) => built.graph, { ...given, hidden: carried }, scope);
+  }
+
   /** The segment's output, a hidden state. */
   async #advance(segment: Segment, batch: Batch, source: DeviceTensor, scope: TensorScope): Promise<DeviceTensor> {
     throwIfAborted(this.#options.signal, 'the forward pass');
@@ -201,7 +218,7 @@ function backwardGraph(graph: Graph, { result, source }: Segment, own: readonly 
 }
 
 function lossGradients(graph: Graph, withRespectTo: readonly string[]): Graph {
-  return gradientGraph(graph, { of: 'loss', withRespectTo, outputs: graph.outputs.map(({ name }) => name) });
+  return gradientGraph(graph, { of: 'loss', withRespectTo, outputs: graph.outputs.map(({ name }) => name).filter((name) => !name.startsWith(tensorName(''))) });
 }
 
 /** Adds inputs to the gradients of some parameters. */

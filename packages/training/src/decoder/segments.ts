@@ -119,6 +119,7 @@ function headSegment(description: DecoderDescription, loss: Loss): Segment {
       const built = loss.build(builder, logits, { input });
       builder.output(built.loss, 'loss');
       for (const [name, value] of Object.entries(built.metrics ?? {})) builder.output(value, metricName(name));
+      for (const [name, value] of Object.entries(built.tensors ?? {})) builder.output(value, tensorName(name));
       return { graph: builder.build(), constants: [] };
     },
   };
@@ -126,6 +127,8 @@ function headSegment(description: DecoderDescription, loss: Loss): Segment {
 
 /** Output of a head graph that holds a metric. */
 export const metricName = (name: string): string => `metric.${name}`;
+/** Output of a head graph that holds a tensor. */
+export const tensorName = (name: string): string => `tensor.${name}`;
 
 /** The segment with adapted parameters computed in its graph from the stored ones and the adapters'. */
 function withAdapters(segment: Segment, adapters: ReadonlyMap<string, Adapter>): Segment {

@@ -1,2 +1,4 @@
 export { addCrossEntropy, crossEntropy, nextTokenTargets } from './cross-entropy.js';
-export { type Loss, type LossInputs, type LossValues } from './loss.js';
+export { distillation, type DistillationOptions } from './distillation.js';
+export { addCosineDistance, addForwardDivergence, addJensenShannon, addReverseDivergence, addSquaredError } from './divergences.js';
+export { logitsOnly, type Loss, type LossInputs, type LossValues } from './loss.js';

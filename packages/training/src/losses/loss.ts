@@ -13,6 +13,8 @@ export interface LossValues {
   readonly loss: Value;
   /** Further scalars to report. */
   readonly metrics?: Readonly<Record<string, Value>> | undefined;
+  /** Tensors that `DecoderGradients.outputs` hands out. */
+  readonly tensors?: Readonly<Record<string, Value>> | undefined;
 }
 
 /** A loss as a piece of a graph over logits. */
@@ -22,3 +24,6 @@ export interface Loss {
   /** @param logits float32 [batch, length, vocabulary] */
   build(builder: GraphBuilder, logits: Value, inputs: LossInputs): LossValues;
 }
+
+/** No loss: `DecoderGradients.outputs` of it are the `logits`, such as a teacher's. */
+export const logitsOnly: Loss = { key: 'logits', build: (builder, logits) => ({ loss: builder.scalar(0), tensors: { logits } }) };

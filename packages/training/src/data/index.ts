@@ -1,0 +1,3 @@
+export { batchOf, windowBatches, type BatchSource, type WindowBatchesOptions } from './batches.js';
+export { TrainingOrder, type OrderOptions } from './order.js';
+export { packExamples, padExamples, promptExample, type PackingOptions, type PaddingOptions, type TrainingExample, type TrainingWindow } from './windows.js';

@@ -1,0 +1,2 @@
+export { readCheckpoint, writeCheckpoint, type CheckpointPlace, type ReadCheckpoint, type TrainingState } from './checkpoint.js';
+export { train, type StepReport, type TrainingResult, type TrainOptions } from './train.js';
