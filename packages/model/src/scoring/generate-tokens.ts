@@ -7,9 +7,11 @@ import {
   type Backend,
   type DecoderDescription,
   type DeviceTensor,
+  type Executable,
   type HostTensor,
   type LinearDescription,
   type Model,
+  type TensorScope,
 } from '@pare/core';
 import { GraphBuilder, removeUnused, type Value } from '@pare/graph';
 import { buildBlockGraph } from '../decoder/block-graph.js';
@@ -19,9 +21,8 @@ import { relativeBlock } from '../decoder/relative.js';
 import { denseLinear } from '../decoder/scope.js';
 import { moduleRows, tensorFloat32 } from '../forward/weights.js';
 
-export interface GenerateOptions {
-  readonly model: Model;
-  readonly backend: Backend;
+/** One call of a generator. */
+export interface GenerationRequest {
   readonly signal?: AbortSignal | undefined;
   /** Texts to continue, each of at least one token. */
   readonly prompts: readonly Int32Array[];
@@ -36,6 +37,19 @@ export interface GenerateOptions {
   readonly onProgress?: ((completed: number, total: number) => void) | undefined;
 }
 
+export interface GeneratorOptions {
+  readonly model: Model;
+  readonly backend: Backend;
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Weights that are on the device already: float32 by stored name, matrices [out, in]. They stay the caller's, who may replace them between calls, as training does. Those that are
+   * missing come from the model.
+   */
+  readonly parameters?: ReadonlyMap<string, DeviceTensor> | undefined;
+}
+
+export type GenerateOptions = GeneratorOptions & GenerationRequest;
+
 /**
  * Continues texts with a key-value cache, several at a time; returns the new tokens of each. Prompts of a batch are padded on the left. All weights are on the device together, in
  * float32, unlike in the passes that go block by block; so are a batch's keys and values.
@@ -43,77 +57,129 @@ export interface GenerateOptions {
  * @throws PARE_WINDOW_TOO_LONG when a prompt and its new tokens outnumber the model's positions, PARE_TOKEN_OUT_OF_RANGE, PARE_ABORTED
  */
 export async function generateTokens(options: GenerateOptions): Promise<number[][]> {
-  const { model, backend, signal, prompts, maxNewTokens, batchSize = 16 } = options;
-  const { description } = model;
-  checkPrompts(description, prompts, maxNewTokens);
-  const results: number[][] = prompts.map(() => []);
-  if (prompts.length === 0 || maxNewTokens === 0) return results;
+  const { model, prompts, maxNewTokens } = options;
+  checkPrompts(model.description, prompts, maxNewTokens);
+  if (prompts.length === 0 || maxNewTokens === 0) return prompts.map(() => []);
+  await using generator = await TokenGenerator.create(options);
+  return await generator.generate(options);
+}
 
-  const { graph, parameters } = buildGraph(description, expertMode(model, backend));
-  await using executable = await backend.compile(graph);
-  using scope = backend.scope();
-  const weights: Record<string, DeviceTensor> = {};
-  for (const { name, matrix } of parameters) {
-    throwIfAborted(signal, 'generation');
-    weights[name] = scope.own(backend.write(matrix === undefined ? await tensorFloat32(model, name) : await float32Matrix(model, matrix), { transfer: true }));
+/** A compiled decoder and its weights for many calls, such as the samples of each step of a training. */
+export class TokenGenerator implements AsyncDisposable {
+  readonly #options: GeneratorOptions;
+  readonly #executable: Executable;
+  readonly #weights: TensorScope;
+  readonly #own: Readonly<Record<string, DeviceTensor>>;
+
+  private constructor(options: GeneratorOptions, executable: Executable, weights: TensorScope, own: Readonly<Record<string, DeviceTensor>>) {
+    this.#options = options;
+    this.#executable = executable;
+    this.#weights = weights;
+    this.#own = own;
   }
-  const inputNames = new Set(graph.inputs.map(({ name }) => name));
 
-  // Prompts of similar length share a batch: little padding.
-  const order = [...prompts.keys()].sort((left, right) => prompts[left]!.length - prompts[right]!.length || left - right);
-  let completed = 0;
-  for (let first = 0; first < order.length; first += batchSize) {
-    const batch = order.slice(first, first + batchSize);
-    await generateBatch(batch);
-    completed += batch.length;
-    options.onProgress?.(completed, prompts.length);
-  }
-  return results;
-
-  async function generateBatch(batch: readonly number[]): Promise<void> {
-    const longest = Math.max(...batch.map((prompt) => prompts[prompt]!.length));
-    const padding = batch.map((prompt) => longest - prompts[prompt]!.length);
-    const open = new Set(batch);
-    let caches: Record<string, DeviceTensor> = {};
+  static async create(options: GeneratorOptions): Promise<TokenGenerator> {
+    const { model, backend, signal, parameters: given } = options;
+    const { graph, parameters } = buildGraph(model.description, expertMode(model, backend));
+    const executable = await backend.compile(graph);
+    const scope = backend.scope();
     try {
-      for (const [index, { attention }] of description.blocks.entries()) {
-        for (const part of ['key', 'value']) {
-          const empty = float32Tensor([batch.length, attention.kvHeads, 0, attention.headSize]);
-          caches[`past_key_values.${String(index)}.${part}`] = backend.write(empty, { transfer: true });
-        }
-      }
-      // Columns of the next input: the padded prompts, then a token each.
-      let columns = batch.map((prompt, row) => [...new Array<number>(padding[row]!).fill(0), ...prompts[prompt]!]);
-      for (let past = 0; ; ) {
+      const own: Record<string, DeviceTensor> = {};
+      for (const { name, matrix } of parameters) {
+        if (given?.has(name) === true) continue;
         throwIfAborted(signal, 'generation');
-        const width = columns[0]!.length;
-        using step = backend.scope();
-        const rows = (width: number, value: (row: number, column: number) => number): DeviceTensor =>
-          step.own(backend.write(int64Matrix(batch.length, width, value), { transfer: true }));
-        const inputs: Record<string, DeviceTensor> = {
-          input_ids: rows(width, (row, column) => columns[row]![column]!),
-          attention_mask: rows(past + width, (row, column) => (column < padding[row]! ? 0 : 1)),
-          position_ids: rows(width, (row, column) => Math.max(0, past + column - padding[row]!)),
-        };
-        const used = Object.fromEntries(Object.entries(inputs).filter(([name]) => inputNames.has(name)));
-        const { logits, ...present } = await executable.run({ ...weights, ...caches, ...used }, signal === undefined ? {} : { signal });
-        for (const tensor of Object.values(caches)) tensor[Symbol.dispose]();
-        caches = Object.fromEntries(Object.entries(present).map(([name, tensor]) => [name.replace('present', 'past_key_values'), tensor]));
-        const scores = (await backend.read(step.own(logits!))).data as Float32Array;
-        past += width;
-        columns = batch.map((prompt, row) => {
-          if (!open.has(prompt)) return [0];
-          const size = scores.length / batch.length;
-          const token = options.pick(scores.subarray(row * size, (row + 1) * size), prompt);
-          results[prompt]!.push(token);
-          if (results[prompt]!.length === maxNewTokens || options.done(results[prompt]!, prompt)) open.delete(prompt);
-          return [token];
-        });
-        if (open.size === 0) return;
+        own[name] = scope.own(backend.write(matrix === undefined ? await tensorFloat32(model, name) : await float32Matrix(model, matrix), { transfer: true }));
       }
-    } finally {
-      for (const tensor of Object.values(caches)) tensor[Symbol.dispose]();
+      return new TokenGenerator(options, executable, scope, own);
+    } catch (error) {
+      scope[Symbol.dispose]();
+      await executable[Symbol.asyncDispose]();
+      throw error;
     }
+  }
+
+  /** The new tokens of each prompt. @throws as `generateTokens` */
+  async generate(request: GenerationRequest): Promise<number[][]> {
+    const { prompts, maxNewTokens, batchSize = 16 } = request;
+    const { model, backend, parameters } = this.#options;
+    checkPrompts(model.description, prompts, maxNewTokens);
+    const results: number[][] = prompts.map(() => []);
+    if (maxNewTokens === 0) return results;
+    const names = new Set(this.#executable.graph.inputs.map(({ name }) => name));
+    const weights = { ...Object.fromEntries([...(parameters ?? [])].filter(([name]) => names.has(name))), ...this.#own };
+    // Prompts of similar length share a batch: little padding.
+    const order = [...prompts.keys()].sort((left, right) => prompts[left]!.length - prompts[right]!.length || left - right);
+    let completed = 0;
+    for (let first = 0; first < order.length; first += batchSize) {
+      const batch = order.slice(first, first + batchSize);
+      await generateBatch({ backend, description: model.description, executable: this.#executable, weights, request, results }, batch);
+      completed += batch.length;
+      request.onProgress?.(completed, prompts.length);
+    }
+    return results;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#weights[Symbol.dispose]();
+    await this.#executable[Symbol.asyncDispose]();
+  }
+}
+
+interface BatchContext {
+  readonly backend: Backend;
+  readonly description: DecoderDescription;
+  readonly executable: Executable;
+  readonly weights: Readonly<Record<string, DeviceTensor>>;
+  readonly request: GenerationRequest;
+  /** New tokens by prompt. */
+  readonly results: readonly number[][];
+}
+
+async function generateBatch({ backend, description, executable, weights, request, results }: BatchContext, batch: readonly number[]): Promise<void> {
+  const { prompts, maxNewTokens, signal } = request;
+  const inputNames = new Set(executable.graph.inputs.map(({ name }) => name));
+  const longest = Math.max(...batch.map((prompt) => prompts[prompt]!.length));
+  const padding = batch.map((prompt) => longest - prompts[prompt]!.length);
+  const open = new Set(batch);
+  let caches: Record<string, DeviceTensor> = {};
+  try {
+    for (const [index, { attention }] of description.blocks.entries()) {
+      for (const part of ['key', 'value']) {
+        const empty = float32Tensor([batch.length, attention.kvHeads, 0, attention.headSize]);
+        caches[`past_key_values.${String(index)}.${part}`] = backend.write(empty, { transfer: true });
+      }
+    }
+    // Columns of the next input: the padded prompts, then a token each.
+    let columns = batch.map((prompt, row) => [...new Array<number>(padding[row]!).fill(0), ...prompts[prompt]!]);
+    for (let past = 0; ; ) {
+      throwIfAborted(signal, 'generation');
+      const width = columns[0]!.length;
+      using step = backend.scope();
+      const rows = (width: number, value: (row: number, column: number) => number): DeviceTensor =>
+        step.own(backend.write(int64Matrix(batch.length, width, value), { transfer: true }));
+      const inputs: Record<string, DeviceTensor> = {
+        input_ids: rows(width, (row, column) => columns[row]![column]!),
+        attention_mask: rows(past + width, (row, column) => (column < padding[row]! ? 0 : 1)),
+        position_ids: rows(width, (row, column) => Math.max(0, past + column - padding[row]!)),
+      };
+      const used = Object.fromEntries(Object.entries(inputs).filter(([name]) => inputNames.has(name)));
+      const { logits, ...present } = await executable.run({ ...weights, ...caches, ...used }, signal === undefined ? {} : { signal });
+      for (const tensor of Object.values(caches)) tensor[Symbol.dispose]();
+      caches = Object.fromEntries(Object.entries(present).map(([name, tensor]) => [name.replace('present', 'past_key_values'), tensor]));
+      const scores = (await backend.read(step.own(logits!))).data as Float32Array;
+      past += width;
+      columns = batch.map((prompt, row) => {
+        if (!open.has(prompt)) return [0];
+        const size = scores.length / batch.length;
+        const token = request.pick(scores.subarray(row * size, (row + 1) * size), prompt);
+        results[prompt]!.push(token);
+        if (results[prompt]!.length === maxNewTokens || request.done(results[prompt]!, prompt)) open.delete(prompt);
+        return [token];
+      });
+      if (open.size === 0) return;
+    }
+  } finally {
+    for (const tensor of Object.values(caches)) tensor[Symbol.dispose]();
   }
 }
 
