@@ -1,6 +1,7 @@
 import type { DecoderDescription, LinearLayout, ModelConfig } from './architecture.js';
 import type { DType } from './dtype.js';
 import type { FileSystem } from './files.js';
+import { serviceRef, type ServiceRef } from './service.js';
 import type { HostTensor } from './tensor.js';
 import type { WeightForm } from './weights.js';
 
@@ -85,3 +86,12 @@ export interface Model extends ModelSummary, AsyncDisposable {
   /** True for a tensor that is present under this stored name. */
   has(name: string): boolean;
 }
+
+/** Opens further models for plugins, such as a teacher: a folder, or a hub name. The caller disposes them. */
+export interface ModelOpener {
+  /** @throws PARE_MODEL_NOT_FOUND and what else is wrong with it */
+  open(model: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<Model>;
+}
+
+/** The host's way to open a model. */
+export const modelOpenerRef: ServiceRef<ModelOpener> = serviceRef<ModelOpener>('pare.models');

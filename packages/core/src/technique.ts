@@ -9,10 +9,10 @@ import type { SparsityPattern, WeightForm, WeightFormKind } from './weights.js';
 export type TechniqueFamily = 'quantization' | 'pruning' | 'factorization' | 'sharing' | 'distillation' | 'activation';
 
 /**
- * What a technique works on. `tensor`: one weight at a time, no data. `block`: one decoder block at a time with calibration statistics.
- * `model`: the whole model at once. `training`: optimises parameters over data.
+ * What a technique works on. `tensor`: one weight at a time, no data. `block`: one decoder block at a time with calibration statistics. `training`: the whole
+ * model at once, with the windows of the calibration text to learn from.
  */
-export type TechniqueScope = 'tensor' | 'block';
+export type TechniqueScope = 'tensor' | 'block' | 'training';
 
 /**
  * A typed name of a calibration statistic of a module's input, such as its Gram matrix. `@pare/model` publishes the usual ones and
@@ -102,15 +102,19 @@ export interface ParameterHandle {
   replace(values: HostTensor & { readonly data: Float32Array }): Promise<void>;
 }
 
-/** The context of one `apply` call: the targeted modules of one tensor batch, or of one block (one step of it when sequential). */
+/** The context of one `apply` call: the targeted modules of one tensor batch, of one block (one step of it when sequential), or all of them in training scope. */
 export interface TechniqueContext<O, D extends ServiceDependencies = ServiceDependencies> extends PluginContext<D> {
   readonly model: Model;
+  /** The model before the first stage: what a technique that learns back what earlier stages cost takes for a teacher. */
+  readonly original: Model;
+  /** Tokens to learn from, in training scope; empty in others. */
+  readonly windows: readonly Int32Array[];
   readonly modules: readonly ModuleHandle<O>[];
-  /** Everything else in the block (or outside the blocks, for targets there) when the technique `adjusts`; empty when it does not. */
+  /** Everything else in the block (outside the blocks, for targets there; in the model, in training scope) when the technique `adjusts`; empty when it does not. */
   readonly parameters: readonly ParameterHandle[];
   /** Every target of the stage, those of other calls included: what a ranking over the whole model is made of. The same array at every call of a run. */
   readonly targets: readonly TargetModule<O>[];
-  /** The block these modules belong to, absent for tensor scope. */
+  /** The block these modules belong to, absent where they are not of one. */
   readonly block: { readonly index: number; readonly count: number; readonly name: string } | undefined;
 }
 

@@ -97,7 +97,7 @@ export interface Calibration {
 
 /** Token windows of the calibration text. @throws PARE_CALIBRATION_MISSING, PARE_CALIBRATION_TOO_SHORT, PARE_TOKENIZER_MISSING */
 export async function readCalibration({ preparation, library, model }: RecipeRun): Promise<Calibration> {
-  const needing = preparation.stages.filter(({ technique }) => technique.scope === 'block').map(({ technique }) => technique.id);
+  const needing = preparation.stages.filter(({ technique }) => technique.scope !== 'tensor').map(({ technique }) => technique.id);
   if (needing.length === 0) return { windows: [], textHash: undefined };
   const { calibration } = preparation;
   if (calibration === undefined) throw pareError('PARE_CALIBRATION_MISSING', { techniques: [...new Set(needing)] });

@@ -1,5 +1,6 @@
 import {
   fileSystemRef,
+  modelOpenerRef,
   isPareError,
   loggerRef,
   nearest,
@@ -73,14 +74,18 @@ export async function createHost(options: HostOptions): Promise<Host> {
   const problems: PluginProblem[] = [...loaded.problems];
   endPhase('validate', loaded.timings.map((timing) => `${timing.source} ${timing.milliseconds.toFixed(1)} ms: ${timing.plugins.join(', ')}`));
 
-  const factories = withDefaults(options.services ?? [], [provide(loggerRef, {}, () => options.logger ?? silent), provide(fileSystemRef, {}, () => defaultFiles)]);
+  const factories = withDefaults(options.services ?? [], [
+    provide(loggerRef, {}, () => options.logger ?? silent),
+    provide(fileSystemRef, {}, () => defaultFiles),
+    provide(modelOpenerRef, {}, () => ({ open: (model, opening) => host.openModel(model, opening) })),
+  ]);
   problems.push(...checkServices(factories));
   problems.push(...missingServices(loaded.plugins, new Set(factories.map((factory) => factory.ref.id))));
   refuseProblems(problems);
   const container = createServiceContainer(factories);
   endPhase('register', [`${String(factories.length)} service(s)`]);
 
-  const host = new PareHost(options, await container.get(fileSystemRef), await container.get(loggerRef), loaded.plugins, container, phases);
+  const host: PareHost = new PareHost(options, await container.get(fileSystemRef), await container.get(loggerRef), loaded.plugins, container, phases);
   endPhase('connect', [`${String(loaded.plugins.length)} plugin(s)`]);
   endPhase('ready');
   return host;

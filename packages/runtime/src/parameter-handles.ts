@@ -6,8 +6,8 @@ export interface ParameterContext {
   /** The model as earlier stages and steps left it. */
   readonly source: Model;
   readonly library: ModelLibrary;
-  /** The block at work; undefined for modules outside blocks. */
-  readonly block: number | undefined;
+  /** The block at work; undefined for modules outside blocks, `all` for the whole model. */
+  readonly block: number | 'all' | undefined;
 }
 
 /** What a technique gets beside its targets, and what it made of that, by stored name. */
@@ -16,7 +16,7 @@ export interface ParameterSet {
   readonly outcomes: ReadonlyMap<string, DenseWeight>;
 }
 
-/** Handles of everything in the block but the targets' matrices, for techniques that adjust it. */
+/** Handles of everything in the block, or the model, but the targets' matrices, for techniques that adjust it. */
 export function createParameters(targets: readonly TargetModule<unknown>[], { technique, source, library, block }: ParameterContext): ParameterSet {
   const outcomes = new Map<string, DenseWeight>();
   const plugin = `technique "${technique.id}"`;

@@ -4,7 +4,7 @@ import { recipeProblems } from './recipe-document.js';
 
 const kebabCase = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
 const families = ['quantization', 'pruning', 'factorization', 'sharing', 'distillation', 'activation'];
-const scopes = ['tensor', 'block'];
+const scopes = ['tensor', 'block', 'training'];
 
 /** Functions without which a plugin of a kind cannot work, optional ones, and whether it has options. */
 const shapes: Readonly<Record<PluginKind, { readonly required: readonly string[]; readonly optional: readonly string[]; readonly options: boolean }>> = {

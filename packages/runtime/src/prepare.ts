@@ -250,7 +250,7 @@ async function prepareCalibration(
   model: Model,
   context: PreparationContext,
 ): Promise<PreparedCalibration | undefined> {
-  if (!stages.some((stage) => stage.technique.scope === 'block') || request.calibration === undefined) return undefined;
+  if (!stages.some((stage) => stage.technique.scope !== 'tensor') || request.calibration === undefined) return undefined;
   const { data, samples = defaultCalibration.samples, sequenceLength = defaultCalibration.sequenceLength } = request.calibration;
   for (const [name, value] of Object.entries({ samples, sequenceLength })) {
     if (!Number.isInteger(value) || value < 1) {

@@ -102,8 +102,9 @@ class StageExecution {
     this.#stage = stage;
     const byBlock = new Map<number | undefined, TargetModule<unknown>[]>();
     for (const target of stage.targets) {
-      const list = byBlock.get(target.info.block);
-      if (list === undefined) byBlock.set(target.info.block, [target]);
+      const block = stage.technique.scope === 'training' ? undefined : target.info.block;
+      const list = byBlock.get(block);
+      if (list === undefined) byBlock.set(block, [target]);
       else list.push(target);
     }
     // Modules outside blocks come first: the embedding feeds every block.
@@ -216,7 +217,7 @@ class StageExecution {
       },
     });
     const { block } = batch.key;
-    const parameters = createParameters(targets, { technique, source, library: this.#run.library, block });
+    const parameters = createParameters(targets, { technique, source, library: this.#run.library, block: technique.scope === 'training' ? 'all' : block });
     const context: TechniqueContext<unknown> = {
       ...(await createPluginContext(core, {
         plugin: technique.id,
@@ -227,6 +228,8 @@ class StageExecution {
         backend,
       })),
       model: source,
+      original: model,
+      windows: technique.scope === 'training' ? this.#run.windows : [],
       modules: handles.modules,
       parameters: parameters.handles,
       targets: this.#stage.targets,
@@ -237,7 +240,7 @@ class StageExecution {
       throwIfAborted(signal, 'compression');
       handles.requireAll();
     } catch (error) {
-      const where = block === undefined ? 'modules outside blocks' : `block ${String(block)}`;
+      const where = technique.scope === 'training' ? 'the model' : block === undefined ? 'modules outside blocks' : `block ${String(block)}`;
       throw pluginFailure(error, signal, `working on ${where}`, { plugin, stage: label });
     }
     return { modules: handles.outcomes, parameters: parameters.outcomes };

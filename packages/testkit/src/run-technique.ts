@@ -95,6 +95,8 @@ export async function runTechnique<O>(technique: Technique<O>, run: LoneRun<O>):
       backend,
       services: {},
       model: { name: 'lone modules', denseWeight: (module: string) => Promise.resolve(run.modules[module]!.weight) } as unknown as Model,
+      original: undefined as unknown as Model,
+      windows: [],
       modules: handles,
       targets: handles,
       parameters: [],

@@ -89,7 +89,7 @@ export function pluginText({ id, kind, title, summary, package: origin, version,
     );
     parts.push([style.bold(heading), ...rows].join('\n'));
   }
-  const example = exampleOf(plugin, (technique) => all.some((other) => other.id === technique && other.plugin.$$type === '@pare/technique' && other.plugin.scope === 'block'));
+  const example = exampleOf(plugin, (technique) => all.some((other) => other.id === technique && other.plugin.$$type === '@pare/technique' && other.plugin.scope !== 'tensor'));
   if (example !== undefined) parts.push(`${style.bold('Example')}\n${example.trimEnd().replace(/^(?=.)/gm, '  ')}`);
   return parts.join('\n\n');
 }
@@ -99,7 +99,7 @@ function kindFacts(plugin: Plugin): [string, string][] {
     case '@pare/technique':
       return [
         ['family', plugin.family],
-        ['works on', plugin.scope === 'block' ? 'one layer at a time, with calibration data' : 'one weight at a time, without data'],
+        ['works on', plugin.scope === 'block' ? 'one layer at a time, with calibration data' : plugin.scope === 'training' ? 'the whole model, learning from calibration data' : 'one weight at a time, without data'],
         ['gets', plugin.accepts.join(', ')],
         ['produces', plugin.produces.join(', ')],
         ...(plugin.paper === undefined ? [] : ([['paper', plugin.paper]] as [string, string][])),

@@ -2,6 +2,7 @@ export { type DecoderScope, type RoutedRows, denseLinear } from './scope.js';
 export { addNorm } from './norm.js';
 export { addAttention, addSoftcap, cacheMixer, windowMask, windowMaskShape, windowMixer, type Heads, type Mixer } from './attention.js';
 export { addActivation, addMlp, type ExpertMode } from './mlp.js';
+export { expertModeOn } from './expert-mode.js';
 export { addBlock, type BlockSurroundings } from './block.js';
 export { addCachedDecoder, type CachedDecoderScope } from './cached-decoder.js';
 export { addEmbedding } from './embedding.js';

@@ -1,5 +1,6 @@
 import { pareError, nearest, type Backend, type BlockDescription, type DeviceTensor, type Executable, type Model, type TensorScope } from '@pare/core';
-import { buildBlockGraph, type BlockGraph, type BlockGraphOptions } from '../decoder/block-graph.js';
+import type { BlockGraph, BlockGraphOptions } from '../decoder/block-graph.js';
+import { expertModeOn } from '../decoder/expert-mode.js';
 import type { ExpertMode } from '../decoder/mlp.js';
 import { blockPrefix, relativeBlock } from '../decoder/relative.js';
 import type { ExecutableCache } from './executables.js';
@@ -52,8 +53,7 @@ export function relativeModule({ model }: RunnerContext, block: BlockDescription
 export function blockOptions(context: RunnerContext, block: BlockDescription, length: number): BlockGraphOptions {
   const options = { block: relativeBlock(block), hiddenSize: context.model.description.hiddenSize, length, experts: 'all' } as const;
   if (block.mlp.kind !== 'moe') return options;
-  // Experts run on their own tokens where the backend can work with sizes that only the data tells.
-  context.experts ??= context.backend.unsupported(buildBlockGraph({ ...options, experts: 'routed' }).graph).length === 0 ? 'routed' : 'all';
+  context.experts ??= expertModeOn(context.backend, context.model.description);
   return { ...options, experts: context.experts };
 }
 

@@ -22,10 +22,10 @@ export function parametersOf(model: Model): Parameter[] {
   });
 }
 
-/** The tensors of a block, or those outside blocks, but for the matrices of some modules. */
-export function parametersBeside(model: Model, block: number | undefined, modules: ReadonlySet<string>): Parameter[] {
+/** The tensors of a block, those outside blocks, or all, but for the matrices of some modules. */
+export function parametersBeside(model: Model, block: number | 'all' | undefined, modules: ReadonlySet<string>): Parameter[] {
   const prefixes = model.description.blocks.map(({ name }) => `${name}.`);
-  const isHere = (name: string): boolean => (block === undefined ? !prefixes.some((prefix) => name.startsWith(prefix)) : name.startsWith(prefixes[block]!));
+  const isHere = (name: string): boolean => block === 'all' || (block === undefined ? !prefixes.some((prefix) => name.startsWith(prefix)) : name.startsWith(prefixes[block]!));
   return parametersOf(model).filter(({ name, module }) => isHere(name) && (module === undefined || !modules.has(module.name)));
 }
 

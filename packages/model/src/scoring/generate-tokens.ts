@@ -14,10 +14,9 @@ import {
   type TensorScope,
 } from '@pare/core';
 import { GraphBuilder, removeUnused, type Value } from '@pare/graph';
-import { buildBlockGraph } from '../decoder/block-graph.js';
 import { addCachedDecoder, type CachedDecoderScope } from '../decoder/cached-decoder.js';
+import { expertModeOn } from '../decoder/expert-mode.js';
 import type { ExpertMode } from '../decoder/mlp.js';
-import { relativeBlock } from '../decoder/relative.js';
 import { denseLinear } from '../decoder/scope.js';
 import { moduleRows, tensorFloat32 } from '../forward/weights.js';
 
@@ -80,7 +79,7 @@ export class TokenGenerator implements AsyncDisposable {
 
   static async create(options: GeneratorOptions): Promise<TokenGenerator> {
     const { model, backend, signal, parameters: given } = options;
-    const { graph, parameters } = buildGraph(model.description, expertMode(model, backend));
+    const { graph, parameters } = buildGraph(model.description, expertModeOn(backend, model.description));
     const executable = await backend.compile(graph);
     const scope = backend.scope();
     try {
@@ -197,14 +196,6 @@ function checkPrompts({ maxPositions, vocabularySize }: DecoderDescription, prom
 function int64Matrix(rows: number, columns: number, value: (row: number, column: number) => number): HostTensor {
   const data = BigInt64Array.from({ length: rows * columns }, (_, index) => BigInt(value(Math.floor(index / columns), index % columns)));
   return columns === 0 ? int64Tensor([rows, 0], []) : hostTensor('int64', [rows, columns], data);
-}
-
-/** How a mixture's experts run on the backend. */
-function expertMode({ description }: Model, backend: Backend): ExpertMode {
-  const block = description.blocks.find(({ mlp }) => mlp.kind === 'moe');
-  if (block === undefined) return 'all';
-  const { graph } = buildBlockGraph({ block: relativeBlock(block), hiddenSize: description.hiddenSize, length: 1, experts: 'routed' });
-  return backend.unsupported(graph).length === 0 ? 'routed' : 'all';
 }
 
 /** A graph input that holds weights: a stored tensor by its name, or the matrix [out, in] of a module. */

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { greedyGenerate } from '../forward/index.js';
 import { openModel } from '../open/index.js';
-import { generateTokens } from './generate-tokens.js';
+import { generateTokens, TokenGenerator } from './generate-tokens.js';
 import { pickToken } from './pick-token.js';
 
 const architectures = [llamaArchitecture, gpt2Architecture, gptNeoxArchitecture, optArchitecture];
@@ -81,6 +81,27 @@ describe.each([
     expect(tokens.map(({ length }) => length)).toEqual([1, 2, 3]);
     expect(await run(1)).toEqual(tokens);
     expect(await run(8)).toEqual(tokens);
+  });
+
+  it('takes weights that are on the device, also when they change between calls', async () => {
+    await using model = await open('llama');
+    const request = { prompts, maxNewTokens: 3, pick: (logits: Float32Array) => pickToken(logits, greedy, Math.random), done: () => false };
+    const expected = await generateTokens({ model, backend, ...request });
+    const name = 'lm_head.weight';
+    const head = await model.denseWeight('lm_head');
+    const parameters = new Map([[name, backend.write(head)]]);
+    {
+      await using generator = await TokenGenerator.create({ model, backend, parameters });
+      expect(await generator.generate(request)).toEqual(expected);
+      parameters.get(name)![Symbol.dispose]();
+      // The head upside down gives the last token's place to the first.
+      const [rows, width] = head.shape as [number, number];
+      const turned = Float32Array.from({ length: rows * width }, (_, index) => head.data[(rows - 1 - Math.floor(index / width)) * width + (index % width)]!);
+      parameters.set(name, backend.write({ ...head, data: turned }));
+      expect((await generator.generate({ ...request, maxNewTokens: 1 })).map(([token]) => token)).toEqual(expected.map(([token]) => rows - 1 - token!));
+      expect(await generator.generate({ ...request, prompts: [] })).toEqual([]);
+    }
+    parameters.get(name)![Symbol.dispose]();
   });
 
   it('refuses what does not fit', async () => {
