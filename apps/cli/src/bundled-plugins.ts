@@ -33,6 +33,7 @@ export const bundledPlugins: readonly BundledPlugin[] = [
   { kind: 'format', package: '@pare/format-hf', ids: ['hf'], load: () => import('@pare/format-hf') },
   { kind: 'format', package: '@pare/format-onnx', ids: ['onnx'], load: () => import('@pare/format-onnx') },
   { kind: 'preset', package: '@pare/preset-standard', ids: [], load: () => import('@pare/preset-standard') },
+  { kind: 'technique', package: '@pare/technique-distill-logits', ids: ['distill-logits'], load: () => import('@pare/technique-distill-logits') },
   { kind: 'technique', package: '@pare/technique-gptq', ids: ['gptq'], load: () => import('@pare/technique-gptq') },
   { kind: 'technique', package: '@pare/technique-magnitude', ids: ['magnitude'], load: () => import('@pare/technique-magnitude') },
   { kind: 'technique', package: '@pare/technique-rtn', ids: ['rtn'], load: () => import('@pare/technique-rtn') },

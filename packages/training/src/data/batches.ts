@@ -4,8 +4,11 @@ import { nextTokenTargets } from '../losses/cross-entropy.js';
 import { type TrainingOrder } from './order.js';
 import { type TrainingWindow } from './windows.js';
 
-/** Batches of a step, counted from 0. Losses and gradients of a step's batches are added up. */
-export type BatchSource = (step: number) => readonly Batch[] | Promise<readonly Batch[]>;
+/**
+ * Batches of a step, counted from 0. Losses and gradients of a step's batches are added up. They are asked for one at a time, so that a generator can free what belongs to a batch, such
+ * as a teacher's logits, before it makes the next.
+ */
+export type BatchSource = (step: number) => Iterable<Batch> | AsyncIterable<Batch>;
 
 export interface WindowBatchesOptions {
   /** Of equal length. */
@@ -18,7 +21,7 @@ export interface WindowBatchesOptions {
 }
 
 /** Batches with the inputs of `crossEntropy`: each token to be predicted counts the same within a step. */
-export function windowBatches({ windows, order, batchSize, microBatch = batchSize }: WindowBatchesOptions): BatchSource {
+export function windowBatches({ windows, order, batchSize, microBatch = batchSize }: WindowBatchesOptions): (step: number) => readonly Batch[] {
   return (step) => {
     const chosen = order.slice(step * batchSize, batchSize).map((index) => windows[index]!);
     const count = chosen.reduce((sum, { mask }) => sum + predicted(mask), 0);

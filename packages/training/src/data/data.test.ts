@@ -51,9 +51,9 @@ describe('TrainingOrder', () => {
 });
 
 describe('windowBatches', () => {
-  it('cuts a step into batches whose weights add up to one', async () => {
+  it('cuts a step into batches whose weights add up to one', () => {
     const windows = packExamples([promptExample(Int32Array.of(1, 2, 3), Int32Array.from({ length: 12 }, (_, index) => index))], { length: 5 });
-    const batches = await windowBatches({ windows, order: new TrainingOrder({ count: 3, order: 'given', seed: 0 }), batchSize: 3, microBatch: 2 })(0);
+    const batches = windowBatches({ windows, order: new TrainingOrder({ count: 3, order: 'given', seed: 0 }), batchSize: 3, microBatch: 2 })(0);
     expect(batches.map(({ ids }) => ids.shape)).toEqual([[2, 5], [1, 5]]);
     const weights = batches.flatMap(({ inputs }) => Array.from((inputs['weights'] as { data: Float32Array }).data));
     expect(weights.reduce((left, right) => left + right)).toBeCloseTo(1, 6);

@@ -6,7 +6,7 @@ import { expectNoLeaks, openFixture } from '@pare/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { adapterNames, createAdapterParameters, lora, mergeAdapter, type Adapter } from '../adapters/index.js';
 import { TrainingOrder, windowBatches, type TrainingWindow } from '../data/index.js';
-import { decoderSegments, DecoderGradients, loadParameters, type Segment } from '../decoder/index.js';
+import { decoderSegments, DecoderGradients, loadParameters, type Batch, type Segment } from '../decoder/index.js';
 import { crossEntropy } from '../losses/index.js';
 import { adamW, schedule } from '../optimizers/index.js';
 import { train, type StepReport, type TrainOptions } from './train.js';
@@ -164,7 +164,7 @@ describe('LoRA', () => {
     expect(losses.at(-1)).toBeLessThan(0.8 * losses[0]!);
     expect(await backend.read(parameters.get('model.layers.0.mlp.up_proj.weight')!)).toEqual(before);
 
-    const [batch] = await batches()(0);
+    const [batch] = [...(batches()(0) as Iterable<Batch>)];
     const adapted = await lossOf(segments, parameters);
     const plain = segmentsOf();
     for (const [name, adapter] of adapters()) {

@@ -85,7 +85,7 @@ export async function train(options: TrainOptions): Promise<TrainingResult> {
     using held = new HeldGradients();
     let total: BatchLoss = { loss: 0, metrics: {} };
     let tokens = 0;
-    for (const batch of await batches(step)) {
+    for await (const batch of batches(step)) {
       tokens += batch.ids.data.length;
       total = plus(total, await held.add(gradients, batch));
     }
