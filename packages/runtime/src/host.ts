@@ -75,8 +75,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
   endPhase('validate', loaded.timings.map((timing) => `${timing.source} ${timing.milliseconds.toFixed(1)} ms: ${timing.plugins.join(', ')}`));
 
   const factories = withDefaults(options.services ?? [], [
-    provide(loggerRef, {}, () => options.logger ?? silent),
-    provide(fileSystemRef, {}, () => defaultFiles),
+    provide(loggerRef, {}, () => options.logger ?? silent), provide(fileSystemRef, {}, () => defaultFiles),
     provide(modelOpenerRef, {}, () => ({ open: (model, opening) => host.openModel(model, opening) })),
   ]);
   problems.push(...checkServices(factories));

@@ -126,6 +126,8 @@ export function testContext(modules: readonly TestModule[], settings: { signal?:
     backend: backend as unknown as Backend,
     services: {},
     model: {} as Model,
+    original: {} as Model,
+    windows: [],
     modules: handles,
     targets: handles,
     parameters: [],

@@ -74,6 +74,8 @@ async function apply(modules: readonly TestModule[], signal = new AbortControlle
     backend: {} as Backend,
     services: {},
     model: {} as Model,
+    original: {} as Model,
+    windows: [],
     modules: handles,
     targets: handles,
     parameters: [],
