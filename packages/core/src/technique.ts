@@ -1,4 +1,5 @@
 import type { DeviceTensor } from './backend.js';
+import type { DType } from './dtype.js';
 import type { Model, ModuleInfo, ModelSummary } from './model.js';
 import type { OptionsSchema } from './options.js';
 import type { PluginContext, PluginIdentity } from './plugin.js';
@@ -93,6 +94,8 @@ export interface ParameterHandle {
   readonly module: ModuleInfo | undefined;
   /** [out, in] for a module's matrix, whatever its storage layout. */
   readonly shape: readonly number[];
+  /** Its stored type. */
+  readonly dtype: DType;
   /** Its float32 values as earlier stages, or this call, left them. The array is the caller's to change. */
   value(): Promise<HostTensor & { readonly data: Float32Array }>;
   /**
@@ -100,6 +103,23 @@ export interface ParameterHandle {
    * @throws PARE_RESULT_INVALID for another shape, numbers that are not finite once rounded, or a matrix that is not dense
    */
   replace(values: HostTensor & { readonly data: Float32Array }): Promise<void>;
+}
+
+/** A half of a decoder block: what lies between the norm before it and the residual sum, or the norm, after it. */
+export type BlockHalf = 'attention' | 'mlp';
+
+/** Runs halves of the block at work with other weights, on some calibration windows that are kept for it. For searches whose objective is more than one layer's output. */
+export interface BlockTrials {
+  /** Calibration tokens that the halves run on. */
+  readonly tokens: number;
+  /**
+   * Mean over these tokens and all outputs of (y − ŷ)², where y is what the half makes of its inputs with the weights that the call found, and ŷ what it makes of them with some replaced. Sums
+   * are float32 within a token and float64 over tokens. NaN or infinite where values overflow.
+   *
+   * @param trial float32 values by stored name, [out, in] for matrices; all of the half. The arrays may be detached.
+   * @throws PARE_TENSOR_UNKNOWN for a tensor that the half does not read
+   */
+  loss(half: BlockHalf, trial: ReadonlyMap<string, HostTensor & { readonly data: Float32Array }>): Promise<number>;
 }
 
 /** The context of one `apply` call: the targeted modules of one tensor batch, of one block (one step of it when sequential), or all of them in training scope. */
@@ -114,6 +134,8 @@ export interface TechniqueContext<O, D extends ServiceDependencies = ServiceDepe
   readonly parameters: readonly ParameterHandle[];
   /** Every target of the stage, those of other calls included: what a ranking over the whole model is made of. The same array at every call of a run. */
   readonly targets: readonly TargetModule<O>[];
+  /** Trials of the block at work, for techniques that ask for tokens with `trialTokens`; undefined for others. */
+  readonly trials: BlockTrials | undefined;
   /** The block these modules belong to, absent where they are not of one. */
   readonly block: { readonly index: number; readonly count: number; readonly name: string } | undefined;
 }
@@ -134,6 +156,13 @@ export interface TechniqueDefinition<O, D extends ServiceDependencies = ServiceD
   readonly adjusts?: boolean | undefined;
   /** Statistics wanted for each targeted module. */
   statistics?(options: O): readonly StatisticRef<unknown>[];
+  /** Calibration tokens to keep for `trials`, whole windows from all over the text; of the targets of a call the most counts. Block scope only. */
+  trialTokens?(options: O): number;
+  /**
+   * Which inputs a block gets: what the blocks before it make with this stage's results (`compressed`, the default), so that later blocks can make up for earlier ones; or with the weights that the
+   * stage found (`original`). Block scope only; a stage runs on original inputs when all its targets' options ask for them.
+   */
+  inputs?(options: O): 'compressed' | 'original';
   /** True to be called once per step of a block, with statistics taken after the earlier steps were replaced (GPTQ's true-sequential). */
   sequential?(options: O): boolean;
   /** Why these options do not fit this module, with what would; undefined when they do. Called for every target before anything runs. */

@@ -25,6 +25,7 @@ export function createParameters(targets: readonly TargetModule<unknown>[], { te
     name: parameter.name,
     module: parameter.module,
     shape: parameter.shape,
+    dtype: parameter.dtype,
     value: async () => library.parameterValues(outcomes.get(parameter.name) ?? (await library.readParameter(source, parameter))),
     replace(values) {
       const stored = library.storedParameter(parameter, values);

@@ -1,4 +1,4 @@
-import { throwIfAborted, type Backend, type DenseWeight, type Model, type ModulePlan, type ModuleReport, type StatisticRef, type TargetModule, type TechniqueContext, type WeightForm } from '@pare/core';
+import { throwIfAborted, type Backend, type BlockTrials, type DenseWeight, type Model, type ModulePlan, type ModuleReport, type StatisticRef, type TargetModule, type TechniqueContext, type WeightForm } from '@pare/core';
 import { pluginFailure } from './cancellation.js';
 import type { BatchKey, BatchOutcome, BatchSummary, Journal, ModuleOutcome } from './journal.js';
 import type { BlockRunner, CollectedStatistics, HiddenStates } from '@pare/model';
@@ -130,7 +130,7 @@ class StageExecution {
   async #runDataFree(): Promise<void> {
     for (const batch of this.#batches) {
       if (this.#restore(batch)) continue;
-      await this.#timed(batch, () => this.#apply(batch, batch.targets, this.#current(), undefined, 0));
+      await this.#timed(batch, () => this.#apply(batch, batch.targets, this.#current(), {}, 0));
     }
   }
 
@@ -140,6 +140,8 @@ class StageExecution {
     const lastUnfinished = this.#batches.findLast((batch) => !this.#finished.has(batch))?.key.block;
     if (lastUnfinished !== undefined) {
       const byBlock = new Map(this.#batches.map((batch) => [batch.key.block, batch]));
+      const { technique, targets } = this.#stage;
+      const original = targets.every(({ options }) => technique.inputs?.(options) === 'original') ? this.#current() : undefined;
       let at = 0;
       await using runner = library.createBlockRunner({
         model: this.#current(),
@@ -160,7 +162,7 @@ class StageExecution {
         const batch = byBlock.get(block);
         if (batch !== undefined && !this.#restore(batch)) await this.#timed(batch, () => this.#compressBlock(batch, block, runner, hidden));
         // Nobody reads what comes out of the last one.
-        if (block < lastUnfinished) await runner.advance(block, hidden, this.#current());
+        if (block < lastUnfinished) await runner.advance(block, hidden, original ?? this.#current());
       }
     }
     for (const batch of this.#batches) if (lastUnfinished === undefined || batch.key.block! > lastUnfinished) this.#restore(batch);
@@ -183,12 +185,10 @@ class StageExecution {
         const statistics = this.#statistics(options);
         return statistics.length === 0 ? [] : [{ module: info.name, statistics }];
       });
-      if (requests.length === 0) {
-        add(await this.#apply(batch, targets, source, undefined, position));
-        continue;
-      }
-      using statistics = await runner.collect(block, hidden, requests, source);
-      add(await this.#apply(batch, targets, source, statistics, position));
+      using statistics = requests.length === 0 ? undefined : await runner.collect(block, hidden, requests, source);
+      const tokens = Math.max(...targets.map(({ options }) => this.#stage.technique.trialTokens?.(options) ?? 0));
+      using trials = tokens > 0 ? runner.trials(block, hidden, tokens, source) : undefined;
+      add(await this.#apply(batch, targets, source, { statistics, trials }, position));
     }
     return outcomes;
   }
@@ -198,7 +198,7 @@ class StageExecution {
     batch: Batch,
     targets: readonly TargetModule<unknown>[],
     source: Model,
-    statistics: CollectedStatistics | undefined,
+    { statistics, trials }: { readonly statistics?: CollectedStatistics | undefined; readonly trials?: BlockTrials | undefined },
     step: number,
   ): Promise<BatchOutcome> {
     const { core, backend, signal, seed, model } = this.#run;
@@ -232,6 +232,7 @@ class StageExecution {
       windows: technique.scope === 'training' ? this.#run.windows : [],
       modules: handles.modules,
       parameters: parameters.handles,
+      trials,
       targets: this.#stage.targets,
       block: block === undefined ? undefined : { index: block, count: model.description.blocks.length, name: model.description.blocks[block]!.name },
     };

@@ -18,6 +18,10 @@ export interface ProbeSettings {
   /** `block` by default. */
   readonly scope?: TechniqueScope;
   readonly accepts?: readonly WeightFormKind[];
+  /** What blocks are calibrated on; `compressed` by default. */
+  readonly inputs?: 'compressed' | 'original';
+  /** Calibration tokens for trials; none by default. */
+  readonly trialTokens?: number;
   /** Runs at the start of every call: a place to abort, to wait, to fail. */
   onApply?(context: TechniqueContext<ProbeOptions>): void | Promise<void>;
 }
@@ -39,6 +43,8 @@ export function probeTechnique(settings: ProbeSettings = {}): Technique<ProbeOpt
     accepts: settings.accepts ?? ['dense'],
     produces: ['quantized'],
     ...(scope === 'block' ? { statistics: () => [gramStatistic], sequential: ({ sequential }: ProbeOptions) => sequential } : {}),
+    ...(settings.inputs === undefined ? {} : { inputs: () => settings.inputs! }),
+    trialTokens: () => settings.trialTokens ?? 0,
     check: ({ info: { shape }, options: { groupSize } }) =>
       groupSize > 0 && shape[1] % groupSize !== 0 ? `group size ${String(groupSize)} does not divide its ${String(shape[1])} inputs` : undefined,
     plan: (targets) =>

@@ -48,7 +48,7 @@ const silent = { debug: () => undefined, info: () => undefined, warn: () => unde
 
 /**
  * Applies a technique to linear layers without a model: weights and inputs in, forms out. Statistics are computed by their own definitions on the backend and
- * freed at the end. `context.model` holds the weights and nothing else.
+ * freed at the end. `context.model` holds the weights and nothing else: no block is described, there is nothing beside the layers to adjust, and no trials.
  */
 export async function runTechnique<O>(technique: Technique<O>, run: LoneRun<O>): Promise<Map<string, LoneResult>> {
   const { backend, options } = run;
@@ -94,12 +94,13 @@ export async function runTechnique<O>(technique: Technique<O>, run: LoneRun<O>):
       progress: { report: () => undefined },
       backend,
       services: {},
-      model: { name: 'lone modules', denseWeight: (module: string) => Promise.resolve(run.modules[module]!.weight) } as unknown as Model,
+      model: { name: 'lone modules', description: { blocks: [] }, denseWeight: (module: string) => Promise.resolve(run.modules[module]!.weight) } as unknown as Model,
       original: undefined as unknown as Model,
       windows: [],
       modules: handles,
       targets: handles,
       parameters: [],
+      trials: undefined,
       block: technique.scope === 'block' ? { index: 0, count: 1, name: 'block' } : undefined,
     });
   } finally {

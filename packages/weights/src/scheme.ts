@@ -55,6 +55,12 @@ export function symmetricZero(bits: number): number {
   return 2 ** (bits - 1);
 }
 
+/** Why a group size does not fit rows of `columns` inputs, with those that do; undefined when it does. */
+export function groupSizeProblem(groupSize: number, columns: number): string | undefined {
+  if (groupSize === -1 || columns % groupSize === 0) return undefined;
+  return `groupSize ${String(groupSize)} does not divide its ${String(columns)} inputs; sizes that do: -1, ${fittingGroupSizes(columns).join(', ')}`;
+}
+
 /** Numbers of inputs that divide `columns` and may serve as group sizes (8 or more), ascending. */
 export function fittingGroupSizes(columns: number): number[] {
   const sizes: number[] = [];

@@ -1,13 +1,11 @@
 import { dtypeBits, type ModulePlan, type TargetModule } from '@pare/core';
 import { planGroups } from '@pare/solvers';
-import { fittingGroupSizes, planUnderMask, quantizedBits, resolveScaleType } from '@pare/weights';
+import { groupSizeProblem, planUnderMask, quantizedBits, resolveScaleType } from '@pare/weights';
 import type { GptqOptions } from './options.js';
 
 /** Why a group size does not fit a module, with those that do. */
 export function checkGroupSize({ info, options }: TargetModule<GptqOptions>): string | undefined {
-  const width = info.shape[1];
-  if (options.groupSize === -1 || width % options.groupSize === 0) return undefined;
-  return `groupSize ${String(options.groupSize)} does not divide its ${String(width)} inputs; sizes that do: -1, ${fittingGroupSizes(width).join(', ')}`;
+  return groupSizeProblem(options.groupSize, info.shape[1]);
 }
 
 /** Stored bits, operations and memory of each target. The factorization counts for the first of the modules that share an input. */

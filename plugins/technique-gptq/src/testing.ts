@@ -131,6 +131,7 @@ export function testContext(modules: readonly TestModule[], settings: { signal?:
     modules: handles,
     targets: handles,
     parameters: [],
+    trials: undefined,
     block: { index: 0, count: 1, name: 'layers.0' },
   };
   return { context, results, events };

@@ -79,6 +79,7 @@ async function apply(modules: readonly TestModule[], signal = new AbortControlle
     modules: handles,
     targets: handles,
     parameters: [],
+    trials: undefined,
     block: undefined,
   };
   await rtn.apply(context);

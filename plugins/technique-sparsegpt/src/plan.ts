@@ -1,7 +1,7 @@
 import { dtypeBits, type ModulePlan, type TargetModule } from '@pare/core';
 import { checkSparsity, patternOf, type CompetingWeights } from '@pare/pruning';
 import type { SweepQuantizer } from '@pare/solvers';
-import { fittingGroupSizes, prunedByGroups, quantizedBits, resolveScaleType, resolveScheme, sparseBits } from '@pare/weights';
+import { groupSizeProblem, prunedByGroups, quantizedBits, resolveScaleType, resolveScheme, sparseBits } from '@pare/weights';
 import type { SparsegptOptions } from './options.js';
 
 type Target = Pick<TargetModule<SparsegptOptions>, 'info' | 'options' | 'before'>;
@@ -10,11 +10,9 @@ type Target = Pick<TargetModule<SparsegptOptions>, 'info' | 'options' | 'before'
 export function checkTarget(target: Target): string | undefined {
   const { info, options } = target;
   const { bits, groupSize, blockSize } = options;
-  const width = info.shape[1];
   const pattern = patternOf(options);
-  if (bits !== 'none' && groupSize !== -1 && width % groupSize !== 0) {
-    return `groupSize ${String(groupSize)} does not divide its ${String(width)} inputs; sizes that do: -1, ${fittingGroupSizes(width).join(', ')}`;
-  }
+  const problem = bits === 'none' ? undefined : groupSizeProblem(groupSize, info.shape[1]);
+  if (problem !== undefined) return problem;
   if (pattern.kind === 'grouped' && blockSize % pattern.group !== 0) {
     return `blockSize ${String(blockSize)} is no multiple of the groups of ${String(pattern.group)} of pattern ${options.pattern}; ${String(Math.ceil(blockSize / pattern.group) * pattern.group)} is`;
   }

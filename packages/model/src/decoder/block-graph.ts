@@ -109,7 +109,8 @@ export class ForwardScope implements DecoderScope {
   }
 }
 
-function forward(scope: ForwardScope, { block, hiddenSize, length, experts }: BlockGraphOptions): { hidden: Value; output: Value } {
+/** Adds a block over whole windows to a scope. */
+export function forward(scope: ForwardScope, { block, hiddenSize, length, experts }: BlockGraphOptions): { hidden: Value; output: Value } {
   const hidden = scope.builder.input('hidden', 'float32', ['batch', length, hiddenSize]);
   const { attention } = block;
   const angles = attention.rotary === undefined ? undefined : constantAngles(scope, attention.rotary, length);

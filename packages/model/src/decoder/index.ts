@@ -20,4 +20,5 @@ export {
   type CaptureGroup,
   type CaptureRequest,
 } from './block-graph.js';
+export { buildHalfDistanceGraph, buildHalfGraph, buildHalfInputGraph } from './half-graph.js';
 export { buildLikelihoodGraph, buildLogitsGraph, headInputs, type HeadGraphOptions } from './head-graph.js';

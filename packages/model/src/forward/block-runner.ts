@@ -7,6 +7,7 @@ import { checkWindowLengths, embedChunk, readEmbeddingTables } from './embed.js'
 import { ExecutableCache } from './executables.js';
 import { HiddenStates } from './hidden-states.js';
 import { logits, negativeLogLikelihood } from './likelihood.js';
+import { createTrials, type HeldTrials } from './trials.js';
 import { chunkWindows } from './windows.js';
 
 const mebibyte = 2 ** 20;
@@ -39,6 +40,8 @@ export interface BlockRunner extends AsyncDisposable {
    * @throws PARE_STATISTIC_UNKNOWN for a ref without a definition, PARE_MODULE_UNKNOWN
    */
   collect(block: number, hidden: HiddenStates, requests: readonly StatisticRequest[], source?: Model): Promise<CollectedStatistics>;
+  /** Trials of a block with other weights, on about so many tokens of the hidden states, which stay as they are. The caller disposes them, before the states. */
+  trials(block: number, hidden: HiddenStates, tokens: number, source?: Model): HeldTrials;
   /** hidden ← block(hidden), in place. After an error some chunks are ahead of others: dispose the states. */
   advance(block: number, hidden: HiddenStates, source?: Model): Promise<void>;
   /** −log p(token t + 1 | tokens 0 … t) in nats from the last block's output, length − 1 values a window. Logits never leave the device. */
@@ -88,6 +91,7 @@ export function createBlockRunner(options: BlockRunnerOptions): BlockRunner {
       }
     },
     collect: (block, hidden, requests, source = model) => collect(context, block, hidden, requests, source),
+    trials: (block, hidden, tokens, source = model) => createTrials(context, block, hidden, tokens, source),
     advance: (block, hidden, source = model) => advance(context, block, hidden, source),
     negativeLogLikelihood: (hidden, windows, source = model) => negativeLogLikelihood(context, hidden, windows, source, logitsBytes),
     async logits(hidden, source = model) {
