@@ -40,6 +40,7 @@ export const bundledPlugins: readonly BundledPlugin[] = [
   { kind: 'technique', package: '@pare/technique-sparsegpt', ids: ['sparsegpt'], load: () => import('@pare/technique-sparsegpt') },
   { kind: 'technique', package: '@pare/technique-svd', ids: ['svd'], load: () => import('@pare/technique-svd') },
   { kind: 'technique', package: '@pare/technique-svd-llm', ids: ['svd-llm'], load: () => import('@pare/technique-svd-llm') },
+  { kind: 'technique', package: '@pare/technique-awq', ids: ['awq'], load: () => import('@pare/technique-awq') },
   { kind: 'technique', package: '@pare/technique-tensorgpt', ids: ['tensorgpt'], load: () => import('@pare/technique-tensorgpt') },
   { kind: 'technique', package: '@pare/technique-wanda', ids: ['wanda'], load: () => import('@pare/technique-wanda') },
 ];

@@ -14,6 +14,7 @@ const others: Readonly<Record<string, Load>> = {
   '@pare/architecture-gpt2': () => import('@pare/architecture-gpt2'),
   '@pare/architecture-gpt-neox': () => import('@pare/architecture-gpt-neox'),
   '@pare/architecture-opt': () => import('@pare/architecture-opt'),
+  '@pare/technique-awq': () => import('@pare/technique-awq'),
   '@pare/technique-gptq': () => import('@pare/technique-gptq'),
   '@pare/technique-rtn': () => import('@pare/technique-rtn'),
   '@pare/technique-magnitude': () => import('@pare/technique-magnitude'),

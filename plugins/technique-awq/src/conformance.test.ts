@@ -1,0 +1,24 @@
+import { referenceBackend } from '@pare/backend-reference';
+import { webgpuBackend } from '@pare/backend-webgpu';
+import { describeTechnique } from '@pare/conformance';
+import { runTechnique } from '@pare/testkit';
+import { awq } from './index.js';
+
+const silent = (): void => undefined;
+const log = { debug: silent, info: silent, warn: silent, error: silent };
+
+// Layers by themselves have no operator before them, so that these runs clip and round; scales are tested on models.
+describeTechnique(awq, {
+  run: runTechnique,
+  makeBackend: () => referenceBackend.create({}, { log }),
+  // Absent only on machines without a driver, as the test configuration found out.
+  otherBackends: process.env['PARE_WEBGPU'] === 'absent' ? {} : { webgpu: () => webgpuBackend.create({ powerPreference: 'high-performance', software: true }, { log }) },
+  variants: {
+    'three bits, symmetric': { bits: 3, symmetric: true, groupSize: 32 },
+    'eight bits an output': { bits: 8, groupSize: -1 },
+    'no clipping': { clipSearch: false, groupSize: 64, scaleType: 'bfloat16' },
+    'scales alone': { quantize: false },
+  },
+  refusals: { 'an uneven group': { options: { groupSize: 48 }, shape: [4, 128], says: /does not divide.*64/ } },
+  invalid: { 'nine bits': { bits: 9 }, 'no exponent': { gridPoints: 0 }, 'no group': { groupSize: 0 } },
+});

@@ -1,0 +1,36 @@
+import { z } from 'zod';
+
+/** Options of `awq`. */
+export const awqOptions = z.strictObject({
+  bits: z.int().min(2).max(8).default(4).describe('Bits of a code, 2 to 8.'),
+  groupSize: z
+    .int()
+    .min(-1)
+    .refine((size) => size !== 0, 'is -1 or at least 1')
+    .default(128)
+    .describe('Inputs that share a grid; -1 for one grid an output. Must divide the input width.'),
+  symmetric: z.boolean().default(false).describe('True for grids around zero without a stored zero point; false for grids that follow minimum and maximum.'),
+  scaleType: z.enum(['auto', 'float32', 'float16', 'bfloat16']).default('auto').describe("Type that scales of grids are stored in; auto takes the weight's own."),
+  quantize: z
+    .boolean()
+    .default(true)
+    .describe('False to fold the scales that suit this grid and leave dense weights, for a later stage such as gptq with the same bits and groupSize. Nothing is clipped then.'),
+  gridPoints: z.int().min(1).max(100).default(20).describe('Exponents that are tried: 0, 1/n … (n − 1)/n of the mean magnitude of each input. 1 leaves all scales at 1.'),
+  clipSearch: z.boolean().default(true).describe('Whether ranges of groups are shrunk where that lowers the error of their part of the output; queries and keys are left alone.'),
+  objective: z
+    .enum(['halves', 'layers'])
+    .default('halves')
+    .describe('What scales of layers that share an input are judged by: the output of the whole attention or MLP (halves), or the sum over the layers of their own outputs (layers), which is faster.'),
+  trialTokens: z.int().min(1).default(512).describe('With objective halves: calibration tokens that attention and MLP are run on for each exponent.'),
+  propagateErrors: z
+    .boolean()
+    .default(false)
+    .describe('True to calibrate each block on what the quantized blocks before it make; false to calibrate on what the blocks made before this stage.'),
+  minimumTokens: z
+    .int()
+    .min(1)
+    .default(32)
+    .describe('Modules whose input saw fewer calibration tokens, such as experts that the router left out, are rounded to nearest, and the report says so.'),
+});
+
+export type AwqOptions = z.output<typeof awqOptions>;

@@ -1,0 +1,144 @@
+import { referenceBackend } from '@pare/backend-reference';
+import { createRandom, float32Tensor, type Backend } from '@pare/core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { clampGroups, searchClip } from './clip-search.js';
+import { DeviceLosses } from './device-losses.js';
+import { gridExponents, scalesOf, searchScales } from './scale-grid.js';
+import { roundingError, type TrialGrid } from './trial-rounding.js';
+
+const silent = (): void => undefined;
+const grid: TrialGrid = { bits: 3, symmetric: false, groupSize: 16 };
+const [rows, columns, tokens] = [12, 32, 200];
+let backend: Backend;
+let losses: DeviceLosses;
+
+beforeAll(async () => {
+  backend = await referenceBackend.create({}, { log: { debug: silent, info: silent, warn: silent, error: silent } });
+  losses = new DeviceLosses(backend);
+});
+afterAll(async () => {
+  await losses[Symbol.asyncDispose]();
+  expect(backend.memory().tensors).toBe(0);
+  await backend[Symbol.asyncDispose]();
+});
+
+/** About normal. */
+function noise(count: number, seed: number): Float32Array {
+  const random = createRandom(seed);
+  return Float32Array.from({ length: count }, () => random() + random() + random() + random() - 2);
+}
+
+function gramOf(inputs: Float32Array): Float32Array {
+  const gram = new Float64Array(columns * columns);
+  for (let start = 0; start < inputs.length; start += columns) {
+    for (let a = 0; a < columns; a++) for (let b = 0; b < columns; b++) gram[a * columns + b]! += inputs[start + a]! * inputs[start + b]!;
+  }
+  return Float32Array.from(gram);
+}
+
+function meanMagnitudes(inputs: Float32Array): Float64Array {
+  const means = new Float64Array(columns);
+  for (const [index, value] of inputs.entries()) means[index % columns]! += (Math.abs(value) * columns) / inputs.length;
+  return means;
+}
+
+/** Σ over tokens of (Σ_{j from … to} error_j x_j)² of one row. */
+function partError(error: Float32Array, row: number, from: number, to: number, inputs: Float32Array): number {
+  let sum = 0;
+  for (let start = 0; start < inputs.length; start += columns) {
+    let part = 0;
+    for (let column = from; column < to; column++) part += error[row * columns + column]! * inputs[start + column]!;
+    sum += part * part;
+  }
+  return sum;
+}
+
+describe('scales', () => {
+  it('have largest and smallest values that are reciprocals, for every exponent', () => {
+    const magnitudes = noise(64, 1).map((value) => Math.exp(4 * value));
+    for (const exponent of gridExponents(20)) {
+      const scales = scalesOf(magnitudes, exponent);
+      expect(Math.max(...scales) * Math.min(...scales)).toBeCloseTo(1, 12);
+    }
+    expect(gridExponents(20)).toEqual(Array.from({ length: 20 }, (_, index) => index / 20));
+    expect([...scalesOf(magnitudes, 0)]).toEqual(new Array(64).fill(1));
+  });
+
+  it('are all 1 where every input is equally large, and the first exponent is taken', async () => {
+    for (const exponent of gridExponents(20)) expect([...scalesOf(new Float32Array(5).fill(0.3), exponent)]).toEqual([1, 1, 1, 1, 1]);
+    const chosen = await searchScales(new Float32Array(5).fill(0.3), 20, () => Promise.resolve(2));
+    expect(chosen).toMatchObject({ exponent: 0, losses: new Array(20).fill(2) as number[] });
+  });
+
+  it('stay finite for inputs that never fire', () => {
+    const scales = scalesOf([0, 1, 100], 0.95);
+    expect(scales.every((scale) => scale > 0 && scale < Infinity)).toBe(true);
+  });
+
+  it('pass over losses that are no numbers, and are none when all are such', async () => {
+    const numbers = [NaN, 3, NaN, 2];
+    expect(await searchScales([1, 2], 4, () => Promise.resolve(numbers.shift()!))).toMatchObject({ exponent: 0.75 });
+    expect(await searchScales([1, 2], 4, () => Promise.resolve(NaN))).toBeUndefined();
+  });
+
+  it('protect an input that is a hundred times larger: half the error, or less, at three bits', async () => {
+    const weight = noise(rows * columns, 2);
+    const inputs = noise(tokens * columns, 3).map((value, index) => (index % columns === 5 ? 100 * value : value));
+    using gram = backend.write(float32Tensor([columns, columns], gramOf(inputs)));
+    const chosen = await searchScales(meanMagnitudes(inputs), 20, (scales) => losses.trace(roundingError(weight, columns, scales, grid), gram));
+    expect(chosen!.exponent).toBeGreaterThan(0);
+    expect(Math.min(...chosen!.losses)).toBeLessThan(chosen!.losses[0]! / 2);
+  });
+});
+
+describe('losses from Gram matrices', () => {
+  it('are those of the tokens themselves', async () => {
+    const inputs = noise(tokens * columns, 4);
+    const error = noise(rows * columns, 5);
+    using gram = backend.write(float32Tensor([columns, columns], gramOf(inputs)));
+    using blocks = await losses.gramBlocks(gram, 16);
+    let whole = 0;
+    for (let row = 0; row < rows; row++) whole += partError(error, row, 0, columns, inputs);
+    const groups = await losses.groups(error.slice(), blocks);
+    for (let row = 0; row < rows; row++) for (const group of [0, 1]) expect(groups[group * rows + row]! / partError(error, row, 16 * group, 16 * group + 16, inputs)).toBeCloseTo(1, 4);
+    expect((await losses.trace(error, gram)) / whole).toBeCloseTo(1, 5);
+  });
+});
+
+describe('clipping', () => {
+  it.each([true, false])('never makes a group worse, and takes the best of the ten ranges (symmetric: %s)', async (symmetric) => {
+    const trial = { ...grid, symmetric };
+    const weight = noise(rows * columns, 6).map((value, index) => (index % 21 === 0 ? 4 * value : value));
+    const inputs = noise(tokens * columns, 7);
+    const scales = scalesOf(meanMagnitudes(inputs), 0.5);
+    using gram = backend.write(float32Tensor([columns, columns], gramOf(inputs)));
+    const { limits, before, after } = await searchClip(losses, weight, columns, scales, trial, gram);
+    expect(after).toBeLessThan(before);
+    const errorAt = (limitOf: (group: number, largest: number) => number): Float32Array => {
+      const scaled = weight.map((value, index) => value * scales[index % columns]!);
+      const cut = scaled.slice();
+      const largest = Float64Array.from(limits, (_, group) => Math.max(...scaled.subarray(16 * group, 16 * group + 16).map(Math.abs)));
+      clampGroups(cut, 16, largest.map((value, group) => limitOf(group, value)));
+      const rounded = roundingError(cut, columns, new Float64Array(columns).fill(1), trial);
+      return scaled.map((value, index) => (cut[index]! + rounded[index]! - value) / scales[index % columns]!);
+    };
+    const chosen = errorAt((group) => limits[group]!);
+    const tried = Array.from({ length: 10 }, (_, step) => errorAt((_group, largest) => largest * (1 - step / 20)));
+    for (let row = 0; row < rows; row++) {
+      for (const group of [0, 1]) {
+        const of = (error: Float32Array): number => partError(error, row, 16 * group, 16 * group + 16, inputs);
+        const all = tried.map(of);
+        expect(of(chosen)).toBeLessThanOrEqual(all[0]! * (1 + 1e-5));
+        // On a symmetric grid the extreme stands between two codes, and the last bit of the range decides which it gets.
+        if (!symmetric) expect(of(chosen) / Math.min(...all)).toBeCloseTo(1, 3);
+      }
+    }
+  });
+
+  it('leaves groups of zeros alone', async () => {
+    using gram = backend.write(float32Tensor([columns, columns], gramOf(noise(tokens * columns, 8))));
+    const zeros = new Float32Array(rows * columns);
+    const { limits, before, after } = await searchClip(losses, zeros, columns, new Float64Array(columns).fill(1), grid, gram);
+    expect([before, after, ...limits]).toEqual(new Array(2 + limits.length).fill(0));
+  });
+});
