@@ -46,7 +46,7 @@ export function placeProblem({ kind }: ModuleInfo): Refusal | undefined {
 }
 
 /** Why groups leave a shorter one at the end of a row; undefined when they do not. */
-export function unevenGroups({ shape }: ModuleInfo, { groupSize = -1 }: ModulePlan): Refusal | undefined {
+export function unevenGroups({ shape }: ModuleInfo, { groupSize = -1 }: Pick<ModulePlan, 'groupSize'>): Refusal | undefined {
   if (groupSize <= 0 || shape[1] % groupSize === 0 || groupSize >= shape[1]) return undefined;
   return { reason: `its ${String(shape[1])} inputs do not divide into groups of ${String(groupSize)}`, help: 'Choose a group size that divides them, or -1.' };
 }

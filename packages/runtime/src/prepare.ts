@@ -20,7 +20,7 @@ import { openText } from './evaluations.js';
 import { outputEstimate, stageEstimate, writingBytes, type StageEstimate } from './estimates.js';
 import type { CompressionPlan, LoadedPlugin, PlannedStage, PlanRequest } from './host-types.js';
 import type { ModelLibrary } from './model-library.js';
-import { applySetting, checkOptions, parseOptions, parseSetting, type Setting } from './options.js';
+import { applySetting, checkOptions, hasOption, parseOptions, parseSetting, type Setting } from './options.js';
 import { resolveRecipe, stageLabel, techniqueOf } from './recipes.js';
 import { compileOverrides, matchedModules, selectTargets } from './targets.js';
 import { TimeLimitError, withTimeLimit } from './time-limit.js';
@@ -91,10 +91,11 @@ export const defaultCalibration = { samples: 128, sequenceLength: 512 } as const
  */
 export async function prepare(request: PlanRequest, model: Model, context: PreparationContext): Promise<Preparation> {
   const formatIds = (request.formats ?? ['hf']).map((format) => (typeof format === 'string' ? format : format.id));
-  // What is not a technique's may be a format's: `--set hf.oddBits=true`.
+  // What is not a technique's may be a format's: `--set hf.oddBits=true`, and `--set gptq.version=2` beside a technique of that id.
   const [forFormats, forRecipe] = partition(request.set ?? [], (text) => {
-    const { owner } = parseSetting(text);
-    return formatIds.includes(owner) && !context.techniques.has(owner);
+    const { owner, path } = parseSetting(text);
+    const [format, technique] = [context.formats.get(owner), context.techniques.get(owner)];
+    return formatIds.includes(owner) && (technique === undefined || (format !== undefined && hasOption(format.options, path[0]!) && !hasOption(technique.options, path[0]!)));
   });
   const recipe = await resolveRecipe(request.recipe, forRecipe, context);
   const chosen = await prepareFormats(request, forFormats.map(parseSetting), context);

@@ -11,3 +11,4 @@ export { startTestHost, type RecordedEvent, type TestHost } from './test-host.js
 export { memoryText, sampleText } from './text.js';
 export { openFixture, tinyModel, writeSyntheticLlama, type SyntheticSizes } from './tiny-model.js';
 export { tinyTokenizerJson, writeTinyTokenizer } from './tokenizer.js';
+export { folderBench, type FolderBench, type WrittenFolder } from './written-folder.js';

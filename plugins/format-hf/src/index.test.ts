@@ -1,71 +1,29 @@
-import {
-  isPareError,
-  optionsJsonSchema,
-  type DType,
-  type Format,
-  type Model,
-  type ModulePlan,
-  type QuantizedWeight,
-  type WeightForm,
-  type WrittenFile,
-} from '@pare/core';
-import { openModel, overlayModel, SafetensorsFile } from '@pare/model';
-import { architectures, fixtures, temporaryDirectory, type FixtureName, type TemporaryDirectory } from '@pare/testkit';
+import { isPareError, optionsJsonSchema, type DType, type Model, type ModulePlan, type QuantizedWeight } from '@pare/core';
+import { overlayModel, SafetensorsFile } from '@pare/model';
+import { fixtures, folderBench, type FixtureName, type FolderBench, type WrittenFolder } from '@pare/testkit';
 import { denseFloat32, denseWeight, factorizedWeight, quantizeMatrix, type QuantizerOptions, type ScaleType } from '@pare/weights';
 import { createHash } from 'node:crypto';
-import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import huggingFace, { huggingFaceFormat, type HuggingFaceOptions } from './index.js';
 import { huggingFaceOptions } from './options.js';
 
-let folder: TemporaryDirectory;
+let bench: FolderBench;
 beforeAll(async () => {
-  folder = await temporaryDirectory();
+  bench = await folderBench();
 });
-afterAll(() => folder[Symbol.asyncDispose]());
+afterEach(() => bench.close());
+afterAll(() => bench[Symbol.asyncDispose]());
 
-/** Models stay open until the end of a test: overlays leave their base to whoever opened it. */
-const opened: Model[] = [];
-afterEach(async () => {
-  for (const model of opened.splice(0)) await model[Symbol.asyncDispose]();
-});
-async function open(directory: string): Promise<Model> {
-  const model = await openModel(directory, { architectures });
-  opened.push(model);
-  return model;
-}
+const open = (directory: string): Promise<Model> => bench.open(directory);
+const rounded: FolderBench['rounded'] = (...request) => bench.rounded(...request);
 const llmCompressor = join(import.meta.dirname, '../fixtures/llm-compressor-llama');
 
-interface Written {
-  readonly directory: string;
-  readonly files: readonly WrittenFile[];
-  readonly config: Record<string, unknown>;
-  readonly warnings: readonly string[];
-  verify(): ReturnType<Format['verify']>;
-}
+type Written = WrittenFolder;
 
-let counter = 0;
-async function write(model: Model, options: Partial<HuggingFaceOptions> = {}, signal = new AbortController().signal): Promise<Written> {
-  const directory = folder.join(String(counter++));
-  await mkdir(directory);
-  const warnings: string[] = [];
-  const ignore = (): undefined => undefined;
-  const context = {
-    model,
-    options: huggingFaceOptions.parse(options),
-    directory,
-    files: model.files,
-    log: { debug: ignore, info: ignore, warn: (message: string) => warnings.push(message), error: ignore },
-    signal,
-    seed: 0,
-    progress: { report: ignore },
-    backend: undefined as never,
-    services: {},
-  };
-  const files = await huggingFaceFormat.write(context);
-  const config = JSON.parse(await readFile(join(directory, 'config.json'), 'utf8')) as Record<string, unknown>;
-  return { directory, files, config, warnings, verify: () => huggingFaceFormat.verify(context, files) };
+function write(model: Model, options: Partial<HuggingFaceOptions> = {}, signal?: AbortSignal): Promise<Written> {
+  return bench.write(huggingFaceFormat, model, options, signal);
 }
 
 async function failure(action: Promise<unknown>): Promise<{ code: string; message: string; help: string }> {
@@ -77,19 +35,6 @@ async function failure(action: Promise<unknown>): Promise<{ code: string; messag
   return error;
 }
 
-/** A fixture with some linear layers rounded to nearest. `choose` gives a module's options, or nothing to leave it dense. */
-async function rounded(name: FixtureName, choose: (module: string) => QuantizerOptions | undefined, scaleType: ScaleType = 'float32'): Promise<Model> {
-  const base = await open(fixtures.model(name));
-  const forms = new Map<string, () => Promise<WeightForm>>();
-  for (const info of base.modules) {
-    const options = info.kind === 'linear' ? choose(info.name) : undefined;
-    if (options === undefined) continue;
-    const form = quantizeMatrix((await base.denseWeight(info.name)).data, info.shape, options, scaleType);
-    forms.set(info.name, () => Promise.resolve(form));
-  }
-  return overlayModel(base, forms);
-}
-
 const w4: QuantizerOptions = { bits: 4, symmetric: true, groupSize: 32 };
 const q = 'model.layers.0.self_attn.q_proj';
 
@@ -97,8 +42,7 @@ const q = 'model.layers.0.self_attn.q_proj';
 async function withForm(change: Partial<QuantizedWeight>, name: FixtureName = 'llama', module = q): Promise<Model> {
   const base = await open(fixtures.model(name));
   const { shape } = base.modules.find((info) => info.name === module)!;
-  const form = { ...quantizeMatrix((await base.denseWeight(module)).data, shape, w4, 'float32'), ...change };
-  return overlayModel(base, new Map([[module, () => Promise.resolve(form)]]));
+  return bench.overlaid(name, { [module]: { ...quantizeMatrix((await base.denseWeight(module)).data, shape, w4, 'float32'), ...change } });
 }
 
 interface QuantizationConfig {

@@ -2,10 +2,11 @@ import { nearest, pareError, throwIfAborted, type Architecture, type DType, type
 import { defaultFiles } from '@pare/platform';
 import { TensorStore } from '../store/tensor-store.js';
 import { findCompanionFiles } from './companion-files.js';
-import { readQuantizationConfig, type PackedConfig } from './compressed-tensors.js';
 import { contentsOf, type ModelContents } from './contents.js';
 import { matchNames, type StoredName } from './names.js';
-import { findPackedWeight, packedSuffix, type PackedWeight } from './packed-weight.js';
+import { PartsReader } from './quantization/parts-reader.js';
+import { readQuantization } from './quantization/read-quantization.js';
+import type { StoredQuantization, StoredWeight } from './quantization/stored-weight.js';
 import { configFileName, describeConfig, findArchitecture, readConfig } from './read-config.js';
 import { StoredModel } from './stored-model.js';
 
@@ -22,7 +23,7 @@ const weightTypes: readonly DType[] = ['float32', 'float16', 'bfloat16', 'float6
 
 /**
  * Opens a Hugging Face model folder: configuration, description, checked weight files; no weight is read. Every tensor that the
- * configuration implies must be there in its shape. Folders compressed with compressed-tensors' `pack-quantized` open as well: their
+ * configuration implies must be there in its shape. Folders compressed with compressed-tensors, GPTQ or AWQ open as well: their
  * matrices are quantized forms under the names of the dense ones.
  *
  * Tensors and modules carry the names of the description, whatever prefix the checkpoint leaves out or adds. Dispose the model to close
@@ -38,13 +39,13 @@ export async function openModel(directory: string, options: OpenModelOptions): P
   const config = await readConfig(configFile, files);
   const architecture = findArchitecture(configFile, config, options.architectures);
   const description = describeConfig(configFile, config, architecture);
-  const quantization = readQuantizationConfig(configFile, config);
+  const quantization = await readQuantization(directory, configFile, config, files);
   const companionFiles = await findCompanionFiles(directory, files);
   const store = await TensorStore.open(directory, options.signal, files);
   try {
     const stored = matchNames(`${description.embedding.module}.weight`, architecture.basePrefix, store.names);
     const contents = contentsOf(description);
-    const packed = findPacked(configFile, store, stored, contents, quantization);
+    const packed = findCompressed(configFile, store, stored, contents, quantization);
     const tensors = checkTensors(store, stored, contents, packed);
     const modules = completeModules(contents, tensors, packed);
     const name = files.path.basename(files.path.resolve(directory));
@@ -55,32 +56,31 @@ export async function openModel(directory: string, options: OpenModelOptions): P
   }
 }
 
+/** Tensors that only compressed matrices have. */
+const compressedParts = ['weight_packed', 'qweight'] as const;
+
 /** The compressed matrices by module. A packed tensor that the configuration does not account for is refused. */
-function findPacked(
-  file: string,
-  store: TensorStore,
-  stored: StoredName,
-  contents: ModelContents,
-  config: PackedConfig | undefined,
-): Map<string, PackedWeight> {
-  const packed = new Map<string, PackedWeight>();
-  for (const { name, kind, shape, layout, sharedWith } of contents.modules) {
-    if (sharedWith !== undefined || !store.has(stored(name + packedSuffix))) continue;
-    const scheme = config?.schemeFor(name, kind);
-    if (scheme === undefined || layout !== 'out-in') {
-      const found = layout === 'out-in' ? `without a config group for "${name}", whose weights are packed` : `for "${name}", which is no Linear`;
-      throw pareError('PARE_QUANTIZATION_UNSUPPORTED', { file, path: 'quantization_config', found, allowed: 'a config group for every packed Linear' });
+function findCompressed(file: string, store: TensorStore, stored: StoredName, contents: ModelContents, quantization: StoredQuantization | undefined): Map<string, StoredWeight> {
+  const embedding = stored(`${contents.modules[0]!.name}.weight`);
+  const dense = store.has(embedding) ? store.info(embedding).dtype : 'float32';
+  const found = new Map<string, StoredWeight>();
+  for (const module of contents.modules) {
+    if (module.sharedWith !== undefined) continue;
+    const parts = new PartsReader(store, stored, module.name);
+    const weight = quantization?.find(parts, module, dense);
+    if (weight !== undefined) found.set(module.name, weight);
+    else if (compressedParts.some((part) => parts.has(part))) {
+      throw pareError('PARE_QUANTIZATION_UNSUPPORTED', { file, path: 'quantization_config', found: `without an account of "${module.name}", whose weights are packed`, allowed: 'an account of every packed matrix' });
     }
-    packed.set(name, findPackedWeight(store, stored, name, shape, scheme));
   }
-  return packed;
+  return found;
 }
 
-function checkTensors(store: TensorStore, stored: StoredName, contents: ModelContents, packed: ReadonlyMap<string, PackedWeight>): TensorInfo[] {
+function checkTensors(store: TensorStore, stored: StoredName, contents: ModelContents, packed: ReadonlyMap<string, StoredWeight>): TensorInfo[] {
   const wanted = new Set(contents.tensors.map(({ name }) => stored(name)));
   return contents.tensors.map(({ name, shape, module }): TensorInfo => {
     const compressed = module === undefined ? undefined : packed.get(module);
-    if (compressed !== undefined) return { name, dtype: compressed.scaleType, shape };
+    if (compressed !== undefined) return { name, dtype: compressed.dtype, shape };
     const place = stored(name);
     const expected = `[${shape.join(', ')}]`;
     if (!store.has(place)) {
@@ -99,7 +99,7 @@ function checkTensors(store: TensorStore, stored: StoredName, contents: ModelCon
   });
 }
 
-function completeModules(contents: ModelContents, tensors: readonly TensorInfo[], packed: ReadonlyMap<string, PackedWeight>): ModuleInfo[] {
+function completeModules(contents: ModelContents, tensors: readonly TensorInfo[], packed: ReadonlyMap<string, StoredWeight>): ModuleInfo[] {
   const dtypes = new Map(tensors.map(({ name, dtype }) => [name, dtype]));
   return contents.modules.map((module): ModuleInfo => {
     const dtype = dtypes.get(`${module.sharedWith ?? module.name}.weight`)!;

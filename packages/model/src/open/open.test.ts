@@ -454,7 +454,7 @@ describe('folders compressed with pack-quantized', () => {
   });
 
   const unsupported: [string, Config, RegExp][] = [
-    ['another method', { quant_method: 'gptq', bits: 4 }, /quantization_config\.quant_method is "gptq"/],
+    ['another method', { quant_method: 'hqq', bits: 4 }, /quantization_config\.quant_method is "hqq"/],
     ['no method', {}, /quant_method is missing/],
     ['another format', quantizationConfig({ format: 'int-quantized' }), /quantization_config\.format is "int-quantized"/],
     ['a group of another format', quantizationConfig({}, { format: 'float-quantized' }), /config_groups\.group_0\.format is "float-quantized"/],

@@ -18,7 +18,7 @@ import { requireFinite } from '../store/finite.js';
 import type { TensorStore } from '../store/tensor-store.js';
 import { toStored, transpose } from './convert.js';
 import type { StoredName } from './names.js';
-import type { PackedWeight } from './packed-weight.js';
+import type { StoredWeight } from './quantization/stored-weight.js';
 
 /** What `openModel` found out about a folder. */
 export interface StoredModelParts {
@@ -31,7 +31,7 @@ export interface StoredModelParts {
   readonly modules: readonly ModuleInfo[];
   readonly tensors: readonly TensorInfo[];
   /** Compressed matrices by module name. */
-  readonly packed: ReadonlyMap<string, PackedWeight>;
+  readonly packed: ReadonlyMap<string, StoredWeight>;
   readonly store: TensorStore;
   readonly stored: StoredName;
 }
@@ -61,7 +61,7 @@ export class StoredModel implements SizedModel {
   readonly tensors: readonly TensorInfo[];
   readonly parameters: number;
   readonly bytes: number;
-  readonly #packed: ReadonlyMap<string, PackedWeight>;
+  readonly #packed: ReadonlyMap<string, StoredWeight>;
   readonly #store: TensorStore;
   readonly #stored: StoredName;
   readonly #modules: ReadonlyMap<string, ModuleInfo>;

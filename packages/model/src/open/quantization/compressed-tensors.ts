@@ -1,13 +1,7 @@
-import { pareError, type ModelConfig, type ModuleKind, type QuantizationGranularity } from '@pare/core';
-
-/**
- * The `quantization_config` of compressed-tensors (vllm-project/compressed-tensors, `quantization/quant_config.py`), as far as Pare reads
- * it: weights in the `pack-quantized` format, activations untouched.
- */
-export interface PackedConfig {
-  /** The scheme of a module, or undefined when none targets it or `ignore` names it. */
-  schemeFor(module: string, kind: ModuleKind): PackedScheme | undefined;
-}
+import type { ModuleKind, QuantizationGranularity } from '@pare/core';
+import { isObject, type ConfigFields } from './config-fields.js';
+import { findPackedWeight } from './packed-weight.js';
+import type { StoredQuantization } from './stored-weight.js';
 
 /** How the weights of a config group are quantized. */
 export interface PackedScheme {
@@ -24,35 +18,42 @@ interface ConfigGroup extends PackedScheme {
   readonly targets: readonly string[];
 }
 
-/** Says what is readable, for messages. */
-const readableMethod = 'quant_method "compressed-tensors" with format "pack-quantized"';
+/** The scheme of a module, or undefined when none targets it or `ignore` names it. */
+type SchemeMatcher = (module: string, kind: ModuleKind) => PackedScheme | undefined;
 
 /**
- * Reads the configuration's account of compressed weights. Undefined when the weights are dense.
+ * Reads the `quantization_config` of compressed-tensors (vllm-project/compressed-tensors, `quantization/quant_config.py`), as far as Pare reads it: weights in the `pack-quantized`
+ * format, activations untouched. Undefined when the weights are dense.
  *
- * @throws PARE_QUANTIZATION_UNSUPPORTED naming the method or setting that cannot be read
+ * @throws PARE_QUANTIZATION_UNSUPPORTED naming the setting that cannot be read
  */
-export function readQuantizationConfig(file: string, config: ModelConfig): PackedConfig | undefined {
-  // The second is the spelling of early versions.
-  const key = ['quantization_config', 'compression_config'].find((name) => config[name] !== undefined && config[name] !== null);
-  return key === undefined ? undefined : new QuantizationConfigReader(file, key).read(config[key]);
+export function readCompressedTensorsConfig(fields: ConfigFields): StoredQuantization | undefined {
+  if (fields.values['format'] === 'dense') return undefined;
+  const schemeFor = new QuantizationConfigReader(fields).read();
+  return {
+    find(parts, { name, kind, shape, layout }) {
+      if (!parts.has('weight_packed')) return undefined;
+      const scheme = schemeFor(name, kind);
+      if (scheme === undefined || layout !== 'out-in') {
+        const found = layout === 'out-in' ? `without a config group for "${name}", whose weights are packed` : `for "${name}", which is no Linear`;
+        return fields.reject(found, 'a config group for every packed Linear');
+      }
+      return findPackedWeight(parts, shape, scheme);
+    },
+  };
 }
 
-/** Reads one configuration; keeps the place for messages. */
+/** Reads one configuration. */
 class QuantizationConfigReader {
-  readonly #file: string;
-  readonly #path: string;
+  readonly #fields: ConfigFields;
 
-  constructor(file: string, path: string) {
-    this.#file = file;
-    this.#path = path;
+  constructor(fields: ConfigFields) {
+    this.#fields = fields;
   }
 
-  read(value: unknown): PackedConfig | undefined {
-    if (!isObject(value)) return this.#fail('', value, readableMethod);
-    if (value['quant_method'] !== 'compressed-tensors') return this.#fail('quant_method', value['quant_method'], readableMethod);
-    if (value['format'] === 'dense') return undefined;
-    if (value['format'] !== 'pack-quantized' && value['format'] !== 'mixed-precision') this.#fail('format', value['format'], readableMethod);
+  read(): SchemeMatcher {
+    const value = this.#fields.values;
+    if (value['format'] !== 'pack-quantized' && value['format'] !== 'mixed-precision') this.#fail('format', value['format'], '"pack-quantized"');
     // These change what a forward pass computes, so weights alone would give another model.
     for (const name of ['kv_cache_scheme', 'sparsity_config', 'transform_config']) {
       if (!isEmpty(value[name])) this.#fail(name, value[name], 'null');
@@ -113,13 +114,7 @@ class QuantizationConfigReader {
   }
 
   #fail(path: string, found: unknown, allowed: string): never {
-    const text = found === undefined ? 'missing' : JSON.stringify(found);
-    throw pareError('PARE_QUANTIZATION_UNSUPPORTED', {
-      file: this.#file,
-      path: path === '' ? this.#path : `${this.#path}.${path}`,
-      found: text.length > 100 ? `${text.slice(0, 100)}…` : text,
-      allowed,
-    });
+    return this.#fields.fail(path, found, allowed);
   }
 }
 
@@ -150,22 +145,16 @@ const classes: Readonly<Record<ModuleKind, readonly string[]>> = {
  * Matching as `utils/match.py` does it: names and patterns before classes, in the order of the sorted target strings; of equal targets the
  * last group counts.
  */
-function matcher(groups: readonly ConfigGroup[], ignore: readonly Target[], parse: (group: string, target: string) => Target): PackedConfig {
+function matcher(groups: readonly ConfigGroup[], ignore: readonly Target[], parse: (group: string, target: string) => Target): SchemeMatcher {
   const byTarget = new Map<string, ConfigGroup>();
   for (const group of groups) for (const target of group.targets) byTarget.set(target, group);
   const targets = [...byTarget].map(([text, group]) => ({ ...parse(group.group, text), group }));
   targets.sort((a, b) => Number(a.pattern !== undefined) - Number(b.pattern !== undefined) || (a.text < b.text ? -1 : 1));
   const named = ({ text, pattern }: Target, module: string): boolean => (pattern === undefined ? text === module : pattern.test(module));
-  return {
-    schemeFor(module, kind) {
-      if (ignore.some((target) => named(target, module) || classes[kind].includes(target.text))) return undefined;
-      return (targets.find((target) => named(target, module)) ?? targets.find(({ text }) => classes[kind].includes(text)))?.group;
-    },
+  return (module, kind) => {
+    if (ignore.some((target) => named(target, module) || classes[kind].includes(target.text))) return undefined;
+    return (targets.find((target) => named(target, module)) ?? targets.find(({ text }) => classes[kind].includes(text)))?.group;
   };
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isEmpty(value: unknown): boolean {
