@@ -5,7 +5,7 @@ import type { OptionsSchema } from './options.js';
 import type { PluginContext, PluginIdentity } from './plugin.js';
 import type { ServiceDependencies } from './service.js';
 import type { HostTensor } from './tensor.js';
-import type { SparsityPattern, WeightForm, WeightFormKind } from './weights.js';
+import type { QuantizationNumbers, SparsityPattern, WeightForm, WeightFormKind } from './weights.js';
 
 export type TechniqueFamily = 'quantization' | 'pruning' | 'factorization' | 'sharing' | 'distillation' | 'activation';
 
@@ -51,6 +51,8 @@ export interface ModulePlan {
   readonly bits?: number | undefined;
   readonly groupSize?: number | undefined;
   readonly symmetric?: boolean | undefined;
+  /** What the codes are; integers when absent. */
+  readonly numbers?: QuantizationNumbers | undefined;
   /** True when columns keep a stored group index. */
   readonly groupIndex?: boolean | undefined;
   /** Floating-point operations of the solver. */

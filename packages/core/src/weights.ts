@@ -3,15 +3,20 @@ import type { HostTensor } from './tensor.js';
 /** How the integer grid of a quantized matrix is shared: one for the tensor, one per row (output channel), or one per run of `groupSize` inputs of a row. */
 export type QuantizationGranularity = 'tensor' | 'channel' | 'group';
 
-/** The uniform affine integer scheme of a matrix: value = scale · (code − zero). */
+/** What codes are: integers of a uniform affine grid, value = scale · (code − zero), or the bytes of 8-bit floats with 4 bits of exponent (`float8_e4m3fn`), value = scale · float8(code). */
+export type QuantizationNumbers = 'integer' | 'float8-e4m3';
+
+/** The scheme of a quantized matrix. */
 export interface QuantizationScheme {
   /** Bits of a code, 2 to 8. */
   readonly bits: number;
-  /** True when every zero is 2^(bits−1) and none is stored. */
+  /** True when every zero is 2^(bits−1) and none is stored; always with 8-bit floats, which have no zero points. */
   readonly symmetric: boolean;
   readonly granularity: QuantizationGranularity;
   /** Inputs that share a grid; the row length for `channel` and `tensor`. */
   readonly groupSize: number;
+  /** Integers when absent. 8-bit floats have 8 bits and are symmetric. */
+  readonly numbers?: QuantizationNumbers | undefined;
 }
 
 /** A matrix as it is: [out, in], or any other tensor in its stored shape. */
@@ -21,12 +26,12 @@ export interface DenseWeight {
   readonly tensor: HostTensor;
 }
 
-/** An integer matrix [out, in] with G = ceil(in / groupSize) grids a row (one grid in all for granularity `tensor`). */
+/** A matrix [out, in] of codes with G = ceil(in / groupSize) grids a row (one grid in all for granularity `tensor`). */
 export interface QuantizedWeight {
   readonly form: 'quantized';
   readonly shape: readonly [number, number];
   readonly scheme: QuantizationScheme;
-  /** Unsigned codes 0 … 2^bits − 1, one byte each, [out, in] row-major. */
+  /** Unsigned codes 0 … 2^bits − 1, or bytes of 8-bit floats, one byte each, [out, in] row-major. */
   readonly codes: Uint8Array;
   /** [out, G]; [1] for granularity `tensor`. Already rounded to the type they will be stored in. */
   readonly scales: Float32Array;

@@ -45,6 +45,11 @@ export function placeProblem({ kind }: ModuleInfo): Refusal | undefined {
   return undefined;
 }
 
+/** Why a layout of integers has no place for 8-bit floats. */
+export function floatRefusal(layout: string): Refusal {
+  return { reason: `its codes are 8-bit floats, and ${layout} folders hold integers`, help: 'Write format hf, which has a layout for them (float-quantized), or round to integers.' };
+}
+
 /** Why groups leave a shorter one at the end of a row; undefined when they do not. */
 export function unevenGroups({ shape }: ModuleInfo, { groupSize = -1 }: Pick<ModulePlan, 'groupSize'>): Refusal | undefined {
   if (groupSize <= 0 || shape[1] % groupSize === 0 || groupSize >= shape[1]) return undefined;

@@ -1,5 +1,6 @@
 import { bfloat16ToFloat32, float16ToFloat32, pareError, type HostTensor, type QuantizedWeight, type SharedWeight, type TensorTrainWeight, type WeightForm } from '@pare/core';
 import { multiplyOut } from './factorized/multiply-out.js';
+import { float8Values, isFloat8 } from './float8.js';
 import { groupsPerRow, symmetricZero } from './scheme.js';
 import { createTrainDecoder, type TrainDecoder } from './tensor-train/decode.js';
 
@@ -10,18 +11,19 @@ export function columnGroups(weight: Pick<QuantizedWeight, 'scheme' | 'shape' | 
   return Int32Array.from({ length: shape[1] }, (_, column) => (scheme.granularity === 'group' ? Math.floor(column / scheme.groupSize) : 0));
 }
 
-/** Multiplies a quantized matrix out: value = scale · (code − zero), [out·in] row-major, rounded to float32 once. */
+/** Multiplies a quantized matrix out: value = scale · (code − zero), or scale · float8(code), [out·in] row-major, rounded to float32 once. */
 export function dequantize(weight: QuantizedWeight, into: Float32Array = new Float32Array(weight.codes.length)): Float32Array {
   const [rows, columns] = weight.shape;
   const { scheme, codes, scales, zeros } = weight;
   const groups = groupsPerRow(scheme, columns);
   const group = columnGroups(weight);
+  const floats = isFloat8(scheme);
   const fixedZero = symmetricZero(scheme.bits);
   for (let row = 0; row < rows; row++) {
     const grid = scheme.granularity === 'tensor' ? 0 : row * groups;
     for (let column = 0, index = row * columns; column < columns; column++, index++) {
       const at = grid + group[column]!;
-      into[index] = scales[at]! * (codes[index]! - (zeros === undefined ? fixedZero : zeros[at]!));
+      into[index] = scales[at]! * (floats ? float8Values[codes[index]!]! : codes[index]! - (zeros === undefined ? fixedZero : zeros[at]!));
     }
   }
   return into;
@@ -33,13 +35,14 @@ export function squaredError(weight: Float32Array, form: QuantizedWeight): numbe
   const { scheme, codes, scales, zeros } = form;
   const groups = groupsPerRow(scheme, columns);
   const group = columnGroups(form);
+  const floats = isFloat8(scheme);
   const fixedZero = symmetricZero(scheme.bits);
   let sum = 0;
   for (let row = 0; row < rows; row++) {
     const grid = scheme.granularity === 'tensor' ? 0 : row * groups;
     for (let column = 0, index = row * columns; column < columns; column++, index++) {
       const at = grid + group[column]!;
-      const error = weight[index]! - scales[at]! * (codes[index]! - (zeros === undefined ? fixedZero : zeros[at]!));
+      const error = weight[index]! - scales[at]! * (floats ? float8Values[codes[index]!]! : codes[index]! - (zeros === undefined ? fixedZero : zeros[at]!));
       sum += error * error;
     }
   }

@@ -75,6 +75,24 @@ export function computeGrid(
   return best;
 }
 
+/**
+ * The scale that takes the largest magnitude of some values to `largest`, as it will be stored; 1 for zeros, and the smallest positive value of the type where it would vanish.
+ * @throws PARE_WEIGHT_NOT_FINITE, PARE_SCALE_OVERFLOW
+ */
+export function symmetricScale(values: Float32Array, largest: number, scaleType: ScaleType, offset: number, count: number): number {
+  let magnitude = 0;
+  for (let index = offset; index < offset + count; index++) {
+    const value = Math.abs(values[index]!);
+    if (!(value < Infinity)) throw notFinite(values, offset, offset + count, 1);
+    if (value > magnitude) magnitude = value;
+  }
+  if (magnitude === 0) return 1;
+  const exact = magnitude / largest;
+  const scale = roundToStorage(exact, scaleType);
+  if (scale === Infinity) throw pareError('PARE_SCALE_OVERFLOW', { scale: exact, scaleType });
+  return scale === 0 ? smallestPositive(scaleType) : scale;
+}
+
 /** The code of a value on a grid. */
 export function encode(value: number, grid: Grid, bits: number): number {
   const code = value / grid.divisor + roundingShift - roundingShift + grid.zero;

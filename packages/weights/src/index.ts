@@ -2,6 +2,7 @@ export * from './scheme.js';
 export { roundToStorage, smallestPositive, roundingShift } from './rounding.js';
 export * from './power-table.js';
 export * from './grid.js';
+export * from './float8.js';
 export * from './quantize.js';
 export * from './dequantize.js';
 export * from './stored-bits.js';

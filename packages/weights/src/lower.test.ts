@@ -48,6 +48,13 @@ describe('lowerWeight', () => {
     }
   });
 
+  it.each([{ granularity: 'tensor' as const }, { groupSize: -1 }, { groupSize: 16 }, { groupSize: 20 }])('looks 8-bit floats up: %o', (grids) => {
+    for (const scaleType of ['float32', 'bfloat16'] as const) {
+      const form = quantized({ bits: 8, symmetric: true, numbers: 'float8-e4m3', ...grids }, scaleType);
+      expect(evaluate(form).dense).toEqual(dequantize(form));
+    }
+  });
+
   it('casts dense weights', () => {
     const dense = (dtype: 'float32' | 'bfloat16', data: Float32Array | Uint16Array): WeightForm => ({ form: 'dense', shape: [2], tensor: hostTensor(dtype, [2], data) });
     expect([...(evaluate(dense('float32', Float32Array.of(1.5, -2))).dense as Float32Array)]).toEqual([1.5, -2]);

@@ -1,6 +1,7 @@
-import { hostTensor, pareError, type DType, type HostTensor, type QuantizedWeight, type TensorTrainWeight, type WeightForm } from '@pare/core';
+import { float32Tensor, hostTensor, pareError, type DType, type HostTensor, type QuantizedWeight, type TensorTrainWeight, type WeightForm } from '@pare/core';
 import type { GraphBuilder, Value } from '@pare/graph';
 import { encodeScales } from './serialize.js';
+import { float8Values, isFloat8 } from './float8.js';
 import { groupsPerRow, symmetricZero } from './scheme.js';
 import { decodeTrains, lookUpTrains } from './tensor-train/lower.js';
 import { trainCoreName, trainShape } from './tensor-train/tensor-train-weight.js';
@@ -9,6 +10,7 @@ import { trainCoreName, trainShape } from './tensor-train/tensor-train-weight.js
  * Adds a weight's stored parts to a graph as constants named after `name`, and the operators that make the dense float32 matrix [out, in] of them.
  * Codes of up to 4 bits are uint4 tensors, wider ones uint8; scales keep their storage type. Grids that lie in runs of a row use one DequantizeLinear
  * (opset 21), columns with a group index or a shorter last group gather their scales.
+ * 8-bit floats are looked up in the table of their 256 values: backends know no such element type.
  * Sparse matrices are their values with the zeros in place: products of ONNX know no masks. Factorized ones are multiplied out here; `lowerLinear` keeps their factors.
  * Tensor trains are multiplied out for all rows; `lowerLookup` does so for those that are asked for.
  * @throws PARE_FORM_UNSUPPORTED for a shared weight: lower the weight that it shares.
@@ -18,6 +20,7 @@ export function lowerWeight(builder: GraphBuilder, form: WeightForm, name: strin
     case 'dense':
       return asFloat32(builder, builder.initializer(name, form.tensor));
     case 'quantized':
+      if (isFloat8(form.scheme)) return lowerFloat8(builder, form, name);
       return form.groupIndex === undefined && form.shape[1] % form.scheme.groupSize === 0 ? lowerRuns(builder, form, name) : lowerGathered(builder, form, name);
     case 'sparse':
       return lowerWeight(builder, form.values, name);
@@ -72,8 +75,7 @@ function lowerGathered(builder: GraphBuilder, form: QuantizedWeight, name: strin
   const { scheme, shape, zeros } = form;
   const [rows, columns] = shape;
   const gridShape = [rows, groupsPerRow(scheme, columns)];
-  const groups = form.groupIndex ?? Int32Array.from({ length: columns }, (_, column) => Math.floor(column / scheme.groupSize));
-  const index = builder.initializer(`${name}.group_index`, hostTensor('int32', [columns], groups));
+  const index = groupIndexValue(builder, form, name);
   // Codes of 4 bits become floats through DequantizeLinear with scale 1: engines lack a Cast for them.
   const number = (values: Uint8Array, of: readonly number[], suffix: string, zero: number): Value => {
     const tensor = codeTensor(values, of, scheme.bits);
@@ -84,6 +86,26 @@ function lowerGathered(builder: GraphBuilder, form: QuantizedWeight, name: strin
   if (zeros === undefined) return builder.mul(number(form.codes, shape, '', symmetricZero(scheme.bits)), scales);
   const offsets = builder.gather(number(zeros, gridShape, '.zeros', 0), index, 1);
   return builder.mul(builder.sub(number(form.codes, shape, '', 0), offsets), scales);
+}
+
+/** float8(code) · scale of the column's group. */
+function lowerFloat8(builder: GraphBuilder, form: QuantizedWeight, name: string): Value {
+  const { scheme, shape } = form;
+  const [rows, columns] = shape;
+  const { granularity } = scheme;
+  // NaN codes do not occur in weights (`structureProblem`).
+  const table = builder.constant(float32Tensor([256], float8Values.map((value) => (Number.isNaN(value) ? 0 : value))));
+  const values = builder.gather(table, builder.cast(builder.initializer(name, hostTensor('uint8', shape, form.codes)), 'int32'), 0);
+  if (granularity !== 'group') return builder.mul(values, scalesValue(builder, form, granularity === 'tensor' ? [] : [rows, 1], name));
+  const groups = groupsPerRow(scheme, columns);
+  const scales = scalesValue(builder, form, [rows, groups], name);
+  return builder.mul(values, builder.gather(scales, groupIndexValue(builder, form, name), 1));
+}
+
+/** The group of every column, for gathering grids. */
+function groupIndexValue(builder: GraphBuilder, { scheme, shape: [, columns], groupIndex }: QuantizedWeight, name: string): Value {
+  const groups = groupIndex ?? Int32Array.from({ length: columns }, (_, column) => Math.floor(column / scheme.groupSize));
+  return builder.initializer(`${name}.group_index`, hostTensor('int32', [columns], groups));
 }
 
 function scalesValue(builder: GraphBuilder, form: QuantizedWeight, shape: readonly number[], name: string): Value {

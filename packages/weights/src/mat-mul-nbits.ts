@@ -1,5 +1,6 @@
 import { pareError, type QuantizedWeight } from '@pare/core';
 import { columnGroups } from './dequantize.js';
+import { isFloat8 } from './float8.js';
 import { groupsPerRow, symmetricZero, type ScaleType } from './scheme.js';
 
 /** Widths that onnxruntime's `com.microsoft.MatMulNBits` computes with. */
@@ -30,6 +31,7 @@ export function matMulNBitsWidth(bits: number): MatMulNBitsWidth {
  * every block has to lie within one grid, so a group size must be a multiple of it.
  */
 export function matMulNBitsProblem(weight: Pick<QuantizedWeight, 'scheme' | 'shape' | 'groupIndex'>, blockSize: number): string | undefined {
+  if (isFloat8(weight.scheme)) return 'its codes are 8-bit floats, and MatMulNBits knows integers';
   if (!Number.isInteger(Math.log2(blockSize)) || blockSize < 16 || blockSize > 256) return `block size ${String(blockSize)} is not a power of two from 16 to 256`;
   const columns = weight.shape[1];
   const group = columnGroups(weight);

@@ -1,4 +1,4 @@
-import type { DType, QuantizationScheme, QuantizedWeight } from '@pare/core';
+import type { DType, QuantizationNumbers, QuantizationScheme, QuantizedWeight } from '@pare/core';
 
 /** Types that scales can be stored in. */
 export type ScaleType = QuantizedWeight['scaleType'];
@@ -25,19 +25,29 @@ export interface QuantizerOptions {
   readonly clip?: Clip | undefined;
   /** Exponent of the clip search's error; 2.4 by default. */
   readonly norm?: number | undefined;
+  /** Integers by default. 8-bit floats are symmetric, have 8 bits, and no clip search: their steps grow with the value, so there is little to win by clipping. */
+  readonly numbers?: QuantizationNumbers | undefined;
 }
 
 /**
  * The stored scheme for rows of `columns` inputs. One group as long as the row is granularity `channel`.
- * @throws RangeError for bits outside 2 to 8 or a group size that is neither −1 nor positive.
+ * @throws RangeError for bits outside 2 to 8, a group size that is neither −1 nor positive, or 8-bit floats of another width, with zero points or a clip search.
  */
 export function resolveScheme(options: QuantizerOptions, columns: number): QuantizationScheme {
   const { bits, symmetric, granularity = 'group', groupSize = -1 } = options;
   if (!Number.isInteger(bits) || bits < 2 || bits > 8) throw new RangeError(`bits is ${String(bits)}; grids have 2 to 8`);
-  if (granularity !== 'group') return { bits, symmetric, granularity, groupSize: columns };
+  const codes = numbersOf(options);
+  if (granularity !== 'group') return { bits, symmetric, granularity, groupSize: columns, ...codes };
   if (groupSize !== -1 && (!Number.isInteger(groupSize) || groupSize < 1)) throw new RangeError(`groupSize is ${String(groupSize)}; it is −1 or at least 1`);
-  if (groupSize === -1 || groupSize >= columns) return { bits, symmetric, granularity: 'channel', groupSize: columns };
-  return { bits, symmetric, granularity, groupSize };
+  if (groupSize === -1 || groupSize >= columns) return { bits, symmetric, granularity: 'channel', groupSize: columns, ...codes };
+  return { bits, symmetric, granularity, groupSize, ...codes };
+}
+
+/** Nothing for integers, so that their schemes are as they always were. */
+function numbersOf(options: QuantizerOptions): Pick<QuantizationScheme, 'numbers'> {
+  if (options.numbers !== 'float8-e4m3') return {};
+  if (options.bits !== 8 || !options.symmetric || options.clip === 'mse') throw new RangeError('8-bit floats have 8 bits, no zero points and no clip search');
+  return { numbers: options.numbers };
 }
 
 /** Grids a row of `columns` inputs has. The last group is shorter when the size does not divide the row. */

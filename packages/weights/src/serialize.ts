@@ -124,6 +124,7 @@ function serializeQuantized(form: QuantizedWeight, metadata: Record<string, stri
       granularity: scheme.granularity,
       groupSize: String(scheme.groupSize),
       scaleType,
+      ...(scheme.numbers === undefined ? {} : { numbers: scheme.numbers }),
     },
   };
 }
@@ -227,7 +228,9 @@ function deserializeQuantized(
   if (!Number.isInteger(bits) || bits < 2 || bits > 8) throw invalid(`${String(bits)} bits`);
   const groupSize = Number(field(metadata, 'groupSize'));
   if (!Number.isInteger(groupSize) || groupSize < 1) throw invalid(`group size ${String(groupSize)}`);
-  const scheme: QuantizationScheme = { bits, symmetric: field(metadata, 'symmetric') === 'true', granularity, groupSize };
+  const numbers = metadata['numbers'];
+  if (numbers !== undefined && numbers !== 'float8-e4m3') throw invalid(`codes of ${numbers}`);
+  const scheme: QuantizationScheme = { bits, symmetric: field(metadata, 'symmetric') === 'true', granularity, groupSize, ...(numbers === undefined ? {} : { numbers }) };
   const shape = [rows, columns] as const;
   const grids = elementCount(scalesShape(shape, scheme));
   return {

@@ -1,4 +1,5 @@
 import type { DenseWeight, FactorizedWeight, QuantizedWeight, SparseWeight, TensorTrainWeight, WeightForm } from '@pare/core';
+import { isFloat8 } from './float8.js';
 import { groupsPerRow } from './scheme.js';
 import { zeroCodes } from './sparse/sparse-weight.js';
 import { coresProblem } from './tensor-train/tensor-train-weight.js';
@@ -33,8 +34,9 @@ function denseProblem({ tensor, shape }: DenseWeight): string | undefined {
 const wrongLength = (what: string, length: number, expected: number): string => `it has ${String(length)} ${what} instead of ${String(expected)}`;
 
 function quantizedProblem({ scheme, shape: [rows, columns], codes, scales, zeros, groupIndex }: QuantizedWeight): string | undefined {
-  const { bits, granularity, groupSize, symmetric } = scheme;
+  const { bits, granularity, groupSize, symmetric, numbers } = scheme;
   if (!Number.isInteger(bits) || bits < 2 || bits > 8) return `it has ${String(bits)} bits; 2 to 8 are possible`;
+  if (numbers === 'float8-e4m3' && (bits !== 8 || !symmetric)) return 'its codes are 8-bit floats, which have 8 bits and no zero points';
   if (!Number.isInteger(groupSize) || groupSize < 1) return `its group size is ${String(groupSize)}`;
   const groups = groupsPerRow(scheme, columns);
   const grids = granularity === 'tensor' ? 1 : rows * groups;
@@ -44,6 +46,8 @@ function quantizedProblem({ scheme, shape: [rows, columns], codes, scales, zeros
   if (!symmetric && zeros?.length !== grids) return wrongLength('zero points', zeros?.length ?? 0, grids);
   if (groupIndex !== undefined && groupIndex.length !== columns) return wrongLength('group indices', groupIndex.length, columns);
   if (groupIndex?.some((group) => group < 0 || group >= groups) === true) return `a group index is outside 0 … ${String(groups - 1)}`;
+  const notNumber = numbers === 'float8-e4m3' ? codes.findIndex((code) => (code & 0x7f) === 0x7f) : -1;
+  if (notNumber >= 0) return `code ${String(notNumber)} is ${String(codes[notNumber])}, NaN among 8-bit floats`;
   const limit = 2 ** bits;
   const tooLarge = limit > 255 ? -1 : codes.findIndex((code) => code >= limit);
   if (tooLarge >= 0) return `code ${String(tooLarge)} is ${String(codes[tooLarge])}; ${String(bits)} bits end at ${String(limit - 1)}`;
@@ -101,6 +105,7 @@ function trainProblem(form: TensorTrainWeight): string | undefined {
 /** Index of a pruned entry that does not stand for zero, or −1. */
 function firstNonzero(mask: Uint8Array, [, columns]: readonly [number, number], values: DenseWeight | QuantizedWeight): number {
   if (values.form === 'quantized') {
+    if (isFloat8(values.scheme)) return mask.findIndex((entry, index) => entry === 0 && (values.codes[index]! & 0x7f) !== 0);
     const zeroCode = zeroCodes(values);
     return mask.findIndex((entry, index) => entry === 0 && values.codes[index] !== zeroCode(Math.floor(index / columns), index % columns));
   }

@@ -102,6 +102,7 @@ describe('before anything runs', () => {
   const cases: [string, FixtureName, [string, ModulePlan][], RegExp][] = [
     ['8 bits', 'llama', [plan(q, { bits: 8 })], /8 bits.*GEMM layout 4/],
     ['Conv1D', 'gpt2', [plan('transformer.h.0.attn.c_attn')], /Conv1D/],
+    ['8-bit floats', 'llama', [plan(q, { bits: 8, numbers: 'float8-e4m3' })], /8-bit floats/],
     ['an embedding', 'llama', [plan('model.embed_tokens')], /embedding/],
     ['a group index', 'llama', [plan(q, { groupIndex: true })], /group index/],
     ['a group size that does not divide', 'llama', [plan(q, { groupSize: 48 })], /do not divide/],

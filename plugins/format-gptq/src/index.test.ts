@@ -185,6 +185,7 @@ describe('before anything runs', () => {
   };
   const cases: [string, FixtureName, [string, ModulePlan], RegExp, Partial<GptqFormatOptions>?][] = [
     ['5 bits', 'llama', plan(q, { bits: 5 }), /5 bits.*2, 3, 4, 8/],
+    ['8-bit floats', 'llama', plan(q, { bits: 8, numbers: 'float8-e4m3' }), /8-bit floats/],
     ['an embedding', 'llama', plan('model.embed_tokens'), /embedding/],
     ['a router', 'qwen3_moe', plan('model.layers.0.mlp.gate'), /routers/],
     ['a group size that does not divide', 'llama', plan(q, { groupSize: 48 }), /do not divide into groups of 48/],

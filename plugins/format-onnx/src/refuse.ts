@@ -31,6 +31,9 @@ export function refuse(summary: ModelSummary, plans: ReadonlyMap<string, ModuleP
   return quantized.flatMap(({ name, shape }): FormatRefusal[] => {
     const plan = plans.get(name);
     if (plan === undefined) return [];
+    if (plan.numbers === 'float8-e4m3') {
+      return [{ module: name, reason: 'its codes are 8-bit floats, and MatMulNBits knows integers', help: 'Choose dtype fp32 or fp16, write format hf, or round to integers.' }];
+    }
     if (plan.groupIndex === true) {
       return [
         {

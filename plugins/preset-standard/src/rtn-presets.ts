@@ -1,7 +1,7 @@
 import { apiVersion, definePreset, type Preset } from '@pare/core';
 
 /** Round to nearest over every linear layer inside blocks: no data, seconds instead of minutes. */
-function rtnPreset(id: string, title: string, summary: string, options: { bits: number; groupSize: number; symmetric: boolean }): Preset {
+function rtnPreset(id: string, title: string, summary: string, options: { bits: number; groupSize: number; symmetric: boolean; numbers?: string }): Preset {
   return definePreset({
     id,
     api: apiVersion,
@@ -27,4 +27,11 @@ export const rtnW3 = rtnPreset('rtn-w3', 'Rounding, 3 bits', '3 bits with a zero
   bits: 3,
   groupSize: 128,
   symmetric: false,
+});
+
+export const rtnFp8 = rtnPreset('rtn-fp8', 'Rounding, 8-bit floats', '8-bit floats (E4M3) with one scale for each output: practically lossless, no calibration text.', {
+  bits: 8,
+  numbers: 'float8-e4m3',
+  groupSize: -1,
+  symmetric: true,
 });

@@ -15,6 +15,7 @@ describeTechnique(rtn, {
   variants: {
     'three bits with zero points': { bits: 3, symmetric: false, groupSize: 32 },
     'eight bits an output': { bits: 8, granularity: 'channel' },
+    '8-bit floats an output': { bits: 8, numbers: 'float8-e4m3', granularity: 'channel' },
     'one grid for the matrix, clip search': { granularity: 'tensor', clip: 'mse' },
     'float16 scales, clip search': { groupSize: 16, clip: 'mse', scaleType: 'float16' },
   },

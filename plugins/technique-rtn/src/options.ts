@@ -3,6 +3,10 @@ import { z } from 'zod';
 /** Options of `rtn`. */
 export const rtnOptions = z.strictObject({
   bits: z.int().min(2).max(8).default(4).describe('Bits of a code, 2 to 8.'),
+  numbers: z
+    .enum(['integer', 'float8-e4m3'])
+    .default('integer')
+    .describe('What codes are: integers, or 8-bit floats with 4 bits of exponent (float8-e4m3; needs bits 8, symmetric, clip minmax), whose steps grow with the value.'),
   granularity: z
     .enum(['group', 'channel', 'tensor'])
     .default('group')

@@ -12,7 +12,7 @@ export const rtn: Technique<RtnOptions> = defineTechnique<RtnOptions>({
   id: 'rtn',
   api: apiVersion,
   title: 'Round to nearest',
-  summary: 'Rounds weights to integers of 2 to 8 bits per matrix, output or group, symmetric or with zero points; needs no data.',
+  summary: 'Rounds weights to integers of 2 to 8 bits, symmetric or with zero points, or to 8-bit floats, per matrix, output or group; needs no data.',
   family: 'quantization',
   scope: 'tensor',
   paper: 'arXiv:1712.05877',
@@ -20,6 +20,9 @@ export const rtn: Technique<RtnOptions> = defineTechnique<RtnOptions>({
   accepts: ['dense', 'quantized', 'sparse', 'factorized'],
   produces: ['quantized', 'sparse', 'factorized'],
   check({ info: { shape }, options, before }) {
+    if (options.numbers === 'float8-e4m3' && (options.bits !== 8 || !options.symmetric || options.clip !== 'minmax')) {
+      return 'numbers float8-e4m3 have 8 bits, no zero points and no clip search; set bits: 8, symmetric: true, clip: minmax';
+    }
     const rank = before?.produces === 'factorized' ? before.rank : undefined;
     return groupProblem(`${String(shape[1])} inputs`, shape[1], options) ?? (rank === undefined ? undefined : rankProblem(rank, options));
   },
@@ -69,6 +72,7 @@ function planModule({ info, options, before }: TargetModule<RtnOptions>): Module
     bits: scheme.bits,
     groupSize: scheme.groupSize,
     symmetric: scheme.symmetric,
+    ...(scheme.numbers === undefined ? {} : { numbers: scheme.numbers }),
     groupIndex: false,
     flops,
     // The stored weight, its float32 copy and the codes.

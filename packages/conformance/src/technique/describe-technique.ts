@@ -219,7 +219,7 @@ function promisedBy(entry: ModulePlan, form: WeightForm): Record<string, unknown
   const kept = promiseOf(form);
   const promised: Record<string, unknown> = { ...kept, form: entry.produces };
   if (entry.estimated !== true) promised['storedBits'] = entry.storedBits;
-  for (const name of ['bits', 'groupSize', 'symmetric', 'groupIndex'] as const) if (name in kept && entry[name] !== undefined) promised[name] = entry[name];
+  for (const name of ['bits', 'groupSize', 'symmetric', 'groupIndex', 'numbers'] as const) if (name in kept && entry[name] !== undefined) promised[name] = entry[name];
   if (form.form === 'factorized' && entry.estimated !== true) promised['rank'] = entry.rank;
   if (form.form === 'sparse') Object.assign(promised, { pattern: entry.sparsity?.pattern, writtenBits: entry.writtenBits });
   return promised;
@@ -229,8 +229,8 @@ function promiseOf(form: WeightForm): Record<string, unknown> {
   const kept: Record<string, unknown> = { form: form.form, storedBits: storedBits(form) };
   const quantized = quantizedPart(form);
   if (quantized !== undefined) {
-    const { bits, groupSize, symmetric } = quantized.scheme;
-    Object.assign(kept, { bits, groupSize, symmetric, groupIndex: quantized.groupIndex !== undefined });
+    const { bits, groupSize, symmetric, numbers } = quantized.scheme;
+    Object.assign(kept, { bits, groupSize, symmetric, groupIndex: quantized.groupIndex !== undefined, ...(numbers === undefined ? {} : { numbers }) });
   }
   if (form.form === 'factorized') kept['rank'] = form.left.shape[1];
   if (form.form === 'sparse') Object.assign(kept, { pattern: form.pattern, writtenBits: writtenBits(form) });

@@ -11,6 +11,7 @@ import {
   type WeightForm,
 } from '@pare/core';
 import { columnGroups } from '../dequantize.js';
+import { isFloat8 } from '../float8.js';
 import { groupsPerRow, symmetricZero } from '../scheme.js';
 import { sparseBits } from '../stored-bits.js';
 
@@ -43,6 +44,8 @@ export function denseWeight(weight: Float32Array, shape: readonly number[], dtyp
 
 /** The code that stands for zero at each place of a quantized matrix. */
 export function zeroCodes({ scheme, shape, zeros, groupIndex }: Pick<QuantizedWeight, 'scheme' | 'shape' | 'zeros' | 'groupIndex'>): (row: number, column: number) => number {
+  // +0 of 8-bit floats.
+  if (isFloat8(scheme)) return () => 0;
   if (zeros === undefined) {
     const zero = symmetricZero(scheme.bits);
     return () => zero;
