@@ -1,10 +1,13 @@
 import type { DType, ModuleInfo, QuantizationScheme, QuantizedWeight, TypedArray } from '@pare/core';
+import type { ByteType } from '@pare/model';
 
 /** One of the tensors that a compressed matrix is stored in. */
 export interface StoredPart {
   /** Last part of its name: `weight_packed`. */
   readonly part: string;
   readonly dtype: DType;
+  /** What the file's header calls the elements where their raw bytes are given (dtype uint8). */
+  readonly byteType?: ByteType | undefined;
   readonly shape: readonly number[];
   data(): TypedArray;
 }

@@ -48,7 +48,7 @@ export async function writeFolder(context: FormatContext<FolderOptions>, { forma
 
 /** A quantized matrix: what it is stored in, and how to get it. */
 interface FormLoader extends SchemeSummary {
-  readonly parts: readonly Pick<StoredPart, 'part' | 'dtype' | 'shape'>[];
+  readonly parts: readonly Pick<StoredPart, 'part' | 'dtype' | 'byteType' | 'shape'>[];
   read(part: string): Promise<HostTensor>;
 }
 
@@ -66,7 +66,7 @@ async function findQuantized(model: Model, layout: MatrixLayout, signal: AbortSi
     found.set(info.name, {
       scheme: form.scheme,
       groupIndex: form.groupIndex !== undefined,
-      parts: layout.parts(form, info).map(({ part, dtype, shape }) => ({ part, dtype, shape })),
+      parts: layout.parts(form, info).map(({ part, dtype, byteType, shape }) => ({ part, dtype, byteType, shape })),
       async read(part) {
         if (latest?.module !== info.name) latest = { module: info.name, parts: layout.parts(quantizedPart(await model.weight(info.name))!, info) };
         const { dtype, shape, data } = latest.parts.find((candidate) => candidate.part === part)!;
@@ -86,8 +86,8 @@ function* weightEntries(model: Model, forms: ReadonlyMap<string, FormLoader>): G
       yield { name, dtype, shape, read: () => model.tensor(name) };
       continue;
     }
-    for (const { part, dtype: partType, shape: partShape } of form.parts) {
-      yield { name: `${module}.${part}`, dtype: partType, shape: partShape, read: () => form.read(part) };
+    for (const { part, dtype: partType, byteType, shape: partShape } of form.parts) {
+      yield { name: `${module}.${part}`, dtype: partType, byteType, shape: partShape, read: () => form.read(part) };
     }
   }
 }

@@ -4,12 +4,12 @@ import type { PackedScheme } from './packed-scheme.js';
 export function configGroup(scheme: PackedScheme, targets: readonly string[]): Readonly<Record<string, unknown>> {
   return {
     targets,
-    format: 'pack-quantized',
+    format: scheme.layout,
     input_activations: null,
     output_activations: null,
     weights: {
       num_bits: scheme.bits,
-      type: 'int',
+      type: scheme.layout === 'float-quantized' ? 'float' : 'int',
       symmetric: scheme.symmetric,
       strategy: scheme.granularity,
       group_size: scheme.groupSize ?? null,

@@ -55,12 +55,13 @@ describe('the plugin', () => {
   it('says what it is and what it takes', () => {
     expect(huggingFace).toBe(huggingFaceFormat);
     expect(huggingFaceFormat).toMatchObject({ $$type: '@pare/format', id: 'hf', api: 1 });
-    expect(huggingFaceOptions.parse({})).toEqual({ dequantize: false, multiplyOut: false, oddBits: false, groupIndex: false, maximumShardBytes: 5e9 });
+    expect(huggingFaceOptions.parse({})).toEqual({ dequantize: false, multiplyOut: false, oddBits: false, groupIndex: false, unpacked: false, maximumShardBytes: 5e9 });
     expect(Object.keys((optionsJsonSchema(huggingFaceFormat.options) as { properties: object }).properties)).toEqual([
       'dequantize',
       'multiplyOut',
       'oddBits',
       'groupIndex',
+      'unpacked',
       'maximumShardBytes',
     ]);
   });
@@ -90,6 +91,33 @@ describe('writing quantized models', () => {
     for (const { name, form } of model.modules) if (form === 'quantized') expect(await reopened.weight(name)).toEqual(await model.weight(name));
     const norm = 'model.layers.1.input_layernorm.weight';
     expect(await reopened.tensor(norm)).toEqual(await model.tensor(norm));
+  });
+
+  const plain: [string, QuantizerOptions, string][] = [
+    ['8-bit floats an output', { bits: 8, symmetric: true, numbers: 'float8-e4m3' }, 'float-quantized'],
+    ['8-bit floats in groups', { bits: 8, symmetric: true, numbers: 'float8-e4m3', groupSize: 32 }, 'float-quantized'],
+    ['8-bit floats with one scale', { bits: 8, symmetric: true, numbers: 'float8-e4m3', granularity: 'tensor' }, 'float-quantized'],
+    ['int8 an output', { bits: 8, symmetric: true }, 'int-quantized'],
+    ['int8 with zero points', { bits: 8, symmetric: false }, 'int-quantized'],
+    ['int8 with one grid', { bits: 8, symmetric: false, granularity: 'tensor' }, 'int-quantized'],
+    ['8 bits in groups, which stay packed', { bits: 8, symmetric: true, groupSize: 32 }, 'pack-quantized'],
+  ];
+  it.each(plain)('%s: what is written opens as what was held', async (_, options, format) => {
+    const model = await rounded('qwen2', () => options, 'bfloat16');
+    const written = await write(model, { unpacked: true });
+    expect((await written.verify()).largestDifference).toBe(0);
+    expect(written.config['quantization_config']).toMatchObject({ format, config_groups: { group_0: { format, weights: { type: options.numbers === undefined ? 'int' : 'float', num_bits: 8 } } } });
+    const reopened = await open(written.directory);
+    for (const { name, form } of model.modules) if (form === 'quantized') expect(await reopened.weight(name)).toEqual(await model.weight(name));
+  });
+
+  it('writes two layouts side by side', async () => {
+    const model = await rounded('llama', (name) => (name.includes('mlp') ? { bits: 8, symmetric: true, numbers: 'float8-e4m3' } : w4));
+    const written = await write(model);
+    await written.verify();
+    expect(written.config['quantization_config']).toMatchObject({ format: 'mixed-precision', config_groups: { group_0: { format: 'pack-quantized' }, group_1: { format: 'float-quantized' } } });
+    const reopened = await open(written.directory);
+    for (const { name } of model.modules) expect(await reopened.weight(name)).toEqual(await model.weight(name));
   });
 
   it('writes what llm-compressor writes, byte for byte', async () => {
@@ -455,5 +483,49 @@ describe('factorized weights', () => {
     const found = (await (await open(directory)).denseWeight(q)).data;
     const { dtype } = base.modules.find(({ name }) => name === q)!;
     expect(found.every((value, index) => Math.abs(value - product[index]!) <= (dtype === 'float32' ? 0 : Math.abs(product[index]!) / 128))).toBe(true);
+  });
+});
+
+describe("compressed-tensors' layouts of single codes", () => {
+  it.each(['float8', 'int8'])('%s: opens with its weights, is rounded to the same codes here, and is written again byte for byte', async (name) => {
+    const directory = join(import.meta.dirname, `../fixtures/compressed-tensors-${name}`);
+    const { sha256 } = JSON.parse(await readFile(join(directory, 'expected.json'), 'utf8')) as { sha256: Record<string, string> };
+    const model = await open(directory);
+    const source = await open(fixtures.model('llama'));
+    const linear = model.modules.filter(({ kind }) => kind === 'linear');
+    expect(linear.map((info) => info.name).sort()).toEqual(Object.keys(sha256).sort());
+    for (const { name: module, shape } of linear) {
+      const { data } = await model.denseWeight(module);
+      expect(createHash('sha256').update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)).digest('hex'), module).toBe(sha256[module]);
+      if (name === 'float8') expect(quantizeMatrix((await source.denseWeight(module)).data, shape, { bits: 8, symmetric: true, numbers: 'float8-e4m3' }, 'float32'), module).toEqual(await model.weight(module));
+    }
+    const written = await write(model, { unpacked: true });
+    await written.verify();
+    await using theirs = await SafetensorsFile.open(join(directory, 'model.safetensors'));
+    await using ours = await SafetensorsFile.open(join(written.directory, 'model.safetensors'));
+    expect([...ours.names].sort()).toEqual([...theirs.names].sort());
+    for (const tensor of theirs.names) {
+      expect(await ours.read(tensor), tensor).toEqual(await theirs.read(tensor));
+      expect(ours.info(tensor).byteType).toBe(theirs.info(tensor).byteType);
+    }
+  });
+
+  it('notices a changed code and another type in the configuration', async () => {
+    for (const numbers of [undefined, 'float8-e4m3'] as const) {
+      const written = await write(await withForm(quantizeMatrix((await (await open(fixtures.model('llama'))).denseWeight(q)).data, [64, 64], { bits: 8, symmetric: true, numbers }, 'float32')), { unpacked: true });
+      await written.verify();
+      const groups = quantizationOf(written).config_groups;
+      groups['group_0']!.weights['type'] = numbers === undefined ? 'float' : 'int';
+      await writeFile(join(written.directory, 'config.json'), JSON.stringify(written.config));
+      expect((await failure(written.verify())).message).toMatch(/is declared as 8 bits/);
+    }
+  });
+
+  it('says who reads 8-bit floats in groups', async () => {
+    const model = await open(fixtures.model('llama'));
+    const plan = (groupSize: number): Map<string, ModulePlan> => new Map([[q, { module: q, produces: 'quantized', storedBits: 1, bits: 8, groupSize, symmetric: true, numbers: 'float8-e4m3', flops: 0, workingBytes: 0 }]]);
+    expect(huggingFaceFormat.notes?.(model, plan(32), huggingFaceOptions.parse({}))).toEqual([expect.stringMatching(/8-bit floats in groups/)]);
+    expect(huggingFaceFormat.notes?.(model, plan(-1), huggingFaceOptions.parse({}))).toEqual([]);
+    expect(huggingFaceFormat.refuse(model, plan(32), huggingFaceOptions.parse({}))).toEqual([]);
   });
 });

@@ -18,6 +18,12 @@ export const huggingFaceOptions = z.strictObject({
     .boolean()
     .default(false)
     .describe('Allow columns grouped by activation order, with a stored group index. compressed-tensors reads that up to 0.18 and refuses it from 0.19 on.'),
+  unpacked: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Write 8-bit integers with one scale an output or matrix as int8 (compressed-tensors int-quantized), not packed in words. transformers reads both; vLLM reads int8 only together with quantized activations.',
+    ),
   maximumShardBytes: folderOptionFields.maximumShardBytes,
 });
 

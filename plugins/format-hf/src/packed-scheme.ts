@@ -1,7 +1,11 @@
 import type { SchemeSummary } from '@pare/hf-folder';
 
+/** The layouts of compressed-tensors that are written: codes in words, one int8 a code, 8-bit floats. */
+export type WeightLayout = 'pack-quantized' | 'int-quantized' | 'float-quantized';
+
 /** What a config group says about its matrices. Forms of equal schemes share a group. */
 export interface PackedScheme {
+  readonly layout: WeightLayout;
   readonly bits: number;
   readonly symmetric: boolean;
   readonly granularity: 'tensor' | 'channel' | 'group';
@@ -10,13 +14,22 @@ export interface PackedScheme {
   readonly groupIndex: boolean;
 }
 
+/**
+ * The layout of a matrix.
+ * @param unpacked true to store 8-bit integers with one scale a row or matrix as they are, not in words
+ */
+export function layoutOf({ bits, granularity, numbers }: SchemeSummary['scheme'], unpacked: boolean): WeightLayout {
+  if (numbers === 'float8-e4m3') return 'float-quantized';
+  return unpacked && bits === 8 && granularity !== 'group' ? 'int-quantized' : 'pack-quantized';
+}
+
 /** The scheme of a quantized matrix. */
-export function schemeOf({ scheme, groupIndex }: SchemeSummary): PackedScheme {
+export function schemeOf({ scheme, groupIndex }: SchemeSummary, unpacked: boolean): PackedScheme {
   const { bits, symmetric, granularity, groupSize } = scheme;
-  return { bits, symmetric, granularity, groupSize: granularity === 'group' ? groupSize : undefined, groupIndex };
+  return { layout: layoutOf(scheme, unpacked), bits, symmetric, granularity, groupSize: granularity === 'group' ? groupSize : undefined, groupIndex };
 }
 
 /** Equal for equal schemes. */
 export function schemeKey(scheme: PackedScheme): string {
-  return [scheme.bits, scheme.symmetric, scheme.granularity, scheme.groupSize, scheme.groupIndex].join(' ');
+  return [scheme.layout, scheme.bits, scheme.symmetric, scheme.granularity, scheme.groupSize, scheme.groupIndex].join(' ');
 }

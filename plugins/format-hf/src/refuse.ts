@@ -1,5 +1,5 @@
 import type { FormatRefusal, ModelSummary, ModuleInfo, ModulePlan } from '@pare/core';
-import { placeProblem, refuseEach, refuseExperts, unevenGroups, type Refusal } from '@pare/hf-folder';
+import { placeProblem, quantizedModules, refuseEach, refuseExperts, unevenGroups, type Refusal } from '@pare/hf-folder';
 import type { HuggingFaceOptions } from './options.js';
 
 /** Bits whose fields never straddle a word, so that all readers agree on their layout. */
@@ -9,7 +9,7 @@ const wordAlignedBits: readonly number[] = [2, 4, 8];
 const dequantizeAdvice = ' Or "dequantize: true" of format hf writes these weights dense (large, but every loader opens it).';
 
 /**
- * What readers of compressed-tensors' `pack-quantized` could not open, or would open as other numbers, before anything runs. With
+ * What readers of compressed-tensors could not open, or would open as other numbers, before anything runs. With
  * `dequantize` everything can be written but new sharing between modules.
  */
 export function refuseModules(summary: ModelSummary, plans: ReadonlyMap<string, ModulePlan>, options: HuggingFaceOptions): readonly FormatRefusal[] {
@@ -43,4 +43,10 @@ function refuseCodes(info: ModuleInfo, plan: ModulePlan, options: HuggingFaceOpt
     };
   }
   return undefined;
+}
+
+/** What a user should know of 8-bit floats in groups. */
+export function floatNotes(summary: ModelSummary, plans: ReadonlyMap<string, ModulePlan>): readonly string[] {
+  const grouped = quantizedModules(summary, plans).some(({ info: { shape }, plan: { numbers, groupSize = -1 } }) => numbers === 'float8-e4m3' && groupSize !== -1 && groupSize < shape[1]);
+  return grouped ? ['8-bit floats in groups: transformers reads them, vLLM reads one scale an output or matrix.'] : [];
 }

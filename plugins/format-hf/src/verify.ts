@@ -8,20 +8,55 @@ import type { HuggingFaceOptions } from './options.js';
 export function verify(context: FormatContext<HuggingFaceOptions>, files: readonly WrittenFile[]): Promise<VerificationResult> {
   return verifyFolder(context, files, {
     dense: context.options.dequantize,
-    holds: (reading, { name }) => reading.has(`${name}.weight_packed`),
-    read: readPacked,
+    holds: (reading, { name }) => reading.has(`${name}.weight_packed`) || reading.has(`${name}.weight_scale`),
+    read: (reading, info, form) => (reading.has(`${info.name}.weight_packed`) ? readPacked(reading, info, form) : readPlain(reading, info, form)),
   });
 }
 
+/** The scheme that the configuration states for a stored matrix, which has to be the model's. */
+function agreedScheme(reading: FolderReading, info: ModuleInfo, form: QuantizedWeight, tensor: string): StatedScheme {
+  const scheme = statedScheme(reading.config, info.name);
+  if (scheme === undefined) return reading.fail(tensor, 'is not covered by quantization_config');
+  const describe = (bits: number, type: string, symmetric: boolean, strategy: string): string => `${String(bits)} bits${type === 'float' ? ' of floats' : ''}, ${symmetric ? 'symmetric' : 'asymmetric'}, ${strategy}`;
+  const stated = describe(scheme.bits, scheme.type, scheme.symmetric, scheme.strategy);
+  const expected = describe(form.scheme.bits, form.scheme.numbers === 'float8-e4m3' ? 'float' : 'int', form.scheme.symmetric, form.scheme.granularity);
+  if (stated !== expected) reading.fail(tensor, `is declared as ${stated}, the model's is ${expected}`);
+  return scheme;
+}
+
+/** Codes that are stored one by one: signed integers, or the bytes of 8-bit floats. */
+async function readPlain(reading: FolderReading, info: ModuleInfo, form: QuantizedWeight): Promise<ReadMatrix> {
+  const [rows, columns] = info.shape;
+  const name = `${info.name}.weight`;
+  const weight = reading.take(name);
+  const { type, symmetric, strategy, groupSize } = agreedScheme(reading, info, form, name);
+  const wanted = type === 'float' ? 'F8_E4M3' : 'I8';
+  if (weight.dtype !== wanted || weight.shape.join() !== info.shape.join()) reading.fail(name, `is ${weight.dtype} [${weight.shape.join(', ')}], a reader wants ${wanted} [${info.shape.join(', ')}]`);
+  const storedAt = numbersOf(await weight.read(), weight.dtype);
+  const offset = type === 'float' ? 0 : 128;
+  const groups = strategy === 'group' ? Math.ceil(columns / groupSize) : 1;
+  const gridAt = async (part: string) => {
+    const tensor = `${info.name}.${part}`;
+    const raw = reading.take(tensor);
+    const shape = strategy === 'tensor' ? [1] : [rows, groups];
+    if (raw.shape.join() !== shape.join()) reading.fail(tensor, `has shape [${raw.shape.join(', ')}], a reader wants [${shape.join(', ')}]`);
+    const at = numbersOf(await raw.read(), raw.dtype);
+    return { tensor, dtype: raw.dtype, at: (row: number, group: number) => at(strategy === 'tensor' ? 0 : row * groups + group) };
+  };
+  const zeros = symmetric ? undefined : await gridAt('weight_zero_point');
+  return {
+    codes: { tensor: name, at: (row, column) => storedAt(row * columns + column) + offset },
+    scales: { ...(await gridAt('weight_scale')), groups },
+    zeros: zeros === undefined ? undefined : { tensor: zeros.tensor, at: (row, group) => zeros.at(row, group) + 128 },
+  };
+}
+
+/** Codes that lie in words as one stream a row. */
 async function readPacked(reading: FolderReading, info: ModuleInfo, form: QuantizedWeight): Promise<ReadMatrix> {
   const name = `${info.name}.weight_packed`;
   const packed = reading.take(name);
-  const scheme = statedScheme(reading.config, info.name);
-  if (scheme === undefined) return reading.fail(name, 'is not covered by quantization_config');
+  const scheme = agreedScheme(reading, info, form, name);
   const { bits, symmetric, strategy } = scheme;
-  const stated = `${String(bits)} bits, ${symmetric ? 'symmetric' : 'asymmetric'}, ${strategy}`;
-  const expected = `${String(form.scheme.bits)} bits, ${form.scheme.symmetric ? 'symmetric' : 'asymmetric'}, ${form.scheme.granularity}`;
-  if (stated !== expected) reading.fail(name, `is declared as ${stated}, the model's is ${expected}`);
 
   const shapeName = `${info.name}.weight_shape`;
   const shape = reading.take(shapeName);
@@ -58,6 +93,7 @@ async function readIndex(reading: FolderReading, info: ModuleInfo): Promise<Read
 
 /** A config group as its reader understands it. */
 interface StatedScheme {
+  readonly type: string;
   readonly bits: number;
   readonly symmetric: boolean;
   readonly strategy: string;
@@ -69,15 +105,15 @@ interface StatedScheme {
 function statedScheme(config: Readonly<Record<string, unknown>>, module: string): StatedScheme | undefined {
   interface Group {
     targets: string[];
-    weights: { num_bits: number; symmetric: boolean; strategy: string; group_size: number | null; actorder: string | null };
+    weights: { type: string; num_bits: number; symmetric: boolean; strategy: string; group_size: number | null; actorder: string | null };
   }
   const quantization = config['quantization_config'] as { ignore: string[]; config_groups: Record<string, Group> } | undefined;
   const groups = Object.values(quantization?.config_groups ?? {});
   if (quantization?.ignore.includes(module) === true) return undefined;
   const group = groups.find(({ targets }) => targets.includes(module)) ?? groups.find(({ targets }) => targets.includes('Linear'));
   if (group === undefined) return undefined;
-  const { num_bits: bits, symmetric, strategy, group_size: groupSize, actorder } = group.weights;
-  return { bits, symmetric, strategy, groupSize: groupSize ?? 0, actOrder: actorder === 'group' };
+  const { type, num_bits: bits, symmetric, strategy, group_size: groupSize, actorder } = group.weights;
+  return { type, bits, symmetric, strategy, groupSize: groupSize ?? 0, actOrder: actorder === 'group' };
 }
 
 /** The zero point of a row and group: fields run down the rows of words [ceil(rows·bits/32), groups], so a field may span two words of its column. */

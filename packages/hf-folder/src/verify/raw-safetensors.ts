@@ -78,6 +78,10 @@ export function numbersOf(view: DataView, dtype: string): ElementReader {
       return (index) => Number(view.getBigInt64(8 * index, true));
     case 'I32':
       return (index) => view.getInt32(4 * index, true);
+    case 'U8':
+    case 'F8_E4M3':
+      // The code itself; what it stands for the scheme says.
+      return (index) => view.getUint8(index);
     case 'I8':
       return (index) => view.getInt8(index);
     default:

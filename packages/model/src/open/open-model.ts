@@ -93,7 +93,7 @@ function checkTensors(store: TensorStore, stored: StoredName, contents: ModelCon
       throw pareError('PARE_MODEL_TENSOR_SHAPE', { file: store.fileOf(place), tensor: place, found: `[${info.shape.join(', ')}]`, expected });
     }
     if (!weightTypes.includes(info.dtype)) {
-      throw pareError('PARE_MODEL_TENSOR_SHAPE', { file: store.fileOf(place), tensor: place, found: info.dtype, expected: weightTypes.join(', ') });
+      throw pareError('PARE_MODEL_TENSOR_SHAPE', { file: store.fileOf(place), tensor: place, found: info.byteType ?? info.dtype, expected: weightTypes.join(', ') });
     }
     return { name, dtype: info.dtype, shape };
   });

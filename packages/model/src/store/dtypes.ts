@@ -17,13 +17,25 @@ const types: Readonly<Record<string, DType>> = {
   BOOL: 'bool',
 };
 
+/** Types that Pare holds as raw bytes: it computes with no such elements, but they may be codes of weights. */
+const byteTypes = ['F8_E4M3'] as const;
+
+/** A type that is held as raw bytes, by its name in the header. */
+export type ByteType = (typeof byteTypes)[number];
+
 const names = new Map(Object.entries(types).map(([name, dtype]) => [dtype, name]));
 
-/** The type names a header may use. Others (8-bit floats, complex numbers, sub-byte types) are refused by name. */
-export const safetensorsTypes: readonly string[] = Object.keys(types);
+/** The type names a header may use. Others (further 8-bit floats, complex numbers, sub-byte types) are refused by name. */
+export const safetensorsTypes: readonly string[] = [...Object.keys(types), ...byteTypes];
 
-/** The element type behind a header's type name, or undefined. */
+/** A header's type name as one that is held as raw bytes, or undefined. */
+export function byteTypeOf(name: string): ByteType | undefined {
+  return byteTypes.find((type) => type === name);
+}
+
+/** The element type that holds what a header's type name stands for, or undefined. */
 export function dtypeOfSafetensors(name: string): DType | undefined {
+  if (byteTypeOf(name) !== undefined) return 'uint8';
   return Object.hasOwn(types, name) ? types[name] : undefined;
 }
 

@@ -1,11 +1,13 @@
 import { dtypeBytes, elementCount, pareError, type DType } from '@pare/core';
-import { dtypeOfSafetensors, safetensorsTypes } from './dtypes.js';
+import { byteTypeOf, dtypeOfSafetensors, safetensorsTypes, type ByteType } from './dtypes.js';
 import { findDuplicateKey } from './duplicate-key.js';
 
 /** A tensor of a safetensors file. */
 export interface SafetensorsEntry {
   readonly name: string;
   readonly dtype: DType;
+  /** The header's type where the elements are held as raw bytes (dtype uint8). */
+  readonly byteType?: ByteType | undefined;
   readonly shape: readonly number[];
   /** First byte, counted from the start of the file. */
   readonly byteOffset: number;
@@ -61,13 +63,14 @@ export function parseHeader(file: string, header: Uint8Array, fileBytes: number)
   checkLayout(file, found, dataBytes, fileBytes);
   return {
     metadata,
-    entries: found.map(({ name, dtype, shape, begin, end }) => ({ name, dtype, shape, byteOffset: dataBegin + begin, byteLength: end - begin })),
+    entries: found.map(({ name, dtype, byteType, shape, begin, end }) => ({ name, dtype, ...(byteType === undefined ? {} : { byteType }), shape, byteOffset: dataBegin + begin, byteLength: end - begin })),
   };
 }
 
 interface Located {
   readonly name: string;
   readonly dtype: DType;
+  readonly byteType: ByteType | undefined;
   readonly shape: readonly number[];
   /** Offsets from the end of the header. */
   readonly begin: number;
@@ -117,7 +120,7 @@ function parseEntry(file: string, name: string, value: unknown): Located {
   if (end - begin !== expected) {
     throw pareError('PARE_SAFETENSORS_SIZE_MISMATCH', { file, tensor: name, found: end - begin, dtype: type, shape: shape as number[], expected });
   }
-  return { name, dtype, shape: shape as number[], begin, end };
+  return { name, dtype, byteType: byteTypeOf(type), shape: shape as number[], begin, end };
 }
 
 /** Tensors must tile the data section: the first begins at 0, each next one where the last ended, and the file ends with the last. */

@@ -1,4 +1,4 @@
-export { safetensorsTypes } from './dtypes.js';
+export { safetensorsTypes, type ByteType } from './dtypes.js';
 export { maximumHeaderBytes, type SafetensorsEntry } from './header.js';
 export { requireDiskSpace } from './disk.js';
 export { requireFinite } from './finite.js';

@@ -1,13 +1,15 @@
 import { dtypeBits, tensorBytes, throwIfAborted, type DType, type FileSystem, type HostTensor, type WritableFile } from '@pare/core';
 import { defaultFiles } from '@pare/platform';
 import { diskError, requireDiskSpace } from './disk.js';
-import { safetensorsOfDtype } from './dtypes.js';
+import { safetensorsOfDtype, type ByteType } from './dtypes.js';
 import { lengthFieldBytes, maximumHeaderBytes } from './header.js';
 
 /** A tensor to write: its place in the file follows from type and shape, its bytes are asked for when their turn comes. */
 export interface TensorEntry {
   readonly name: string;
   readonly dtype: DType;
+  /** What the header calls the elements where their raw bytes are given (dtype uint8). */
+  readonly byteType?: ByteType | undefined;
   readonly shape: readonly number[];
   /** Little-endian, row-major, exactly the tensor's size. Called once. */
   read(): Promise<Uint8Array | HostTensor>;
@@ -90,7 +92,7 @@ export function layOut(entries: readonly TensorEntry[], metadata: Readonly<Recor
   for (const entry of sorted) {
     if (entry.name === '__metadata__' || header.has(entry.name)) throw new RangeError(`tensor "${entry.name}" is given twice`);
     const end = reached + tensorBytes(entry);
-    header.set(entry.name, { dtype: safetensorsOfDtype(entry.dtype), shape: entry.shape, data_offsets: [reached, end] });
+    header.set(entry.name, { dtype: entry.byteType ?? safetensorsOfDtype(entry.dtype), shape: entry.shape, data_offsets: [reached, end] });
     begins.set(entry, reached);
     reached = end;
   }

@@ -133,9 +133,9 @@ describe('SafetensorsFile', () => {
     ],
     [
       'an 8-bit float',
-      () => rawFile({ a: { dtype: 'F8_E4M3', shape: [4], data_offsets: [0, 4] } }, 4),
+      () => rawFile({ a: { dtype: 'F8_E5M2', shape: [4], data_offsets: [0, 4] } }, 4),
       'PARE_SAFETENSORS_DTYPE_UNSUPPORTED',
-      /"a" has type F8_E4M3/,
+      /"a" has type F8_E5M2/,
     ],
     ['a type named like a property of objects', () => rawFile({ a: entry(0, 4, [1], 'constructor') }, 4), 'PARE_SAFETENSORS_DTYPE_UNSUPPORTED', /constructor/],
     ['an entry without a shape', () => rawFile({ a: { dtype: 'F32', data_offsets: [0, 4] } }, 4), 'PARE_SAFETENSORS_ENTRY_INVALID', /entry "a" is/],

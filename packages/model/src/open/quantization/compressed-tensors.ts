@@ -1,6 +1,7 @@
 import type { ModuleKind, QuantizationGranularity } from '@pare/core';
 import { isObject, type ConfigFields } from './config-fields.js';
 import { findPackedWeight } from './packed-weight.js';
+import { findPlainWeight } from './plain-weight.js';
 import type { StoredQuantization } from './stored-weight.js';
 
 /** How the weights of a config group are quantized. */
@@ -8,6 +9,8 @@ export interface PackedScheme {
   /** Name of the group in the configuration. */
   readonly group: string;
   readonly bits: number;
+  /** True for 8-bit floats. */
+  readonly floats: boolean;
   readonly symmetric: boolean;
   readonly granularity: QuantizationGranularity;
   /** Inputs that share a scale, for granularity `group`. */
@@ -18,12 +21,16 @@ interface ConfigGroup extends PackedScheme {
   readonly targets: readonly string[];
 }
 
+/** Layouts that are read. Which one a matrix has its tensors say. */
+const formats: readonly string[] = ['pack-quantized', 'int-quantized', 'float-quantized', 'naive-quantized'];
+const allowedFormats = formats.map((format) => `"${format}"`).join(', ');
+
 /** The scheme of a module, or undefined when none targets it or `ignore` names it. */
 type SchemeMatcher = (module: string, kind: ModuleKind) => PackedScheme | undefined;
 
 /**
- * Reads the `quantization_config` of compressed-tensors (vllm-project/compressed-tensors, `quantization/quant_config.py`), as far as Pare reads it: weights in the `pack-quantized`
- * format, activations untouched. Undefined when the weights are dense.
+ * Reads the `quantization_config` of compressed-tensors (vllm-project/compressed-tensors, `quantization/quant_config.py`), as far as Pare reads it: integers in words or
+ * one by one, 8-bit floats, activations untouched. Undefined when the weights are dense.
  *
  * @throws PARE_QUANTIZATION_UNSUPPORTED naming the setting that cannot be read
  */
@@ -32,13 +39,15 @@ export function readCompressedTensorsConfig(fields: ConfigFields): StoredQuantiz
   const schemeFor = new QuantizationConfigReader(fields).read();
   return {
     find(parts, { name, kind, shape, layout }) {
-      if (!parts.has('weight_packed')) return undefined;
+      const packed = parts.has('weight_packed');
+      if (!packed && !parts.has('weight_scale')) return undefined;
       const scheme = schemeFor(name, kind);
       if (scheme === undefined || layout !== 'out-in') {
-        const found = layout === 'out-in' ? `without a config group for "${name}", whose weights are packed` : `for "${name}", which is no Linear`;
-        return fields.reject(found, 'a config group for every packed Linear');
+        const found = layout === 'out-in' ? `without a config group for "${name}", whose weights are compressed` : `for "${name}", which is no Linear`;
+        return fields.reject(found, 'a config group for every compressed Linear');
       }
-      return findPackedWeight(parts, shape, scheme);
+      if (packed && scheme.floats) return fields.reject(`with floats for "${name}", whose weights are packed`, 'floats that are stored one by one');
+      return packed ? findPackedWeight(parts, shape, scheme) : findPlainWeight(parts, shape, scheme);
     },
   };
 }
@@ -53,7 +62,7 @@ class QuantizationConfigReader {
 
   read(): SchemeMatcher {
     const value = this.#fields.values;
-    if (value['format'] !== 'pack-quantized' && value['format'] !== 'mixed-precision') this.#fail('format', value['format'], '"pack-quantized"');
+    if (!formats.includes(value['format'] as string) && value['format'] !== 'mixed-precision') this.#fail('format', value['format'], allowedFormats);
     // These change what a forward pass computes, so weights alone would give another model.
     for (const name of ['kv_cache_scheme', 'sparsity_config', 'transform_config']) {
       if (!isEmpty(value[name])) this.#fail(name, value[name], 'null');
@@ -74,8 +83,7 @@ class QuantizationConfigReader {
     for (const key of ['input_activations', 'output_activations']) {
       if (!isEmpty(value[key])) this.#fail(`${path}.${key}`, value[key], 'null (activations are not quantized)');
     }
-    if (value['format'] !== undefined && value['format'] !== null && value['format'] !== 'pack-quantized')
-      this.#fail(`${path}.format`, value['format'], '"pack-quantized"');
+    if (value['format'] !== undefined && value['format'] !== null && !formats.includes(value['format'] as string)) this.#fail(`${path}.format`, value['format'], allowedFormats);
     const weights = value['weights'];
     if (!isObject(weights)) return this.#fail(`${path}.weights`, weights, 'an object with "num_bits"');
     const setting = <T>(key: string, fallback: T, valid: (found: unknown) => boolean, allowed: string): T => {
@@ -83,10 +91,10 @@ class QuantizationConfigReader {
       if (!valid(found)) this.#fail(`${path}.weights.${key}`, found, allowed);
       return found as T;
     };
-    setting('type', 'int', (found) => found === 'int', '"int"');
+    const floats = setting<string>('type', 'int', (found) => found === 'int' || found === 'float', '"int" or "float"') === 'float';
     setting('dynamic', false, (found) => found === false, 'false');
-    const bits = setting('num_bits', 8, (found) => Number.isInteger(found) && (found as number) >= 2 && (found as number) <= 8, '2 to 8');
-    const symmetric = setting('symmetric', true, (found) => typeof found === 'boolean', 'true or false');
+    const bits = setting('num_bits', 8, (found) => (floats ? found === 8 : Number.isInteger(found) && (found as number) >= 2 && (found as number) <= 8), floats ? '8 (of floats)' : '2 to 8');
+    const symmetric = setting('symmetric', true, (found) => (floats ? found === true : typeof found === 'boolean'), floats ? 'true (for floats)' : 'true or false');
     const size = weights['group_size'];
     const implied = typeof size === 'number' && size > 0 ? 'group' : size === -1 ? 'channel' : 'tensor';
     const granularity = setting<QuantizationGranularity>(
@@ -97,7 +105,7 @@ class QuantizationConfigReader {
     );
     const groupSize =
       granularity === 'group' ? setting('group_size', 0, (found) => Number.isInteger(found) && (found as number) > 0, 'a positive whole number') : undefined;
-    return { group: name, bits, symmetric, granularity, groupSize, targets: this.#strings(`${path}.targets`, value['targets']) };
+    return { group: name, bits, floats, symmetric, granularity, groupSize, targets: this.#strings(`${path}.targets`, value['targets']) };
   }
 
   #strings(path: string, value: unknown): string[] {

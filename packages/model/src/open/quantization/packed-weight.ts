@@ -20,12 +20,12 @@ export function findPackedWeight(parts: PartsReader, shape: readonly [number, nu
 
   parts.require('weight_packed', ['int32'], [[rows, wordsPerRow(columns, bits)]]);
   parts.require('weight_shape', ['int64', 'int32'], [[2]]);
-  const gridShapes = granularity === 'tensor' ? [[1], [], [1, 1]] : granularity === 'channel' ? [[rows, 1], [rows]] : [[rows, groups]];
-  const scaleType = parts.requireScales('weight_scale', gridShapes);
+  const grids = gridShapes(scheme, rows, columns);
+  const scaleType = parts.requireScales('weight_scale', grids);
   if (!symmetric) {
     const packed = granularity !== 'tensor' && parts.dtype('weight_zero_point') !== 'int8';
     if (packed) parts.require('weight_zero_point', ['int32'], [[wordsPerRow(rows, bits), groups]]);
-    else parts.require('weight_zero_point', ['int8'], gridShapes);
+    else parts.require('weight_zero_point', ['int8'], grids);
   }
   const hasGroupIndex = granularity === 'group' && parts.has('weight_g_idx');
   if (hasGroupIndex) parts.require('weight_g_idx', ['int32', 'int64'], [[columns]]);
@@ -52,4 +52,10 @@ function readZeros(tensor: HostTensor, rows: number, groups: number, bits: numbe
   // Words lie [words, groups]; turned over they are the packed rows of zeros [groups, rows].
   const words = transposeArray(tensor.data as Int32Array, wordsPerRow(rows, bits), groups);
   return transposeArray(unpackRows(words, [groups, rows], bits), groups, rows);
+}
+
+/** Shapes that the scales of a scheme may have. */
+export function gridShapes({ granularity, groupSize }: QuantizationScheme, rows: number, columns: number): readonly (readonly number[])[] {
+  if (granularity === 'tensor') return [[1], [], [1, 1]];
+  return granularity === 'channel' ? [[rows, 1], [rows]] : [[rows, Math.ceil(columns / groupSize)]];
 }

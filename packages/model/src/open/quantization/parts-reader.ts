@@ -1,6 +1,7 @@
 import { dtypeBytes, elementCount, pareError, type DType, type HostTensor, type QuantizedWeight } from '@pare/core';
 import { denseFloat32 } from '@pare/weights';
 import { requireFinite } from '../../store/finite.js';
+import type { ByteType } from '../../store/dtypes.js';
 import type { TensorStore } from '../../store/tensor-store.js';
 import type { StoredName } from '../names.js';
 
@@ -29,14 +30,18 @@ export class PartsReader {
     return this.has(part) ? this.#store.info(this.name(part)).dtype : undefined;
   }
 
-  /** Checks a part's type and shape, counts its bytes and returns its type. */
-  require(part: string, dtypes: readonly DType[], shapes: readonly (readonly number[])[]): DType {
+  /**
+   * Checks a part's type and shape, counts its bytes and returns its type.
+   * @param byteType the type by its name in the file where elements are held as raw bytes
+   */
+  require(part: string, dtypes: readonly DType[], shapes: readonly (readonly number[])[], byteType?: ByteType): DType {
     const name = this.name(part);
-    const expected = `${dtypes.join(' or ')} ${shapes.map((shape) => `[${shape.join(', ')}]`).join(' or ')}`;
+    const expected = `${byteType ?? dtypes.join(' or ')} ${shapes.map((shape) => `[${shape.join(', ')}]`).join(' or ')}`;
     if (!this.#store.has(name)) throw pareError('PARE_MODEL_TENSOR_MISSING', { file: this.#store.directory, tensor: name, expected });
-    const { dtype, shape } = this.#store.info(name);
-    const fits = dtypes.includes(dtype) && shapes.some((allowed) => allowed.length === shape.length && allowed.every((size, axis) => size === shape[axis]));
-    if (!fits) throw this.mismatch(part, `${dtype} [${shape.join(', ')}]`, expected);
+    const info = this.#store.info(name);
+    const { dtype, shape } = info;
+    const fits = dtypes.includes(dtype) && info.byteType === byteType && shapes.some((allowed) => allowed.length === shape.length && allowed.every((size, axis) => size === shape[axis]));
+    if (!fits) throw this.mismatch(part, `${info.byteType ?? dtype} [${shape.join(', ')}]`, expected);
     this.bytes += dtypeBytes(dtype, elementCount(shape));
     return dtype;
   }
