@@ -1,5 +1,6 @@
 import { cpuBackend } from '@pare/backend-cpu';
 import { isPareError } from '@pare/core';
+import { gptqFormat } from '@pare/format-gptq';
 import { huggingFaceFormat } from '@pare/format-hf';
 import { onnxFormat } from '@pare/format-onnx';
 import { gptq } from '@pare/technique-gptq';
@@ -15,7 +16,7 @@ import { describe, expect, it } from 'vitest';
 import presets from './index.js';
 
 const calibration = { data: memoryText(sampleText(6000)), samples: 4, sequenceLength: 32 };
-const plugins = [presets, gptq, magnitude, rtn, sparsegpt, svd, svdLlm, wanda, cpuBackend, huggingFaceFormat, onnxFormat];
+const plugins = [presets, gptq, magnitude, rtn, sparsegpt, svd, svdLlm, wanda, cpuBackend, gptqFormat, huggingFaceFormat, onnxFormat];
 
 describe('every preset', () => {
   it('has options that its technique knows', async () => {
@@ -46,6 +47,19 @@ describe('every preset', () => {
     await using host = await startTestHost({ plugins });
     const error: unknown = await host.plan({ model: folder.model, recipe: 'gptq-w4', set: ['gptq.groupSize=48'], formats: ['hf'], backend: 'reference' }).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'PARE_TARGET_REFUSED', help: expect.stringContaining('--set') as string });
+  });
+});
+
+describe('a format with the id of a technique', () => {
+  it('gets the settings that only it knows', async () => {
+    await using folder = await tinyModel('llama');
+    await using host = await startTestHost({ plugins });
+    const output = folder.join('out');
+    await host.compress({ model: folder.model, recipe: 'gptq-w4', set: ['gptq.groupSize=32', 'gptq.version=2'], calibration, output, formats: ['gptq'], backend: 'reference' });
+    await using model = await host.openModel(output);
+    expect(model.config['quantization_config']).toMatchObject({ checkpoint_format: 'gptq_v2', bits: 4, group_size: 32 });
+    const both: unknown = await host.plan({ model: folder.model, recipe: 'gptq-w4', set: ['gptq.versoin=2'], formats: ['gptq'], backend: 'reference' }).catch((thrown: unknown) => thrown);
+    expect(both).toMatchObject({ code: 'PARE_RECIPE_SET_INVALID' });
   });
 });
 

@@ -20,6 +20,7 @@ describe('the standard presets', () => {
   it('name in the id what the recipe does: techniques with their bit width, sparsity, pattern or ratio', () => {
     for (const { id, recipe } of presets) {
       const described = recipe.stages.map(({ technique, options }) => {
+        if (options?.['numbers'] === 'float8-e4m3') return `${technique}-fp${String(options['bits'])}`;
         if (options?.['bits'] !== undefined) return `${technique}-w${String(options['bits'])}${options['symmetric'] === false && technique === 'gptq' ? '-asymmetric' : ''}`;
         if (options?.['ratio'] !== undefined) return `${technique}-${String(Number(options['ratio']) * 100)}`;
         return options?.['pattern'] === undefined ? `${technique}-${String(Number(options?.['sparsity']) * 100)}` : `${technique}-${String(options['pattern']).replace(':', '-')}`;

@@ -511,6 +511,59 @@ describe('folders compressed with pack-quantized', () => {
   });
 });
 
+describe('folders in the layouts of GPTQ and AWQ', () => {
+  /** q_proj [64, 64] with every field 7 and scales of 1/8. */
+  const gptqParts = (tensors: Tensors): void => {
+    tensors.delete(`${q}.weight`);
+    tensors.set(`${q}.qweight`, hostTensor('int32', [8, 64], new Int32Array(512).fill(0x77777777)));
+    tensors.set(`${q}.qzeros`, hostTensor('int32', [2, 8], new Int32Array(16).fill(0x77777777)));
+    tensors.set(`${q}.scales`, float32Tensor([2, 64], new Float32Array(128).fill(0.125)));
+  };
+  const awqParts = (tensors: Tensors): void => {
+    gptqParts(tensors);
+    tensors.set(`${q}.qweight`, hostTensor('int32', [64, 8], new Int32Array(512).fill(0x77777777)));
+  };
+  const write = (name: string, parts: (tensors: Tensors) => void, config: Config | undefined): Promise<string> =>
+    changed('llama', name, (tensors, whole) => {
+      parts(tensors);
+      if (config !== undefined) whole['quantization_config'] = config;
+    });
+  const value = async (path: string): Promise<number> => {
+    await using model = await openModel(path, { architectures });
+    const { data } = await model.denseWeight(q);
+    expect(new Set(data).size).toBe(1);
+    return data[0]!;
+  };
+
+  it('count zero points by their version, and AWQ as they are', async () => {
+    expect(await value(await write('gptq-1', gptqParts, { quant_method: 'gptq', bits: 4, group_size: 32 }))).toBe(-0.125);
+    expect(await value(await write('gptq-2', gptqParts, { quant_method: 'gptq', bits: 4, group_size: 32, checkpoint_format: 'gptq_v2' }))).toBe(0);
+    expect(await value(await write('awq-1', awqParts, { quant_method: 'awq', bits: 4, group_size: 32, version: 'GEMM' }))).toBe(0);
+  });
+
+  it('follow exceptions, and accounts in files of their own', async () => {
+    expect(await value(await write('gptq-dynamic', gptqParts, { quant_method: 'gptq', bits: 8, group_size: 16, dynamic: { '-:.*mlp.*': {}, '+:.*q_proj': { bits: 4, group_size: 32 } } }))).toBe(-0.125);
+    const old = await write('gptq-separate', gptqParts, undefined);
+    await writeFile(join(old, 'quantize_config.json'), JSON.stringify({ bits: 4, group_size: 32, desc_act: false, sym: true }));
+    expect(await value(old)).toBe(-0.125);
+    const awq = await write('awq-separate', awqParts, undefined);
+    await writeFile(join(awq, 'quant_config.json'), JSON.stringify({ zero_point: true, q_group_size: 32, w_bit: 4, version: 'GEMM' }));
+    expect(await value(awq)).toBe(0);
+  });
+
+  const unreadable: [string, (tensors: Tensors) => void, Config | undefined, string, RegExp][] = [
+    ['5 bits', gptqParts, { quant_method: 'gptq', bits: 5 }, 'PARE_QUANTIZATION_UNSUPPORTED', /quantization_config\.bits is 5/],
+    ['planar bits', gptqParts, { quant_method: 'gptq', checkpoint_format: 'gptq_p' }, 'PARE_QUANTIZATION_UNSUPPORTED', /checkpoint_format is "gptq_p"/],
+    ['another AWQ layout', awqParts, { quant_method: 'awq', version: 'gemv' }, 'PARE_QUANTIZATION_UNSUPPORTED', /version is "gemv"/],
+    ['another group size', gptqParts, { quant_method: 'gptq', bits: 4, group_size: 16 }, 'PARE_MODEL_TENSOR_SHAPE', /q_proj\.qzeros/],
+    ['no account', gptqParts, undefined, 'PARE_QUANTIZATION_UNSUPPORTED', /without an account of "model\.layers\.0\.self_attn\.q_proj"/],
+    ['a pattern that JavaScript lacks', gptqParts, { quant_method: 'gptq', dynamic: { '+:(?>a)': {} } }, 'PARE_QUANTIZATION_UNSUPPORTED', /dynamic is/],
+  ];
+  it.each(unreadable)('refuse %s, by name', async (name, parts, config, code, message) => {
+    expect(await failure(openModel(await write(`unreadable ${name}`, parts, config), { architectures }))).toMatchObject({ code, message: expect.stringMatching(message) as string });
+  });
+});
+
 describe('overlayModel', () => {
   const quantized = (rows: number, columns: number): QuantizedWeight => ({
     form: 'quantized',
