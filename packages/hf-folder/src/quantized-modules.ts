@@ -1,5 +1,6 @@
 import type { ModelSummary, ModuleInfo, ModulePlan } from '@pare/core';
 import { plansCodes } from '@pare/weights';
+import { isProduct } from './product-notes.js';
 
 /** A module that is to be stored as codes. */
 export interface QuantizedModule {
@@ -7,11 +8,11 @@ export interface QuantizedModule {
   readonly plan: ModulePlan;
 }
 
-/** The modules whose planned results hold codes, factors apart. */
+/** The modules whose planned results hold codes, those of products apart. */
 export function quantizedModules(summary: ModelSummary, plans: ReadonlyMap<string, ModulePlan>): QuantizedModule[] {
   return summary.modules.flatMap((info) => {
     const plan = plans.get(info.name);
-    return plan !== undefined && plan.produces !== 'factorized' && plansCodes(plan) ? [{ info, plan }] : [];
+    return plan !== undefined && !isProduct(plan.produces) && plansCodes(plan) ? [{ info, plan }] : [];
   });
 }
 

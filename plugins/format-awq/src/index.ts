@@ -13,7 +13,7 @@ export const awqFormat: Format<AwqFormatOptions> = defineFormat<AwqFormatOptions
   title: 'AWQ folder',
   summary: "A Hugging Face folder with 4-bit weights in AWQ's GEMM layout, for vLLM, transformers and GPTQModel: one group size, zero points, float16 scales.",
   options: awqFormatOptions,
-  accepts: ['dense', 'quantized', 'sparse', 'factorized', 'shared'],
+  accepts: ['dense', 'quantized', 'sparse', 'factorized', 'tensor-train', 'shared'],
   refuse: refuseModules,
   notes,
   write,

@@ -13,7 +13,7 @@ export const gptqFormat: Format<GptqFormatOptions> = defineFormat<GptqFormatOpti
   title: 'GPTQ folder',
   summary: 'A Hugging Face folder with qweight, qzeros, scales and g_idx for GPTQModel, transformers and vLLM: 2, 3, 4 or 8 bits, activation order included.',
   options: gptqFormatOptions,
-  accepts: ['dense', 'quantized', 'sparse', 'factorized', 'shared'],
+  accepts: ['dense', 'quantized', 'sparse', 'factorized', 'tensor-train', 'shared'],
   refuse: refuseModules,
   notes,
   write,
