@@ -25,3 +25,8 @@ export type JsonSchema = Readonly<Record<string, unknown>>;
 export function optionsJsonSchema(schema: OptionsSchema<unknown>): JsonSchema {
   return schema['~standard'].jsonSchema.input({ target: 'draft-2020-12' });
 }
+
+/** True for the name of an option. Without a schema there are none. */
+export function hasOption(schema: OptionsSchema<unknown> | undefined, name: string): boolean {
+  return schema !== undefined && Object.hasOwn((optionsJsonSchema(schema)['properties'] ?? {}) as object, name);
+}

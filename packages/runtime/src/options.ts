@@ -94,9 +94,6 @@ export function applySetting(setting: Setting, schema: OptionsSchema<unknown>, o
   return assign(setting, optionsJsonSchema(schema), options, setting.path);
 }
 
-/** True for the name of an option. */
-export const hasOption = (schema: OptionsSchema<unknown>, name: string): boolean => name in (optionsJsonSchema(schema)['properties'] as object);
-
 function assign(setting: Setting, schema: JsonSchema, options: Options, path: readonly string[]): Options {
   const properties = (schema['properties'] ?? {}) as Readonly<Record<string, JsonSchema>>;
   const [name, ...rest] = path as [string, ...string[]];

@@ -1,26 +1,10 @@
-import {
-  nearest,
-  pareError,
-  type Backend,
-  type BackendPlugin,
-  type DeviceInfo,
-  type FileSystem,
-  type Format,
-  type Model,
-  type ModuleInfo,
-  type ModulePlan,
-  type Preset,
-  type Recipe,
-  type TargetModule,
-  type Technique,
-  type TextSource,
-} from '@pare/core';
+import { hasOption, nearest, pareError, type Backend, type BackendPlugin, type DeviceInfo, type FileSystem, type Format, type Model, type ModuleInfo, type ModulePlan, type Preset, type Recipe, type TargetModule, type Technique, type TextSource } from '@pare/core';
 import { pluginFailure } from './cancellation.js';
 import { openText } from './evaluations.js';
 import { outputEstimate, stageEstimate, writingBytes, type StageEstimate } from './estimates.js';
 import type { CompressionPlan, LoadedPlugin, PlannedStage, PlanRequest } from './host-types.js';
 import type { ModelLibrary } from './model-library.js';
-import { applySetting, checkOptions, hasOption, parseOptions, parseSetting, type Setting } from './options.js';
+import { applySetting, checkOptions, parseOptions, parseSetting, type Setting } from './options.js';
 import { resolveRecipe, stageLabel, techniqueOf } from './recipes.js';
 import { compileOverrides, matchedModules, selectTargets } from './targets.js';
 import { TimeLimitError, withTimeLimit } from './time-limit.js';
@@ -94,8 +78,7 @@ export async function prepare(request: PlanRequest, model: Model, context: Prepa
   // What is not a technique's may be a format's: `--set hf.oddBits=true`, and `--set gptq.version=2` beside a technique of that id.
   const [forFormats, forRecipe] = partition(request.set ?? [], (text) => {
     const { owner, path } = parseSetting(text);
-    const [format, technique] = [context.formats.get(owner), context.techniques.get(owner)];
-    return formatIds.includes(owner) && (technique === undefined || (format !== undefined && hasOption(format.options, path[0]!) && !hasOption(technique.options, path[0]!)));
+    return formatIds.includes(owner) && (!context.techniques.has(owner) || (hasOption(context.formats.get(owner)?.options, path[0]!) && !hasOption(context.techniques.get(owner)?.options, path[0]!)));
   });
   const recipe = await resolveRecipe(request.recipe, forRecipe, context);
   const chosen = await prepareFormats(request, forFormats.map(parseSetting), context);
