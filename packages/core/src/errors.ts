@@ -350,6 +350,16 @@ export const errorCatalogue = {
     (d: { file: string; shard: string; missing: readonly string[] }) => `${d.file} places ${list(d.missing)} in ${d.shard}, which does not hold it`,
     () => 'Index and weight files are of different versions; fetch the model again.',
   ),
+  PARE_SLICE_FIXED: template(
+    (d: { tensor: string; axis: number; index: number; reasons: readonly string[] }) =>
+      `index ${String(d.index)} of axis ${String(d.axis)} of "${d.tensor}" cannot be removed: ${firstOf(d.reasons)}`,
+    () => 'Removable are axes inside the model: hidden channels, heads, neurons, experts, feature maps.',
+  ),
+  PARE_SLICE_UNKNOWN: template(
+    (d: { tensor: string; axis: number; index: number; shape: readonly (number | string)[] }) =>
+      `"${d.tensor}" has shape [${d.shape.join(', ')}] and no index ${String(d.index)} on axis ${String(d.axis)}`,
+    () => 'Axes and indices count from 0.',
+  ),
   PARE_STATES_NOT_FINITE: template(
     (d: { model: string; block: number; window: number; position: number }) =>
       `block ${String(d.block)} of ${d.model} gives NaN or infinite values at position ${String(d.position)} of window ${String(d.window)}`,
@@ -367,6 +377,10 @@ export const errorCatalogue = {
   PARE_STATISTIC_UNKNOWN: template(
     (d: { statistic: string }) => `statistic "${d.statistic}" has no rule that computes it`,
     () => 'Pass the object that defineStatistic returned; a bare reference with the same id is not enough.',
+  ),
+  PARE_STRUCTURE_IMPOSSIBLE: template(
+    (d: { found: string; allowed: string }) => `the pruned model is none that can be described: ${d.found}`,
+    (d) => `Allowed: ${d.allowed}.`,
   ),
   PARE_TARGET_REFUSED: template(
     (d: { stage: string; problems: readonly { module: string; reason: string }[] }) =>

@@ -13,6 +13,7 @@ export * from './architecture.js';
 export * from './config-reader.js';
 export * from './model.js';
 export * from './plugin.js';
+export * from './removal.js';
 export * from './technique.js';
 export * from './predictor.js';
 export * from './evaluator.js';

@@ -4,6 +4,7 @@ import { cacheMixer } from './attention.js';
 import { addBlock } from './block.js';
 import { addEmbedding } from './embedding.js';
 import { addHead } from './head.js';
+import { memoize } from './memoize.js';
 import type { ExpertMode } from './mlp.js';
 import { computedAngles, type RotaryAngles } from './rotary.js';
 import type { DecoderScope } from './scope.js';
@@ -58,19 +59,6 @@ export function addCachedDecoder(scope: CachedDecoderScope, description: Decoder
   const read = positionsOut === 'all' ? hidden : builder.slice(hidden, 1, -1);
   builder.output(builder.cast(addHead(scope, description, read), 'float32'), 'logits');
   for (const { name, value } of present) builder.output(value, name);
-}
-
-/** Remembers results by the JSON of the argument. */
-function memoize<A, R>(compute: (argument: A) => R): (argument: A) => R {
-  const results = new Map<string, R>();
-  return (argument) => {
-    const key = JSON.stringify(argument);
-    const known = results.get(key);
-    if (known !== undefined) return known;
-    const result = compute(argument);
-    results.set(key, result);
-    return result;
-  };
 }
 
 /**

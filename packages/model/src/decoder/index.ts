@@ -5,6 +5,7 @@ export { addActivation, addMlp, type ExpertMode } from './mlp.js';
 export { expertModeOn } from './expert-mode.js';
 export { addBlock, type BlockSurroundings } from './block.js';
 export { addCachedDecoder, type CachedDecoderScope } from './cached-decoder.js';
+export { buildDecoderGraph } from './decoder-graph.js';
 export { addEmbedding } from './embedding.js';
 export { addHead, headLayer } from './head.js';
 export { computedAngles, constantAngles, rotaryFrequencies, type RotaryAngles } from './rotary.js';

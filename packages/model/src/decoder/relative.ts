@@ -10,12 +10,21 @@ export function blockPrefix(block: BlockDescription): string {
  * key under which compiled graphs are shared.
  */
 export function relativeBlock(block: BlockDescription): BlockDescription {
-  const prefix = blockPrefix(block);
-  const shorten = (value: unknown): unknown => {
-    if (typeof value === 'string') return value.startsWith(prefix) ? value.slice(prefix.length) : value;
-    if (Array.isArray(value)) return value.map(shorten);
-    if (typeof value === 'object' && value !== null) return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, shorten(entry)]));
+  return moveNames(block, '', '');
+}
+
+/** The block with the names that it would have in another place. */
+export function renameBlock(block: BlockDescription, place: BlockDescription): BlockDescription {
+  return block.name === place.name ? block : moveNames(block, place.name, blockPrefix(place));
+}
+
+function moveNames(block: BlockDescription, name: string, prefix: string): BlockDescription {
+  const own = blockPrefix(block);
+  const move = (value: unknown): unknown => {
+    if (typeof value === 'string') return value.startsWith(own) ? prefix + value.slice(own.length) : value;
+    if (Array.isArray(value)) return value.map(move);
+    if (typeof value === 'object' && value !== null) return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, move(entry)]));
     return value;
   };
-  return { ...(shorten(block) as BlockDescription), name: '' };
+  return { ...(move(block) as BlockDescription), name };
 }

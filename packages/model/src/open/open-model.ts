@@ -49,7 +49,7 @@ export async function openModel(directory: string, options: OpenModelOptions): P
     const tensors = checkTensors(store, stored, contents, packed);
     const modules = completeModules(contents, tensors, packed);
     const name = files.path.basename(files.path.resolve(directory));
-    return new StoredModel({ name, directory, files, config, description, companionFiles, modules, tensors, packed, store, stored });
+    return new StoredModel({ name, directory, files, config, description, companionFiles, modules, tensors, packed, store, stored, describe: (other) => describeConfig(configFile, other, architecture) });
   } catch (error) {
     await store[Symbol.asyncDispose]();
     throw error;

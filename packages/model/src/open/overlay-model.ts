@@ -16,7 +16,7 @@ import {
 } from '@pare/core';
 import { denseFloat32 } from '@pare/weights';
 import { toStored } from './convert.js';
-import { findModule, moduleOfWeight, storedBytes, type SizedModel } from './stored-model.js';
+import { describeLike, findModule, moduleOfWeight, storedBytes, type SizedModel } from './stored-model.js';
 
 /** What is known of a replaced weight before it is loaded. A technique's `ModulePlan` is one. */
 export interface ReplacementSummary {
@@ -146,6 +146,10 @@ class OverlayModel implements SizedModel {
     if (!this.#replaced.has(info.name)) return info;
     const form = summary?.produces ?? 'quantized';
     return { ...info, form, sharedWith: form === 'shared' ? info.sharedWith : undefined, ...(summary?.rank === undefined ? {} : { rank: summary.rank }) };
+  }
+
+  describe(config: ModelConfig): DecoderDescription {
+    return describeLike(this.#base, config);
   }
 
   /** Bytes that a module's weight takes in storage. */

@@ -1,4 +1,5 @@
 import { isPareError, nearest, pareError, type Architecture, type DecoderDescription, type ErrorData, type FileSystem, type ModelConfig } from '@pare/core';
+import { applyStructure } from '../structure/structure-config.js';
 import { readText } from '../store/read-file.js';
 
 /** Name of a model's configuration file. */
@@ -35,10 +36,10 @@ export function findArchitecture(file: string, config: ModelConfig, architecture
   return found;
 }
 
-/** Describes a configuration; what is wrong with it is told with the file's path. @throws PARE_CONFIG_INVALID */
+/** Describes a configuration, pruned sizes included; what is wrong with it is told with the file's path. @throws PARE_CONFIG_INVALID */
 export function describeConfig(file: string, config: ModelConfig, architecture: Architecture): DecoderDescription {
   try {
-    return architecture.describe(config);
+    return applyStructure(architecture.describe(config), config);
   } catch (error) {
     if (!isPareError(error) || error.code !== 'PARE_CONFIG_INVALID') throw error;
     throw pareError('PARE_CONFIG_INVALID', { ...(error.data as ErrorData<'PARE_CONFIG_INVALID'>), file }, error);

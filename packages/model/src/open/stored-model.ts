@@ -34,12 +34,15 @@ export interface StoredModelParts {
   readonly packed: ReadonlyMap<string, StoredWeight>;
   readonly store: TensorStore;
   readonly stored: StoredName;
+  readonly describe: (config: ModelConfig) => DecoderDescription;
 }
 
-/** A model that knows what each of its matrices takes in storage. */
+/** A model that knows what each of its matrices takes in storage, and how configurations are read. */
 export interface SizedModel extends Model {
   /** Bytes of a module's weight as stored: 0 for one that shares another's. */
   storedBytes(module: string): number;
+  /** What a configuration of the model's architecture describes. @throws PARE_CONFIG_INVALID */
+  describe(config: ModelConfig): DecoderDescription;
 }
 
 /** Stored bytes of a module's weight, or its dense bytes for models of other makes. */
@@ -47,6 +50,11 @@ export function storedBytes(model: Model, module: string): number {
   if ('storedBytes' in model) return (model as SizedModel).storedBytes(module);
   const info = model.modules.find(({ name }) => name === module);
   return info === undefined || info.sharedWith !== undefined ? 0 : tensorBytes(info);
+}
+
+/** What a configuration describes in the eyes of a model's architecture; the model's own description for models of other makes. */
+export function describeLike(model: Model, config: ModelConfig): DecoderDescription {
+  return 'describe' in model ? (model as SizedModel).describe(config) : model.description;
 }
 
 /** A model folder. Holds file handles and no weights. */
@@ -61,6 +69,7 @@ export class StoredModel implements SizedModel {
   readonly tensors: readonly TensorInfo[];
   readonly parameters: number;
   readonly bytes: number;
+  readonly describe: (config: ModelConfig) => DecoderDescription;
   readonly #packed: ReadonlyMap<string, StoredWeight>;
   readonly #store: TensorStore;
   readonly #stored: StoredName;
@@ -79,6 +88,7 @@ export class StoredModel implements SizedModel {
     this.modules = parts.modules;
     this.tensors = parts.tensors;
     this.parameters = parts.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+    this.describe = parts.describe;
     this.#packed = parts.packed;
     this.#store = parts.store;
     this.#stored = parts.stored;

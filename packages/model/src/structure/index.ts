@@ -1,0 +1,3 @@
+export { sliceModel } from './sliced-model.js';
+export { resizeDescription, sizesOf, type BlockSizes, type DecoderSizes } from './resize-description.js';
+export { structureKey } from './structure-config.js';
