@@ -3,6 +3,7 @@ import type { DType } from './dtype.js';
 import type { Model, ModuleInfo, ModelSummary } from './model.js';
 import type { OptionsSchema } from './options.js';
 import type { PluginContext, PluginIdentity } from './plugin.js';
+import type { ModelRemoval } from './removal.js';
 import type { ServiceDependencies } from './service.js';
 import type { HostTensor } from './tensor.js';
 import type { QuantizationNumbers, SparsityPattern, WeightForm, WeightFormKind } from './weights.js';
@@ -11,9 +12,9 @@ export type TechniqueFamily = 'quantization' | 'pruning' | 'factorization' | 'sh
 
 /**
  * What a technique works on. `tensor`: one weight at a time, no data. `block`: one decoder block at a time with calibration statistics. `training`: the whole
- * model at once, with the windows of the calibration text to learn from.
+ * model at once, with the windows of the calibration text to learn from. `model`: the whole model at once, of which it takes out neurons, heads, channels, experts or blocks.
  */
-export type TechniqueScope = 'tensor' | 'block' | 'training';
+export type TechniqueScope = 'tensor' | 'block' | 'training' | 'model';
 
 /**
  * A typed name of a calibration statistic of a module's input, such as its Gram matrix. `@pare/model` publishes the usual ones and
@@ -129,7 +130,7 @@ export interface TechniqueContext<O, D extends ServiceDependencies = ServiceDepe
   readonly model: Model;
   /** The model before the first stage: what a technique that learns back what earlier stages cost takes for a teacher. */
   readonly original: Model;
-  /** Tokens to learn from, in training scope; empty in others. */
+  /** Windows of calibration tokens: to learn from in training scope, for techniques of scope `model` that are `calibrated`; empty for others. */
   readonly windows: readonly Int32Array[];
   readonly modules: readonly ModuleHandle<O>[];
   /** Everything else in the block (outside the blocks, for targets there; in the model, in training scope) when the technique `adjusts`; empty when it does not. */
@@ -140,6 +141,12 @@ export interface TechniqueContext<O, D extends ServiceDependencies = ServiceDepe
   readonly trials: BlockTrials | undefined;
   /** The block these modules belong to, absent where they are not of one. */
   readonly block: { readonly index: number; readonly count: number; readonly name: string } | undefined;
+  /**
+   * Scope `model`: hands in what is taken out of the model, once and instead of weights. Stages behind it see what remains.
+   * @param reports by the names of modules before
+   * @throws PARE_STRUCTURE_IMPOSSIBLE when no description can hold what remains; PARE_RESULT_INVALID for other scopes and a second removal
+   */
+  remove(removal: ModelRemoval, reports?: ReadonlyMap<string, ModuleReport>): Promise<void>;
 }
 
 export interface TechniqueDefinition<O, D extends ServiceDependencies = ServiceDependencies> extends PluginIdentity {
@@ -169,7 +176,14 @@ export interface TechniqueDefinition<O, D extends ServiceDependencies = ServiceD
   sequential?(options: O): boolean;
   /** Why these options do not fit this module, with what would; undefined when they do. Called for every target before anything runs. */
   check?(target: TargetModule<O>): string | undefined;
-  /** What will be done, from shapes alone. One entry per target. */
+  /**
+   * Scope `model`: what will be taken out, from shapes alone. Sizes have to be as right as they can be told; which indices go need not be. The plan of the stages
+   * behind and of the formats is made for what remains.
+   */
+  restructure?(targets: readonly TargetModule<O>[], summary: ModelSummary): ModelRemoval;
+  /** Scope `model`: true to get the calibration windows. */
+  calibrated?(options: O): boolean;
+  /** What will be done, from shapes alone. One entry per target, under its name before a restructuring. */
   plan(targets: readonly TargetModule<O>[], summary: ModelSummary): readonly ModulePlan[];
   apply(context: TechniqueContext<O, D>): Promise<void>;
 }

@@ -1,4 +1,5 @@
 import type { FormatRefusal, ModelSummary, ModuleInfo, ModulePlan } from '@pare/core';
+import { structureKey } from '@pare/model';
 import { plansCodes } from '@pare/weights';
 import { costOfProduct, isProduct, productName } from './product-notes.js';
 
@@ -7,7 +8,7 @@ export type Refusal = Omit<FormatRefusal, 'module'>;
 
 /**
  * Asks about every planned module: what no Hugging Face folder can express is refused here (sharing other than a tied head, factors without `multiplyOut`), what holds codes is
- * put to `ofCodes`.
+ * put to `ofCodes`. So are sizes that config.json cannot state, unless `nonUniform` allows Pare's own key for them.
  */
 export function refuseEach(
   format: string,
@@ -15,8 +16,9 @@ export function refuseEach(
   plans: ReadonlyMap<string, ModulePlan>,
   multiplyOut: boolean,
   ofCodes: (info: ModuleInfo, plan: ModulePlan) => Refusal | undefined,
+  nonUniform = false,
 ): FormatRefusal[] {
-  const refusals: FormatRefusal[] = [];
+  const refusals: FormatRefusal[] = structureKey in summary.config && !nonUniform ? [ownSizes] : [];
   for (const info of summary.modules) {
     const plan = plans.get(info.name);
     const found = plan === undefined ? undefined : (refuseForm(format, info, plan, multiplyOut) ?? (!isProduct(plan.produces) && plansCodes(plan) ? ofCodes(info, plan) : undefined));
@@ -24,6 +26,12 @@ export function refuseEach(
   }
   return refusals;
 }
+
+const ownSizes: FormatRefusal = {
+  module: 'all',
+  reason: 'its sizes after pruning differ between layers, or the architecture has no keys in config.json for them, so loaders would expect other shapes',
+  help: 'Prune to uniform sizes, or write format onnx. Or set "nonUniform: true" of format hf: Pare opens the folder, other loaders do not.',
+};
 
 function refuseForm(format: string, info: ModuleInfo, plan: ModulePlan, multiplyOut: boolean): Refusal | undefined {
   if (plan.produces === 'shared' && info.sharedWith === undefined) {

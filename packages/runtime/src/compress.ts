@@ -1,8 +1,7 @@
 import { isPareError, pareError, throwIfAborted, type Backend, type FileSystem, type Model } from '@pare/core';
 import { mergeMetrics, openedSubject } from '@pare/evaluation';
-import { sampleMemory } from '@pare/platform';
+import { isDiskFull, requireFreeSpace, sampleMemory } from '@pare/platform';
 import { pluginFailure } from './cancellation.js';
-import { isDiskFull, requireFreeSpace } from './disk.js';
 import { runEvaluation, type PreparedEvaluation } from './evaluations.js';
 import type { CompressionRequest, CompressionResult, EvaluationRecord, FormatResult, LoadedPlugin, Manifest, StageResult } from './host-types.js';
 import { hasUnfinishedRun, Journal, journalFolder, journalState } from './journal.js';
@@ -11,8 +10,8 @@ import { createManifest, writeManifest } from './manifest.js';
 import type { ModelLibrary } from './model-library.js';
 import { createPartialOutput, inspectOutput, recoverOutput } from './output-folder.js';
 import { createPluginContext, deriveSeed, type HostCore } from './plugin-context.js';
-import type { Preparation } from './prepare.js';
-import { RunResults, runStage, type StageOutcome } from './stage-runner.js';
+import { readsText, type Preparation } from './prepare.js';
+import { onModel, RunResults, runStage, type StageOutcome } from './stage-runner.js';
 import { checkWeights } from './weight-check.js';
 
 /** A backend for the time of a run; disposing it closes one that was opened for it. */
@@ -97,7 +96,7 @@ export interface Calibration {
 
 /** Token windows of the calibration text. @throws PARE_CALIBRATION_MISSING, PARE_CALIBRATION_TOO_SHORT, PARE_TOKENIZER_MISSING */
 export async function readCalibration({ preparation, library, model }: RecipeRun): Promise<Calibration> {
-  const needing = preparation.stages.filter(({ technique }) => technique.scope !== 'tensor').map(({ technique }) => technique.id);
+  const needing = preparation.stages.filter(readsText).map(({ technique }) => technique.id);
   if (needing.length === 0) return { windows: [], textHash: undefined };
   const { calibration } = preparation;
   if (calibration === undefined) throw pareError('PARE_CALIBRATION_MISSING', { techniques: [...new Set(needing)] });
@@ -163,11 +162,15 @@ async function runWithJournal(run: CompressionRun, journal: Journal, calibration
 /** Runs all stages. The result reads its weights from the journal. */
 export async function runStages(run: RecipeRun, journal: Journal, backend: Backend, { windows }: Calibration): Promise<{ readonly compressed: Model; readonly outcomes: readonly StageOutcome[] }> {
   const { core, library, preparation, model, signal } = run;
-  const results = new RunResults();
-  const stageRun = { core, library, model, backend, journal, windows, seed: run.request.seed ?? 0, spillBytes: preparation.spillBytes, signal, results };
+  const shared = { core, library, original: model, backend, journal, windows, seed: run.request.seed ?? 0, spillBytes: preparation.spillBytes, signal };
+  let current = { model, results: new RunResults() };
   const outcomes: StageOutcome[] = [];
-  for (const stage of preparation.stages) outcomes.push(await runStage(stageRun, stage));
-  return { compressed: results.over(model, library), outcomes };
+  for (const prepared of preparation.stages) {
+    const outcome = await runStage({ ...shared, ...current }, onModel(prepared, current.model));
+    outcomes.push(outcome);
+    if (outcome.removal !== undefined) current = { model: library.sliceModel(current.results.over(current.model, library), outcome.removal), results: new RunResults() };
+  }
+  return { compressed: current.results.over(current.model, library), outcomes };
 }
 
 /** Metrics and how long they took. */

@@ -51,7 +51,8 @@ function rateOf({ id, device }: ChosenBackend): Rate {
 }
 
 /** What a stage will take, from shapes alone. */
-export function stageEstimate(stage: PreparedStage, model: Model, windows: WindowSizes, backend: ChosenBackend): StageEstimate {
+export function stageEstimate(stage: PreparedStage, windows: WindowSizes, backend: ChosenBackend): StageEstimate {
+  const { model } = stage;
   const rate = rateOf(backend);
   const plans = [...stage.plans.values()];
   const workingBytes = Math.max(0, ...plans.map((plan) => plan.workingBytes));

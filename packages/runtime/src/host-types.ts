@@ -209,6 +209,8 @@ export interface CompressionPlan {
   readonly outputBytes: number;
   /** Stored bits of all weights divided by parameters. */
   readonly bitsPerWeight: number;
+  /** What remains where stages take something out of the model; multiply-accumulates of a pass over so many tokens. */
+  readonly remaining: { readonly parameters: number; readonly blocks: number; readonly macs: { readonly sequenceLength: number; readonly before: number; readonly after: number } } | undefined;
   /** Bytes of disk that output, temporary files and journal need at most. */
   readonly diskBytes: number;
   /** Hidden states of the calibration windows between blocks; spilled to disk when they are large or the memory limit is near. */

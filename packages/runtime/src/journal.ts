@@ -1,7 +1,6 @@
-import { isPareError, pareError, systemErrorCode, type DenseWeight, type FileSystem, type HostTensor, type ModuleReport, type WeightForm } from '@pare/core';
-import { isRunning, processId } from '@pare/platform';
+import { isPareError, pareError, type DenseWeight, type FileSystem, type HostTensor, type ModuleReport, type WeightForm } from '@pare/core';
+import { lockFolder, lockName, unlockFolder, writeAtomically } from '@pare/platform';
 import { deserializeForm, serializeForm } from '@pare/weights';
-import { writeAtomically } from './disk.js';
 import { differences, type JournalInputs } from './journal-inputs.js';
 import type { ModelLibrary } from './model-library.js';
 
@@ -47,9 +46,6 @@ interface JournalDocument {
   readonly inputs: JournalInputs;
 }
 
-/** Locks held by hosts of this process: a process id alone cannot tell them apart. */
-const heldLocks = new Set<string>();
-
 /** Where the journal of an output stands. */
 export function journalFolder(output: string): string {
   return `${output}.pare-journal`;
@@ -70,7 +66,7 @@ export async function journalState(files: FileSystem, output: string): Promise<{
   return { overwrite: document.overwrite, bytes: sizes.reduce((sum, size) => sum + size, 0) };
 }
 
-const batchFile = /^stage-\d+-(block-\d+|outside)\.safetensors$/;
+const batchFile = /^stage-\d+-(block-\d+|outside)\.safetensors$|^stage-\d+-removal\.json$/;
 
 /**
  * Results of a run on disk, batch by batch, so that memory does not grow with the model and a run that stopped can go on. A batch's file appears under
@@ -96,7 +92,7 @@ export class Journal {
     const { files } = request;
     const directory = journalFolder(request.output);
     await files.makeFolder(directory);
-    await lock(files, directory, request.output);
+    await lockFolder(files, directory, request.output);
     try {
       const journal = new Journal(files, directory, library);
       // JSON has no undefined: both sides of the comparison go through it.
@@ -117,7 +113,7 @@ export class Journal {
       }
       return journal;
     } catch (error) {
-      await unlock(files, directory);
+      await unlockFolder(files, directory);
       throw error;
     }
   }
@@ -185,11 +181,13 @@ export class Journal {
 
   async writeNote(name: string, value: unknown): Promise<void> {
     await writeAtomically(this.#files, this.#path(`${name}.json`), JSON.stringify(value));
+    // What a stage takes out of the model is work to go on from, as batches are.
+    if (batchFile.test(`${name}.json`)) this.#finished.add(`${name}.json`);
   }
 
   /** Lets other runs have it; the batches stay. */
   async release(): Promise<void> {
-    await unlock(this.#files, this.directory);
+    await unlockFolder(this.#files, this.directory);
     // A run that stopped before its first batch leaves nothing worth keeping.
     if (this.#finished.size === 0) await this.#files.remove(this.directory);
   }
@@ -197,7 +195,7 @@ export class Journal {
   /** Removes the journal after the output is complete. */
   async remove(): Promise<void> {
     await this.#files.remove(this.directory);
-    heldLocks.delete(this.directory);
+    await unlockFolder(this.#files, this.directory);
   }
 
   #path(name: string): string {
@@ -213,7 +211,6 @@ interface BatchEntry {
 }
 
 const documentName = 'journal.json';
-const lockName = 'lock';
 
 function fileName({ stage, block }: BatchKey): string {
   return `stage-${String(stage)}-${block === undefined ? 'outside' : `block-${String(block)}`}.safetensors`;
@@ -227,36 +224,4 @@ async function readDocument(files: FileSystem, directory: string): Promise<Journ
     // Absent, or a run died before it was written: either way there is nothing to continue.
     return undefined;
   }
-}
-
-async function lock(files: FileSystem, directory: string, output: string): Promise<void> {
-  const path = files.path.join(directory, lockName);
-  if (heldLocks.has(directory)) throw pareError('PARE_OUTPUT_BUSY', { output, process: processId, lock: path });
-  heldLocks.add(directory);
-  try {
-    await createLock(files, path, output);
-  } catch (error) {
-    heldLocks.delete(directory);
-    throw error;
-  }
-}
-
-async function createLock(files: FileSystem, path: string, output: string): Promise<void> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      await files.writeText(path, String(processId), { exclusive: true });
-      return;
-    } catch (error) {
-      if (systemErrorCode(error) !== 'EEXIST' || attempt === 2) throw error;
-    }
-    const owner = Number(await files.readText(path).catch(() => ''));
-    if (owner !== processId && owner > 0 && (await isRunning(owner))) throw pareError('PARE_OUTPUT_BUSY', { output, process: owner, lock: path });
-    // Its owner is gone. The file is taken away and created anew, so that of two runs doing this only one succeeds.
-    await files.remove(path).catch(() => undefined);
-  }
-}
-
-async function unlock(files: FileSystem, directory: string): Promise<void> {
-  await files.remove(files.path.join(directory, lockName));
-  heldLocks.delete(directory);
 }

@@ -1,9 +1,9 @@
 import { isPareError, pareError, pluginKind, type Plugin } from '@pare/core';
+import { TimeLimitError, withTimeLimit } from '@pare/platform';
 import { importFile, locate, packageOf } from '#node-only';
 import type { HostPluginEntry, LoadedPlugin, PackagedPlugin } from './host-types.js';
 import { conflictProblems, pluginProblems } from './plugin-checks.js';
 import { describeValue, type PluginProblem } from './plugin-problem.js';
-import { TimeLimitError, withTimeLimit } from './time-limit.js';
 
 export interface LoadOptions {
   /** Folder that package names and relative paths are resolved from. */

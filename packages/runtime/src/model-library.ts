@@ -8,6 +8,7 @@ export type ModelLibrary = Pick<
   | 'describeFallbacks'
   | 'fileText'
   | 'openModel'
+  | 'countModel'
   | 'openTokenizer'
   | 'overlayModel'
   | 'parametersBeside'
@@ -15,8 +16,10 @@ export type ModelLibrary = Pick<
   | 'parametersOf'
   | 'readParameter'
   | 'storedParameter'
+  | 'sliceModel'
   | 'tensorEntry'
   | 'tokenWindows'
+  | 'totalMacs'
   | 'writeSafetensors'
 >;
 

@@ -65,7 +65,7 @@ export function createHandles(targets: readonly TargetModule<unknown>[], context
 }
 
 /** The report without what JSON cannot hold, so that a restored report equals the original. */
-function finiteReport(report: ModuleReport): ModuleReport {
+export function finiteReport(report: ModuleReport): ModuleReport {
   const details = Object.entries(report.details ?? {}).filter(([, value]) => Number.isFinite(value));
   return {
     ...(report.loss !== undefined && Number.isFinite(report.loss) ? { loss: report.loss } : {}),

@@ -2,9 +2,8 @@ import { mkdir, mkdtemp, readdir, readFile, realpath, rm, symlink, writeFile } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { isDiskFull, requireFreeSpace } from './disk.js';
 import { pareError } from '@pare/core';
-import { defaultFiles } from '@pare/platform';
+import { defaultFiles, isDiskFull, requireFreeSpace } from '@pare/platform';
 import { createPartialOutput, inspectOutput, recoverOutput } from './output-folder.js';
 
 let folder = '';

@@ -1,6 +1,5 @@
 import { isPareError, pareError, systemErrorCode, type FileSystem, type PathRules } from '@pare/core';
-import { isRunning, processId } from '@pare/platform';
-import { flushTree } from './disk.js';
+import { flushTree, isRunning, processId } from '@pare/platform';
 
 /** The file that makes a folder ours. */
 export const manifestName = 'pare.json';

@@ -4,7 +4,7 @@ import { recipeProblems } from './recipe-document.js';
 
 const kebabCase = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
 const families = ['quantization', 'pruning', 'factorization', 'sharing', 'distillation', 'activation'];
-const scopes = ['tensor', 'block', 'training'];
+const scopes = ['tensor', 'block', 'training', 'model'];
 
 /** Functions without which a plugin of a kind cannot work, optional ones, and whether it has options. */
 const shapes: Readonly<Record<PluginKind, { readonly required: readonly string[]; readonly optional: readonly string[]; readonly options: boolean }>> = {
@@ -54,6 +54,7 @@ export function pluginProblems(value: unknown, path: string): PluginProblem[] {
   if (kind === 'technique') {
     if (!families.includes(plugin['family'] as string)) report('family', families.join(', '), `Give ${name} the family it belongs to.`);
     if (!scopes.includes(plugin['scope'] as string)) report('scope', scopes.join(', '), `Give ${name} the scope it works on.`);
+    if (plugin['scope'] === 'model' && typeof plugin['restructure'] !== 'function') report('restructure', 'a function', `Add restructure(…) to ${name}: a technique of scope model says what it takes out.`);
     for (const property of ['accepts', 'produces']) {
       if (!isTextList(plugin[property])) report(property, 'a list of weight forms such as ["dense"]', `List the weight forms that ${name} ${property}.`);
     }

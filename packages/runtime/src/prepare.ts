@@ -1,4 +1,5 @@
-import { hasOption, nearest, pareError, type Backend, type BackendPlugin, type DeviceInfo, type FileSystem, type Format, type Model, type ModuleInfo, type ModulePlan, type Preset, type Recipe, type TargetModule, type Technique, type TextSource } from '@pare/core';
+import { hasOption, nearest, pareError, type Backend, type BackendPlugin, type DeviceInfo, type FileSystem, type Format, type Model, type ModelRemoval, type ModuleInfo, type ModulePlan, type Preset, type Recipe, type TargetModule, type Technique, type TextSource } from '@pare/core';
+import { TimeLimitError, withTimeLimit } from '@pare/platform';
 import { pluginFailure } from './cancellation.js';
 import { openText } from './evaluations.js';
 import { outputEstimate, stageEstimate, writingBytes, type StageEstimate } from './estimates.js';
@@ -7,7 +8,6 @@ import type { ModelLibrary } from './model-library.js';
 import { applySetting, checkOptions, parseOptions, parseSetting, type Setting } from './options.js';
 import { resolveRecipe, stageLabel, techniqueOf } from './recipes.js';
 import { compileOverrides, matchedModules, selectTargets } from './targets.js';
-import { TimeLimitError, withTimeLimit } from './time-limit.js';
 
 type Options = Readonly<Record<string, unknown>>;
 
@@ -20,6 +20,10 @@ export interface PreparedStage {
   readonly targets: readonly TargetModule<Options>[];
   /** By module name. */
   readonly plans: ReadonlyMap<string, ModulePlan>;
+  /** The model as the stages before leave it, as far as shapes tell. */
+  readonly model: Model;
+  /** Of a stage of scope `model`. */
+  readonly removal: ModelRemoval | undefined;
 }
 
 export interface PreparedFormat {
@@ -43,6 +47,10 @@ export interface Preparation {
   readonly formats: readonly PreparedFormat[];
   readonly calibration: PreparedCalibration | undefined;
   readonly plan: CompressionPlan;
+  /** The result's shapes: the source without what stages take out. Its weights are no result. */
+  readonly planned: Model;
+  /** Of the modules of `planned` that stages change. */
+  readonly finalPlans: ReadonlyMap<string, ModulePlan>;
   /** Bytes of hidden states above which they wait on disk. */
   readonly spillBytes: number;
 }
@@ -86,20 +94,32 @@ export async function prepare(request: PlanRequest, model: Model, context: Prepa
   const finalPlans = new Map<string, ModulePlan>();
   const makers = new Map<string, string>();
   const tied = new Map<string, TiedMatrix>();
+  let planned = model;
   for (const [index, stage] of recipe.stages.entries()) {
-    const prepared = await prepareStage(stage, index, techniqueOf(stage, context.techniques), { model, before: finalPlans, makers, tied, signal: context.signal });
+    const prepared = await prepareStage(stage, index, techniqueOf(stage, context.techniques), { model: planned, before: finalPlans, makers, tied, signal: context.signal });
+    stages.push(prepared);
+    if (prepared.removal !== undefined) {
+      planned = context.library.sliceModel(plannedModel(planned, finalPlans, context.library), prepared.removal);
+      finalPlans.clear();
+      continue;
+    }
     for (const [module, plan] of prepared.plans) {
       finalPlans.set(module, plan);
       makers.set(module, prepared.label);
     }
-    stages.push(prepared);
   }
-  checkFormats(chosen, model, finalPlans);
-  const formats = chosen.map((format) => ({ ...format, notes: format.plugin.notes?.(model, finalPlans, format.options) ?? [] }));
+  checkFormats(chosen, planned, finalPlans);
+  const formats = chosen.map((format) => ({ ...format, notes: format.plugin.notes?.(planned, finalPlans, format.options) ?? [] }));
   const calibration = await prepareCalibration(request, stages, model, context);
-  const { plan, spillBytes } = assemblePlan({ recipe, stages, formats, calibration, finalPlans, model, context, limit: request.memory });
+  const { plan, spillBytes } = assemblePlan({ recipe, stages, formats, calibration, finalPlans, model, planned, context, limit: request.memory });
   checkMemory(plan, request.memory);
-  return { recipe, stages, formats, calibration, plan, spillBytes };
+  return { recipe, stages, formats, calibration, plan, planned, finalPlans, spillBytes };
+}
+
+/** A model with the forms and sizes that plans promise. Nobody reads its weights. */
+export function plannedModel(model: Model, plans: ReadonlyMap<string, ModulePlan>, library: ModelLibrary): Model {
+  const unread = (): Promise<never> => Promise.reject(new Error('a planned weight was read'));
+  return plans.size === 0 ? model : library.overlayModel(model, new Map([...plans.keys()].map((module) => [module, unread])), plans);
 }
 
 async function prepareFormats(request: PlanRequest, settings: readonly Setting[], context: PreparationContext): Promise<Omit<PreparedFormat, 'notes'>[]> {
@@ -158,6 +178,7 @@ async function prepareStage(stage: Recipe['stages'][number], index: number, tech
 
   const place = { plugin: `technique "${technique.id}"`, stage: label };
   let plans: readonly ModulePlan[];
+  let removal: ModelRemoval | undefined;
   const problems: { module: string; reason: string }[] = [];
   try {
     for (const target of targets) {
@@ -166,6 +187,7 @@ async function prepareStage(stage: Recipe['stages'][number], index: number, tech
     }
     if (problems.length > 0) throw pareError('PARE_TARGET_REFUSED', { stage: label, problems });
     plans = technique.plan(targets, model);
+    removal = technique.restructure?.(targets, model);
   } catch (error) {
     throw pluginFailure(error, signal, 'planning', place);
   }
@@ -173,7 +195,7 @@ async function prepareStage(stage: Recipe['stages'][number], index: number, tech
   for (const { info } of targets) {
     if (!byModule.has(info.name)) throw pareError('PARE_RESULT_INVALID', { plugin: place.plugin, module: info.name, problem: 'plan() says nothing about it' });
   }
-  return { index, label, technique, targets, plans: byModule };
+  return { index, label, technique, targets, plans: byModule, model, removal };
 }
 
 function refuseOutsideBlocks(stage: string, modules: readonly ModuleInfo[]): void {
@@ -228,13 +250,18 @@ function checkFormats(formats: readonly Omit<PreparedFormat, 'notes'>[], model: 
   if (refusals.length > 0) throw pareError('PARE_FORMAT_REFUSED', { refusals });
 }
 
+/** True for a stage that works with calibration text. */
+export function readsText({ technique, targets }: PreparedStage): boolean {
+  return technique.scope === 'block' || technique.scope === 'training' || targets.some(({ options }) => technique.calibrated?.(options) === true);
+}
+
 async function prepareCalibration(
   request: PlanRequest,
   stages: readonly PreparedStage[],
   model: Model,
   context: PreparationContext,
 ): Promise<PreparedCalibration | undefined> {
-  if (!stages.some((stage) => stage.technique.scope !== 'tensor') || request.calibration === undefined) return undefined;
+  if (!stages.some(readsText) || request.calibration === undefined) return undefined;
   const { data, samples = defaultCalibration.samples, sequenceLength = defaultCalibration.sequenceLength } = request.calibration;
   for (const [name, value] of Object.entries({ samples, sequenceLength })) {
     if (!Number.isInteger(value) || value < 1) {
@@ -253,21 +280,22 @@ interface PlanParts {
   readonly calibration: PreparedCalibration | undefined;
   readonly finalPlans: ReadonlyMap<string, ModulePlan>;
   readonly model: Model;
+  readonly planned: Model;
   readonly context: PreparationContext;
   /** Memory limit in bytes. */
   readonly limit: number | undefined;
 }
 
-function assemblePlan({ recipe, stages, formats, calibration, finalPlans, model, context, limit }: PlanParts): { plan: CompressionPlan; spillBytes: number } {
+function assemblePlan({ recipe, stages, formats, calibration, finalPlans, model, planned: result, context, limit }: PlanParts): { plan: CompressionPlan; spillBytes: number } {
   const windows = calibration ?? defaultCalibration;
-  const estimates = stages.map((stage) => stageEstimate(stage, model, windows, context.backend));
+  const estimates = stages.map((stage) => stageEstimate(stage, windows, context.backend));
   const writing = writingBytes(model);
   const smallest = Math.max(writing, ...estimates.map(({ stage }) => stage.peakBytes));
   const hiddenBytes = Math.max(0, ...estimates.map((estimate) => estimate.hiddenBytes));
   // Hidden states stay in memory as far as the limit leaves room; the rest of the run cannot be squeezed.
   const spillBytes = Math.max(0, Math.min(defaultSpillBytes, (limit ?? Infinity) - smallest));
   const planned = stages.map((stage, index) => plannedStage(stage, estimates[index]!, estimates[index]!.hiddenBytes > spillBytes ? 0 : estimates[index]!.hiddenBytes));
-  const output = outputEstimate(model, finalPlans, stages, formats.length);
+  const output = outputEstimate(result, finalPlans, stages, formats.length);
   const plan: CompressionPlan = {
     model: { name: model.name, directory: model.directory, parameters: model.parameters, bytes: model.bytes, blocks: model.description.blocks.length },
     recipe,
@@ -276,7 +304,8 @@ function assemblePlan({ recipe, stages, formats, calibration, finalPlans, model,
     calibration: calibration === undefined ? undefined : { data: calibration.source.name, samples: calibration.samples, sequenceLength: calibration.sequenceLength },
     stages: planned,
     outputBytes: output.outputBytes,
-    bitsPerWeight: (output.outputBytes * 8) / model.parameters,
+    bitsPerWeight: (output.outputBytes * 8) / result.parameters,
+    remaining: result === model ? undefined : remainingOf(model, result, context.library),
     diskBytes: output.diskBytes + (hiddenBytes > spillBytes ? hiddenBytes : 0),
     hiddenStates: { bytes: hiddenBytes, spilled: hiddenBytes > spillBytes },
     peakMemoryBytes: Math.max(writing, ...planned.map((stage) => stage.peakBytes)),
@@ -285,6 +314,11 @@ function assemblePlan({ recipe, stages, formats, calibration, finalPlans, model,
     rate: estimates[0]!.rate,
   };
   return { plan, spillBytes };
+}
+
+function remainingOf(before: Model, after: Model, library: ModelLibrary): CompressionPlan['remaining'] {
+  const macs = ({ description }: Model): number => library.totalMacs(library.countModel(description, { sequenceLength: 64 }));
+  return { parameters: after.parameters, blocks: after.description.blocks.length, macs: { sequenceLength: 64, before: macs(before), after: macs(after) } };
 }
 
 /** Hidden states up to this size stay in memory when no limit is given. */

@@ -1,8 +1,7 @@
 import type { Backend, Recipe } from '@pare/core';
 import { once, openedSubject, sha256, type Subject } from '@pare/evaluation';
-import { memoryFiles } from '@pare/platform';
+import { memoryFiles, requireFreeSpace } from '@pare/platform';
 import { journalInputs, readCalibration, runStages, type RecipeRun } from './compress.js';
-import { requireFreeSpace } from './disk.js';
 import { Journal } from './journal.js';
 import { checkWeights } from './weight-check.js';
 
@@ -49,14 +48,14 @@ export async function recipeSubject({ run, source, backend, folder, resume }: Re
     finished = true;
     return openedSubject(compressed, await backend()).open();
   });
-  const plans = new Map(preparation.stages.flatMap((stage) => [...stage.plans]));
-  const loaders = new Map([...plans.keys()].map((module) => [module, async () => (await apply()).model.weight(module)]));
+  const { planned, finalPlans } = preparation;
+  const loaders = new Map([...finalPlans.keys()].map((module) => [module, async () => (await apply()).model.weight(module)]));
   const adjusts = preparation.stages.some(({ technique }) => technique.adjusts === true);
-  const adjustable = library.parametersOf(model).filter(({ module }) => adjusts && (module === undefined || module.form === 'dense'));
+  const adjustable = library.parametersOf(planned).filter(({ module }) => adjusts && (module === undefined || module.form === 'dense'));
   const adjusted = new Map(adjustable.map((parameter) => [parameter.name, async () => library.readParameter((await apply()).model, parameter)]));
   return {
     recipe: preparation.recipe,
-    model: library.overlayModel(model, loaders, plans, adjusted),
+    model: library.overlayModel(planned, loaders, finalPlans, adjusted),
     artifact: undefined,
     hash,
     open: apply,

@@ -1,18 +1,20 @@
-import { throwIfAborted, type Backend, type BlockTrials, type DenseWeight, type Model, type ModulePlan, type ModuleReport, type StatisticRef, type TargetModule, type TechniqueContext, type WeightForm } from '@pare/core';
+import { pareError, throwIfAborted, type Backend, type BlockTrials, type DenseWeight, type Model, type ModelRemoval, type ModulePlan, type ModuleReport, type StatisticRef, type TargetModule, type TechniqueContext, type WeightForm } from '@pare/core';
 import { pluginFailure } from './cancellation.js';
 import type { BatchKey, BatchOutcome, BatchSummary, Journal, ModuleOutcome } from './journal.js';
 import type { BlockRunner, CollectedStatistics, HiddenStates } from '@pare/model';
 import type { ModelLibrary } from './model-library.js';
-import { createHandles } from './module-handles.js';
+import { createHandles, finiteReport } from './module-handles.js';
 import { createParameters } from './parameter-handles.js';
 import { createPluginContext, deriveSeed, type HostCore } from './plugin-context.js';
-import type { PreparedStage } from './prepare.js';
+import { readsText, type PreparedStage } from './prepare.js';
 
 /** What the stages of one run share. */
 export interface StageRun {
   readonly core: HostCore;
   readonly library: ModelLibrary;
   /** The source model. */
+  readonly original: Model;
+  /** The source model, without what earlier stages took out. */
   readonly model: Model;
   readonly backend: Backend;
   readonly journal: Journal;
@@ -60,6 +62,8 @@ export interface StageOutcome {
   readonly restoredBlocks: number;
   readonly computedBlocks: number;
   readonly seconds: number;
+  /** Of a stage of scope `model`. */
+  readonly removal: ModelRemoval | undefined;
 }
 
 /** The targets of one block, or those outside blocks. */
@@ -84,7 +88,15 @@ export async function runStage(run: StageRun, stage: PreparedStage): Promise<Sta
   run.core.emit('stage:done', { stage: stage.index, technique: stage.technique.id, seconds });
   // Restored reports come in the journal's order; sums over them must not depend on that.
   const reports = new Map(stage.targets.map(({ info }) => [info.name, execution.reports.get(info.name)!]));
-  return { reports, restoredBlocks: execution.restoredBlocks, computedBlocks: execution.computedBlocks, seconds };
+  return { reports, restoredBlocks: execution.restoredBlocks, computedBlocks: execution.computedBlocks, seconds, removal: execution.removal };
+}
+
+/** The stage with the sizes that its targets really have: a ranking over all blocks decides widths that a plan can only estimate. */
+export function onModel(stage: PreparedStage, model: Model): PreparedStage {
+  const infos = new Map(model.modules.map((info) => [info.name, info]));
+  if (stage.targets.every(({ info }) => String(infos.get(info.name)?.shape) === String(info.shape))) return stage;
+  const targets = stage.targets.map((target) => ({ ...target, info: infos.get(target.info.name)! }));
+  return { ...stage, targets, plans: new Map(stage.technique.plan(targets, model).map((plan) => [plan.module, plan])) };
 }
 
 class StageExecution {
@@ -94,6 +106,7 @@ class StageExecution {
   readonly #batches: readonly Batch[];
   /** Batches that an earlier run finished. */
   readonly #finished = new Map<Batch, BatchSummary>();
+  removal: ModelRemoval | undefined;
   restoredBlocks = 0;
   computedBlocks = 0;
 
@@ -118,12 +131,46 @@ class StageExecution {
   }
 
   async run(): Promise<void> {
+    if (this.#stage.technique.scope === 'model') return this.#runWhole();
     for (const batch of this.#batches) {
       const summary = await this.#run.journal.summary(batch.key);
       if (summary !== undefined && batch.targets.every(({ info }) => summary.reports.has(info.name))) this.#finished.set(batch, summary);
     }
     if (this.#stage.technique.scope === 'block') await this.#runStreaming();
     else await this.#runDataFree();
+  }
+
+  /** Model scope: one call, whose result says what is taken out. */
+  async #runWhole(): Promise<void> {
+    const { journal, core, signal } = this.#run;
+    const { technique, index, targets, label } = this.#stage;
+    const batch = { key: { stage: index, block: undefined }, position: 0, targets };
+    const started = performance.now();
+    const note = `stage-${String(index)}-removal`;
+    const kept = await journal.note<{ readonly removal: ModelRemoval; readonly reports: readonly (readonly [string, ModuleReport])[] }>(note);
+    this.#announceStart(batch);
+    if (kept === undefined) await this.#apply(batch, targets, this.#current(), {}, 0);
+    else this.removal = kept.removal;
+    if (this.removal === undefined) throw pareError('PARE_RESULT_INVALID', { plugin: `technique "${technique.id}"`, module: label, problem: 'nothing was handed in' });
+    const reports = new Map(kept?.reports ?? targets.map(({ info }) => [info.name, this.reports.get(info.name) ?? {}]));
+    if (kept === undefined) await journal.writeNote(note, { removal: this.removal, reports: [...reports] });
+    for (const [module, report] of reports) {
+      this.reports.set(module, report);
+      core.emit('module:done', { stage: index, technique: technique.id, module, report });
+    }
+    throwIfAborted(signal, 'compression');
+    if (kept === undefined) this.computedBlocks++;
+    else this.restoredBlocks++;
+    this.#announceDone(batch, (performance.now() - started) / 1000, kept !== undefined);
+  }
+
+  #remove(source: Model, removal: ModelRemoval, reports: ReadonlyMap<string, ModuleReport>): void {
+    const { technique, label } = this.#stage;
+    const problem = technique.scope === 'model' ? (this.removal === undefined ? undefined : 'a second removal') : `a removal, by a technique of scope ${technique.scope}`;
+    if (problem !== undefined) throw pareError('PARE_RESULT_INVALID', { plugin: `technique "${technique.id}"`, module: label, problem });
+    this.#run.library.sliceModel(source, removal);
+    this.removal = removal;
+    for (const [module, report] of reports) this.reports.set(module, finiteReport(report));
   }
 
   /** Tensor scope: batch by batch, nothing runs through the model. */
@@ -228,18 +275,21 @@ class StageExecution {
         backend,
       })),
       model: source,
-      original: model,
-      windows: technique.scope === 'training' ? this.#run.windows : [],
+      original: this.#run.original,
+      windows: technique.scope !== 'block' && readsText(this.#stage) ? this.#run.windows : [],
       modules: handles.modules,
       parameters: parameters.handles,
       trials,
       targets: this.#stage.targets,
+      remove: async (removal, reports = new Map()) => {
+        this.#remove(source, removal, reports);
+      },
       block: block === undefined ? undefined : { index: block, count: model.description.blocks.length, name: model.description.blocks[block]!.name },
     };
     try {
       await technique.apply(context);
       throwIfAborted(signal, 'compression');
-      handles.requireAll();
+      if (technique.scope !== 'model') handles.requireAll();
     } catch (error) {
       const where = technique.scope === 'training' ? 'the model' : block === undefined ? 'modules outside blocks' : `block ${String(block)}`;
       throw pluginFailure(error, signal, `working on ${where}`, { plugin, stage: label });

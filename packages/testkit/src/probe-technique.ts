@@ -16,7 +16,7 @@ export type ProbeOptions = z.infer<typeof options>;
 export interface ProbeSettings {
   readonly id?: string;
   /** `block` by default. */
-  readonly scope?: TechniqueScope;
+  readonly scope?: Exclude<TechniqueScope, 'model'>;
   readonly accepts?: readonly WeightFormKind[];
   /** What blocks are calibrated on; `compressed` by default. */
   readonly inputs?: 'compressed' | 'original';

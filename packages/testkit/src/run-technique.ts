@@ -101,6 +101,7 @@ export async function runTechnique<O>(technique: Technique<O>, run: LoneRun<O>):
       targets: handles,
       parameters: [],
       trials: undefined,
+      remove: () => Promise.reject(new Error('lone modules have no structure')),
       block: technique.scope === 'block' ? { index: 0, count: 1, name: 'block' } : undefined,
     });
   } finally {

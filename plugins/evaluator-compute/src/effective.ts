@@ -1,5 +1,5 @@
 import { throwIfAborted, type Model } from '@pare/core';
-import type { ModelCompute, ModuleCompute } from './count.js';
+import type { ModelCompute, ModuleCompute } from '@pare/model';
 
 /** Share of a matrix's weights that are not exactly zero. @returns 0 … 1 */
 function nonzeroShare(weights: Float32Array): number {

@@ -1,5 +1,5 @@
 import type { ModelSummary } from '@pare/core';
-import type { ModelCompute, ModuleCompute } from './count.js';
+import type { ModelCompute, ModuleCompute } from '@pare/model';
 
 /** The counts with factorized modules as the two products that they are: r·(in + out) multiply-accumulates a token instead of in·out. */
 export function asFactorized({ blocks, head }: ModelCompute, { modules }: Pick<ModelSummary, 'modules'>): ModelCompute {

@@ -1,10 +1,10 @@
 import { apiVersion, defineEvaluator, pareError, type DecoderDescription, type EvaluationContext, type EvaluationResult, type Evaluator } from '@pare/core';
-import type { ComputeRequest, ModelCompute } from './count.js';
+import type { ComputeRequest, ModelCompute } from '@pare/model';
 import { asFactorized } from './factorized.js';
 import { effectiveMacs, nonzeroShares } from './effective.js';
 import { computeOptions, type ComputeOptions } from './options.js';
 
-export type { BlockCompute, ComputeRequest, ModelCompute, ModuleCompute } from './count.js';
+export type { BlockCompute, ComputeRequest, ModelCompute, ModuleCompute } from '@pare/model';
 export { computeOptions, type ComputeOptions } from './options.js';
 
 /** Multiply-accumulates and FLOPs of a forward pass, from the block graphs. Weights are read only to skip their zeros. */
@@ -32,7 +32,7 @@ export default compute;
 /** Multiply-accumulates of a decoder by its description alone, block by block; no weights are needed. What is counted: `ModelCompute`. */
 export async function countCompute(description: DecoderDescription, request: ComputeRequest): Promise<ModelCompute> {
   // The model library is large; importing this plugin must not load it.
-  const { countModel } = await import('./count.js');
+  const { countModel } = await import('@pare/model');
   return countModel(description, request);
 }
 

@@ -55,11 +55,12 @@ describe('the plugin', () => {
   it('says what it is and what it takes', () => {
     expect(huggingFace).toBe(huggingFaceFormat);
     expect(huggingFaceFormat).toMatchObject({ $$type: '@pare/format', id: 'hf', api: 1 });
-    expect(huggingFaceOptions.parse({})).toEqual({ dequantize: false, multiplyOut: false, oddBits: false, groupIndex: false, unpacked: false, maximumShardBytes: 5e9 });
+    expect(huggingFaceOptions.parse({})).toEqual({ dequantize: false, multiplyOut: false, oddBits: false, groupIndex: false, nonUniform: false, unpacked: false, maximumShardBytes: 5e9 });
     expect(Object.keys((optionsJsonSchema(huggingFaceFormat.options) as { properties: object }).properties)).toEqual([
       'dequantize',
       'multiplyOut',
       'oddBits',
+      'nonUniform',
       'groupIndex',
       'unpacked',
       'maximumShardBytes',

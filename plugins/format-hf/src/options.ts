@@ -14,6 +14,10 @@ export const huggingFaceOptions = z.strictObject({
     .describe(
       'Allow 3, 5, 6 and 7 bits, written as one stream of bits across words. compressed-tensors reads that from 0.18 on; older versions read other numbers.',
     ),
+  nonUniform: z
+    .boolean()
+    .default(false)
+    .describe('Allow pruned models whose sizes no ordinary key of config.json can state, such as layers of different widths. Pare opens such a folder, transformers and vLLM do not.'),
   groupIndex: z
     .boolean()
     .default(false)

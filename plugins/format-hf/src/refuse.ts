@@ -17,7 +17,7 @@ export function refuseModules(summary: ModelSummary, plans: ReadonlyMap<string, 
     const refusal = options.dequantize ? undefined : refuseCodes(info, plan, options);
     return refusal === undefined ? undefined : { ...refusal, help: refusal.help + dequantizeAdvice };
   };
-  const refusals = refuseEach('hf', summary, plans, options.multiplyOut, ofCodes);
+  const refusals = refuseEach('hf', summary, plans, options.multiplyOut, ofCodes, options.nonUniform);
   return options.dequantize ? refusals : [...refusals, ...refuseExperts(summary, plans, false, dequantizeAdvice)];
 }
 

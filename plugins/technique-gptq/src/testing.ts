@@ -132,6 +132,7 @@ export function testContext(modules: readonly TestModule[], settings: { signal?:
     targets: handles,
     parameters: [],
     trials: undefined,
+    remove: () => Promise.reject(new Error('no structure')),
     block: { index: 0, count: 1, name: 'layers.0' },
   };
   return { context, results, events };

@@ -81,6 +81,7 @@ async function apply(modules: readonly TestModule[], signal = new AbortControlle
     parameters: [],
     trials: undefined,
     block: undefined,
+    remove: () => Promise.reject(new Error('no structure')),
   };
   await rtn.apply(context);
   return { results, progress };

@@ -40,6 +40,17 @@ function kindText({ produces, sparsity, rank }: ModulePlan): string {
   return rank === undefined ? produces : `${produces}, rank ${String(rank)}`;
 }
 
+/** What structural stages leave of the model. */
+function remainingRows({ model, remaining }: CompressionPlan): (readonly [string, string])[] {
+  if (remaining === undefined) return [];
+  const { parameters, blocks, macs } = remaining;
+  const share = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(1)} %`;
+  return [
+    ['remains', `${formatCount(parameters)} parameters (${share(parameters, model.parameters)}), ${formatCount(blocks)} layers`],
+    ['MACs', `${formatCount(macs.after)} for ${String(macs.sequenceLength)} tokens (${share(macs.after, macs.before)} of ${formatCount(macs.before)})`],
+  ];
+}
+
 function planText(plan: CompressionPlan, withModules: boolean, style: Style): string {
   const { model } = plan;
   const parts = [
@@ -91,6 +102,7 @@ function planText(plan: CompressionPlan, withModules: boolean, style: Style): st
   }
   parts.push(
     formatPairs([
+      ...remainingRows(plan),
       ['result', `${formatBytes(plan.outputBytes)}, ${plan.bitsPerWeight.toFixed(3)} bits per weight`],
       ['disk', `${formatBytes(plan.diskBytes)} with temporary files`],
       ['peak memory', `${formatBytes(plan.peakMemoryBytes)}; --memory accepts ${formatBytes(plan.smallestMemoryBytes)} or more`],

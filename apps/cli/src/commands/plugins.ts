@@ -1,4 +1,4 @@
-import { nearest, pareError, type Plugin, type PluginKind, type Recipe } from '@pare/core';
+import { nearest, pareError, type Plugin, type PluginKind, type Recipe, type TechniqueScope } from '@pare/core';
 import type { LoadedPlugin } from '@pare/runtime';
 import type { CommandContext } from '../context.js';
 import { openHost } from '../host.js';
@@ -94,12 +94,19 @@ export function pluginText({ id, kind, title, summary, package: origin, version,
   return parts.join('\n\n');
 }
 
+const worksOn: Readonly<Record<TechniqueScope, string>> = {
+  tensor: 'one weight at a time, without data',
+  block: 'one layer at a time, with calibration data',
+  model: 'the whole model, of which it takes parts out',
+  training: 'the whole model, learning from calibration data',
+};
+
 function kindFacts(plugin: Plugin): [string, string][] {
   switch (plugin.$$type) {
     case '@pare/technique':
       return [
         ['family', plugin.family],
-        ['works on', plugin.scope === 'block' ? 'one layer at a time, with calibration data' : plugin.scope === 'training' ? 'the whole model, learning from calibration data' : 'one weight at a time, without data'],
+        ['works on', worksOn[plugin.scope]],
         ['gets', plugin.accepts.join(', ')],
         ['produces', plugin.produces.join(', ')],
         ...(plugin.paper === undefined ? [] : ([['paper', plugin.paper]] as [string, string][])),

@@ -1,6 +1,10 @@
 import type { BlockDescription, DecoderDescription, LinearDescription } from '@pare/core';
 import { GraphBuilder, type Value } from '@pare/graph';
-import { addBlock, addHead, blockPrefix, cacheMixer, denseLinear, headLayer, relativeBlock, type DecoderScope } from '@pare/model';
+import { cacheMixer } from '../decoder/attention.js';
+import { addBlock } from '../decoder/block.js';
+import { addHead, headLayer } from '../decoder/head.js';
+import { blockPrefix, relativeBlock } from '../decoder/relative.js';
+import { denseLinear, type DecoderScope } from '../decoder/scope.js';
 import { matrixProducts } from './products.js';
 
 export interface ComputeRequest {
@@ -50,6 +54,11 @@ export function countModel(description: DecoderDescription, { sequenceLength, pa
     return { block: block.name, modules: count.modules.map(({ module, macs }) => ({ module: prefix + module, macs })), attention: count.attention };
   });
   return { blocks, head: countHead(description, sequenceLength) };
+}
+
+/** All of them together. */
+export function totalMacs({ blocks, head }: ModelCompute): number {
+  return blocks.reduce((sum, { modules, attention }) => sum + attention + modules.reduce((inner, { macs }) => inner + macs, 0), head.macs);
 }
 
 /** Weights, masks and angles as graph inputs: shapes without values. */
