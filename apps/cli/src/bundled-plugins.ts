@@ -37,6 +37,7 @@ export const bundledPlugins: readonly BundledPlugin[] = [
   { kind: 'preset', package: '@pare/preset-standard', ids: [], load: () => import('@pare/preset-standard') },
   { kind: 'technique', package: '@pare/technique-distill-logits', ids: ['distill-logits'], load: () => import('@pare/technique-distill-logits') },
   { kind: 'technique', package: '@pare/technique-gptq', ids: ['gptq'], load: () => import('@pare/technique-gptq') },
+  { kind: 'technique', package: '@pare/technique-llm-pruner', ids: ['llm-pruner'], load: () => import('@pare/technique-llm-pruner') },
   { kind: 'technique', package: '@pare/technique-magnitude', ids: ['magnitude'], load: () => import('@pare/technique-magnitude') },
   { kind: 'technique', package: '@pare/technique-rtn', ids: ['rtn'], load: () => import('@pare/technique-rtn') },
   { kind: 'technique', package: '@pare/technique-sparsegpt', ids: ['sparsegpt'], load: () => import('@pare/technique-sparsegpt') },

@@ -66,3 +66,8 @@ function selectRuns(tensor: HostTensor, axis: number, runs: readonly IndexRun[])
   }
   return hostTensor(dtype, [...shape.slice(0, axis), kept, ...shape.slice(axis + 1)], result);
 }
+
+/** The shape that a removal leaves of a tensor's logical shape, [out, in] for matrices. */
+export function remainingShape(removal: ModelRemoval, tensor: string, shape: readonly number[]): number[] {
+  return removal.removed.includes(tensor) ? shape.map(() => 0) : new KeptIndices({ slices: removal.slices.filter((slice) => slice.tensor === tensor) }).shape(tensor, shape);
+}
