@@ -132,7 +132,8 @@ describe('problems', () => {
 
   it('name functions, lists and schemas that a plugin lacks', async () => {
     const paths = async (plugin: unknown): Promise<string[]> => (await load(plugin as Plugin)).problems.map(({ path }) => path.replace('plugins[0].', ''));
-    expect(await paths(technique('a', { apply: undefined, family: 'magic', scope: 'model', accepts: [], title: '' }))).toEqual(['title', 'apply', 'family', 'scope', 'accepts']);
+    expect(await paths(technique('a', { apply: undefined, family: 'magic', scope: 'world', accepts: [], title: '' }))).toEqual(['title', 'apply', 'family', 'scope', 'accepts']);
+    expect(await paths(technique('a', { scope: 'model' }))).toEqual(['restructure']);
     expect(await paths(technique('a', { check: true }))).toEqual(['check']);
     expect(await paths(technique('a', { options: undefined }))).toEqual(['options']);
     expect(await paths(technique('a', { options: { '~standard': { version: 1, vendor: 'old', validate: () => ({ value: {} }) } } }))).toEqual(['options']);
