@@ -3,7 +3,7 @@ import type { DType } from './dtype.js';
 import type { FileSystem } from './files.js';
 import { serviceRef, type ServiceRef } from './service.js';
 import type { HostTensor } from './tensor.js';
-import type { WeightForm } from './weights.js';
+import type { InputScheme, WeightForm } from './weights.js';
 
 /** What kind of weight a module is. Recipes target kinds: `include: ["linear"]`. */
 export type ModuleKind = 'linear' | 'embedding' | 'head' | 'router';
@@ -47,6 +47,8 @@ export interface ModuleInfo {
   readonly form: WeightForm['form'];
   /** Inner width of a factorized weight, where it is known without reading it. */
   readonly rank?: number | undefined;
+  /** How the layer's inputs are rounded before the product; absent when they stay floating point. */
+  readonly input?: InputScheme | undefined;
 }
 
 /** A tensor of the model in its logical (dense) shape. */

@@ -6,7 +6,7 @@ import type { PluginContext, PluginIdentity } from './plugin.js';
 import type { ModelRemoval } from './removal.js';
 import type { ServiceDependencies } from './service.js';
 import type { HostTensor } from './tensor.js';
-import type { QuantizationNumbers, SparsityPattern, WeightForm, WeightFormKind } from './weights.js';
+import type { InputScheme, QuantizationNumbers, SparsityPattern, WeightForm, WeightFormKind } from './weights.js';
 
 export type TechniqueFamily = 'quantization' | 'pruning' | 'factorization' | 'sharing' | 'distillation' | 'activation';
 
@@ -56,6 +56,8 @@ export interface ModulePlan {
   readonly numbers?: QuantizationNumbers | undefined;
   /** True when columns keep a stored group index. */
   readonly groupIndex?: boolean | undefined;
+  /** How the module's inputs will be rounded before the product; absent when they stay floating point. */
+  readonly input?: InputScheme | undefined;
   /** Floating-point operations of the solver. */
   readonly flops: number;
   /** Peak bytes of working memory while this module is solved, statistics included. */
@@ -69,7 +71,7 @@ export interface ModuleReport {
   /** Set when the module was handled otherwise than asked, with the reason: `no calibration tokens reached this expert`. */
   readonly fallback?: string | undefined;
   /** Set by the host where the result has another form or size than its plan. */
-  readonly became?: Pick<ModulePlan, 'produces' | 'storedBits' | 'writtenBits' | 'rank'> | undefined;
+  readonly became?: Pick<ModulePlan, 'produces' | 'storedBits' | 'writtenBits' | 'rank' | 'input'> | undefined;
   /** Further named numbers: damping used, dead columns, … */
   readonly details?: Readonly<Record<string, number>> | undefined;
 }

@@ -29,6 +29,7 @@ export function planPruned({ info, before }: TargetModule<unknown>, { pattern, p
     groupSize: before?.groupSize,
     symmetric: before?.symmetric,
     groupIndex: before?.groupIndex,
+    input: before === undefined ? info.input : before.input,
     flops,
     workingBytes: weights * (dtypeBits(info.dtype) / 8 + bytesPerWeight),
   };

@@ -1,4 +1,5 @@
-import type { ModuleInfo, ModulePlan, ModuleReport, WeightForm, WeightFormKind } from '@pare/core';
+import type { InputScheme, ModuleInfo, ModulePlan, ModuleReport, WeightForm, WeightFormKind } from '@pare/core';
+import { inputSchemeOf } from './input-quantization.js';
 import { storedBits, writtenBits } from './stored-bits.js';
 import { structureProblem } from './structure-problem.js';
 
@@ -17,7 +18,12 @@ export function formProblem(form: WeightForm, module: ModuleInfo, produces: read
 /** What a result is, where its plan has it otherwise: estimated sizes, results that fell back to another form. Nothing where the plan was right. */
 export function planCorrection(form: WeightForm, plan: ModulePlan): Pick<ModuleReport, 'became'> {
   const stored = storedBits(form);
-  if (form.form === plan.produces && stored === plan.storedBits) return {};
+  const input = inputSchemeOf(form);
+  if (form.form === plan.produces && stored === plan.storedBits && sameInput(input, plan.input)) return {};
   const rank = form.form === 'factorized' ? form.left.shape[1] : undefined;
-  return { became: { produces: form.form, storedBits: stored, writtenBits: writtenBits(form), rank } };
+  return { became: { produces: form.form, storedBits: stored, writtenBits: writtenBits(form), rank, input } };
+}
+
+function sameInput(a: InputScheme | undefined, b: InputScheme | undefined): boolean {
+  return a?.symmetric === b?.symmetric && a?.granularity === b?.granularity && a?.dynamic === b?.dynamic;
 }

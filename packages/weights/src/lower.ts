@@ -1,5 +1,7 @@
 import { float32Tensor, hostTensor, pareError, type DType, type HostTensor, type QuantizedWeight, type TensorTrainWeight, type WeightForm } from '@pare/core';
 import type { GraphBuilder, Value } from '@pare/graph';
+import { inputOf } from './input-quantization.js';
+import { InputRounding, staticInputConstants } from './lower-input.js';
 import { encodeScales } from './serialize.js';
 import { float8Values, isFloat8 } from './float8.js';
 import { groupsPerRow, symmetricZero } from './scheme.js';
@@ -35,12 +37,14 @@ export function lowerWeight(builder: GraphBuilder, form: WeightForm, name: strin
 
 /**
  * Adds the product x·Wᵀ of inputs [..., in] with a weight [out, in] to a graph: [..., out]. A factorized weight takes two products, x·rightᵀ·leftᵀ: r·(in + out)
- * multiplications a row instead of in·out.
+ * multiplications a row instead of in·out. Where the weight says so, inputs are rounded before the product.
  * @throws PARE_FORM_UNSUPPORTED for a shared weight
  */
 export function lowerLinear(builder: GraphBuilder, x: Value, form: WeightForm, name: string): Value {
   if (form.form === 'factorized') return lowerLinear(builder, lowerLinear(builder, x, form.right, `${name}.right`), form.left, `${name}.left`);
-  return builder.matmul(x, builder.transpose(lowerWeight(builder, form, name), [1, 0]));
+  const input = inputOf(form);
+  const rounded = input === undefined ? x : new InputRounding(builder).round(x, input, staticInputConstants(builder, input));
+  return builder.matmul(rounded, builder.transpose(lowerWeight(builder, form, name), [1, 0]));
 }
 
 /**

@@ -9,12 +9,14 @@ import {
   type FactorizedWeight,
   type FactorWeight,
   type HostTensor,
+  type InputQuantization,
   type QuantizationScheme,
   type QuantizedWeight,
   type SparseWeight,
   type TensorTrainWeight,
   type WeightForm,
 } from '@pare/core';
+import { inputProblem } from './input-quantization.js';
 import { packRows, unpackRows, wordsPerRow } from './pack-rows.js';
 import { groupsPerRow, type ScaleType } from './scheme.js';
 import { countPruned } from './sparse/masks.js';
@@ -125,6 +127,7 @@ function serializeQuantized(form: QuantizedWeight, metadata: Record<string, stri
       groupSize: String(scheme.groupSize),
       scaleType,
       ...(scheme.numbers === undefined ? {} : { numbers: scheme.numbers }),
+      ...(form.input === undefined ? {} : { input: JSON.stringify(form.input) }),
     },
   };
 }
@@ -233,6 +236,7 @@ function deserializeQuantized(
   const scheme: QuantizationScheme = { bits, symmetric: field(metadata, 'symmetric') === 'true', granularity, groupSize, ...(numbers === undefined ? {} : { numbers }) };
   const shape = [rows, columns] as const;
   const grids = elementCount(scalesShape(shape, scheme));
+  const input = metadata['input'] === undefined ? undefined : readInput(metadata['input']);
   return {
     form: 'quantized',
     shape,
@@ -242,7 +246,15 @@ function deserializeQuantized(
     scaleType,
     zeros: scheme.symmetric ? undefined : (storage(tensors, 'zeros', 'uint8', grids) as Uint8Array),
     groupIndex: tensors['groupIndex'] === undefined ? undefined : (storage(tensors, 'groupIndex', 'int32', columns) as Int32Array),
+    ...(input === undefined ? {} : { input }),
   };
+}
+
+function readInput(text: string): InputQuantization {
+  const input = JSON.parse(text) as InputQuantization;
+  const problem = inputProblem(input);
+  if (problem !== undefined) throw invalid(problem);
+  return input;
 }
 
 function scalesShape(shape: readonly [number, number], scheme: QuantizationScheme): number[] {

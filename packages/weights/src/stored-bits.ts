@@ -1,4 +1,4 @@
-import { tensorBytes, dtypeBits, type QuantizationScheme, type SparsityPattern, type WeightForm } from '@pare/core';
+import { tensorBytes, dtypeBits, type InputScheme, type QuantizationScheme, type SparsityPattern, type WeightForm } from '@pare/core';
 import { groupsPerRow, type ScaleType } from './scheme.js';
 import { countPruned } from './sparse/masks.js';
 
@@ -13,6 +13,12 @@ export function quantizedBits(shape: readonly [number, number], scheme: Quantiza
   const [rows, columns] = shape;
   const grids = scheme.granularity === 'tensor' ? 1 : rows * groupsPerRow(scheme, columns);
   return rows * columns * scheme.bits + grids * (dtypeBits(scaleType) + (scheme.symmetric ? 0 : scheme.bits)) + (groupIndex ? columns * groupIndexBits : 0);
+}
+
+/** Bits that the rounding of a layer's inputs stores: a static scale, and its zero point where there is one. */
+export function inputBits(input: InputScheme | undefined, scaleType: ScaleType): number {
+  if (input === undefined || input.dynamic) return 0;
+  return dtypeBits(scaleType) + (input.symmetric ? 0 : input.bits);
 }
 
 /**
@@ -35,7 +41,7 @@ export function storedBits(form: WeightForm): number {
     case 'dense':
       return tensorBytes(form.tensor) * 8;
     case 'quantized':
-      return quantizedBits(form.shape, form.scheme, form.scaleType, form.groupIndex !== undefined);
+      return quantizedBits(form.shape, form.scheme, form.scaleType, form.groupIndex !== undefined) + inputBits(form.input, form.scaleType);
     case 'sparse': {
       const { values } = form;
       const valueBits = values.form === 'dense' ? dtypeBits(values.tensor.dtype) : values.scheme.bits;

@@ -1,7 +1,8 @@
 import type { DenseWeight, FactorizedWeight, QuantizedWeight, SparseWeight, TensorTrainWeight, WeightForm } from '@pare/core';
 import { isFloat8 } from './float8.js';
+import { inputProblem } from './input-quantization.js';
 import { groupsPerRow } from './scheme.js';
-import { zeroCodes } from './sparse/sparse-weight.js';
+import { quantizedPart, zeroCodes } from './sparse/sparse-weight.js';
 import { coresProblem } from './tensor-train/tensor-train-weight.js';
 
 /**
@@ -33,7 +34,7 @@ function denseProblem({ tensor, shape }: DenseWeight): string | undefined {
 
 const wrongLength = (what: string, length: number, expected: number): string => `it has ${String(length)} ${what} instead of ${String(expected)}`;
 
-function quantizedProblem({ scheme, shape: [rows, columns], codes, scales, zeros, groupIndex }: QuantizedWeight): string | undefined {
+function quantizedProblem({ scheme, shape: [rows, columns], codes, scales, zeros, groupIndex, input }: QuantizedWeight): string | undefined {
   const { bits, granularity, groupSize, symmetric, numbers } = scheme;
   if (!Number.isInteger(bits) || bits < 2 || bits > 8) return `it has ${String(bits)} bits; 2 to 8 are possible`;
   if (numbers === 'float8-e4m3' && (bits !== 8 || !symmetric)) return 'its codes are 8-bit floats, which have 8 bits and no zero points';
@@ -52,7 +53,7 @@ function quantizedProblem({ scheme, shape: [rows, columns], codes, scales, zeros
   const tooLarge = limit > 255 ? -1 : codes.findIndex((code) => code >= limit);
   if (tooLarge >= 0) return `code ${String(tooLarge)} is ${String(codes[tooLarge])}; ${String(bits)} bits end at ${String(limit - 1)}`;
   if (zeros?.some((zero) => zero >= limit) === true) return `a zero point is beyond ${String(limit - 1)}`;
-  return notFinite('scale', scales);
+  return notFinite('scale', scales) ?? (input === undefined ? undefined : inputProblem(input));
 }
 
 function sparseProblem({ shape, pattern, mask, values }: SparseWeight): string | undefined {
@@ -87,6 +88,7 @@ function factorizedProblem({ shape: [rows, columns], left, right }: FactorizedWe
     if (!['dense', 'quantized', 'sparse'].includes(factor.form)) return `its ${name} factor is ${factor.form}`;
     const problem = structureProblem(factor);
     if (problem !== undefined) return `of its ${name} factor: ${problem}`;
+    if (quantizedPart(factor)?.input !== undefined) return `its ${name} factor rounds its inputs, which layers of two matrices do not`;
   }
   return undefined;
 }

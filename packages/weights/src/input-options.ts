@@ -1,0 +1,31 @@
+import type { InputScheme } from '@pare/core';
+import { z } from 'zod';
+import { dynamicTokenInput, staticTensorScheme } from './input-quantization.js';
+
+/** The option `activations` of techniques that calibrate. */
+export const activationsOption = z
+  .enum(['none', 'dynamic-token', 'static-tensor'])
+  .default('none')
+  .describe(
+    "Rounding of the layers' inputs to 8 bits: none; dynamic-token, each token by its own largest value, found while the model runs; static-tensor, all by the largest value of the calibration data.",
+  );
+
+/** The same for techniques without calibration data, which cannot know a static scale. */
+export const dataFreeActivationsOption = z
+  .enum(['none', 'dynamic-token'])
+  .default('none')
+  .describe("Rounding of the layers' inputs to 8 bits: none; dynamic-token, each token by its own largest value, found while the model runs.");
+
+export type Activations = z.output<typeof activationsOption>;
+
+/** The scheme that an option means. */
+export function inputSchemeFor(activations: Activations): InputScheme | undefined {
+  if (activations === 'none') return undefined;
+  return activations === 'dynamic-token' ? dynamicTokenInput : staticTensorScheme;
+}
+
+/** Why the inputs of a module cannot be rounded, or undefined when they can: an embedding has none that are multiplied. */
+export function inputTargetProblem(activations: Activations, { kind }: { readonly kind: string }): string | undefined {
+  if (activations === 'none' || kind !== 'embedding') return undefined;
+  return `activations is ${activations}, and an embedding is looked up in: it has no inputs to round; set activations: none for it, or leave it out`;
+}
