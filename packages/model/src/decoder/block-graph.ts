@@ -1,5 +1,6 @@
-import { float32Tensor, type BlockDescription, type Graph, type HostTensor, type LinearDescription } from '@pare/core';
+import { float32Tensor, type BlockDescription, type DType, type Graph, type HostTensor, type InputScheme, type LinearDescription } from '@pare/core';
 import { GraphBuilder, removeUnused, type Value } from '@pare/graph';
+import { InputRounding, type StaticInputValues } from '@pare/weights';
 import type { Statistic } from '../statistics/statistic.js';
 import { windowMask, windowMaskShape, windowMixer } from './attention.js';
 import { addBlock } from './block.js';
@@ -15,14 +16,18 @@ export interface BlockGraphOptions {
   /** Positions of every window. */
   readonly length: number;
   readonly experts: ExpertMode;
+  /** Linear layers that round their inputs, by name relative to the block. */
+  readonly inputs?: Readonly<Record<string, InputScheme>> | undefined;
 }
 
 /** A graph input that holds a weight. */
 export interface BlockParameter {
   /** Name of the graph input: the stored tensor's name relative to the block. */
   readonly name: string;
-  /** The module, for the matrix of a linear layer ([out, in] whatever its stored layout); undefined for norms and biases. */
+  /** The module, for the matrix of a linear layer ([out, in] whatever its stored layout) and for `input`; undefined for norms and biases. */
   readonly module: string | undefined;
+  /** Set for a number of the static grid that the module's inputs are rounded to, shape []: its scale (float32) or zero point (int8). */
+  readonly input?: 'scale' | 'zero' | undefined;
 }
 
 /** A graph input that depends on nothing but the graph's options. Blocks share it; as a constant inside each graph it would be held once for each. */
@@ -75,9 +80,14 @@ export class ForwardScope implements DecoderScope {
   readonly captures = new Map<string, Capture>();
   readonly constants: BlockConstant[] = [];
   readonly #values = new Map<string, Value>();
+  readonly #inputs: Readonly<Record<string, InputScheme>>;
+  readonly #rounding: InputRounding;
 
-  constructor(builder: GraphBuilder) {
+  /** @param inputs linear layers that round their inputs, by name */
+  constructor(builder: GraphBuilder, inputs: Readonly<Record<string, InputScheme>> = {}) {
     this.builder = builder;
+    this.#inputs = inputs;
+    this.#rounding = new InputRounding(builder);
   }
 
   parameter(name: string, shape: readonly number[]): Value {
@@ -88,7 +98,9 @@ export class ForwardScope implements DecoderScope {
     const { module, inFeatures, outFeatures } = layer;
     this.captures.set(module, { x, inFeatures, routed });
     const weight = this.#input({ name: `${module}.weight`, module }, [outFeatures, inFeatures]);
-    return denseLinear(this.builder, x, weight, layer.bias ? this.parameter(`${module}.bias`, [outFeatures]) : undefined);
+    const scheme = this.#inputs[module];
+    const rounded = scheme === undefined ? x : this.#rounding.round(x, scheme, scheme.dynamic ? undefined : this.#staticValues(module, scheme));
+    return denseLinear(this.builder, rounded, weight, layer.bias ? this.parameter(`${module}.bias`, [outFeatures]) : undefined);
   }
 
   /** The mask of attention over whole windows. */
@@ -98,10 +110,17 @@ export class ForwardScope implements DecoderScope {
     return this.builder.input(name, 'float32', windowMaskShape(length, slidingWindow));
   }
 
-  #input(parameter: BlockParameter, shape: readonly number[]): Value {
+  #staticValues(module: string, { symmetric }: InputScheme): StaticInputValues {
+    return {
+      scale: this.#input({ name: `${module}.input_scale`, module, input: 'scale' }, []),
+      zero: symmetric ? undefined : this.#input({ name: `${module}.input_zero_point`, module, input: 'zero' }, [], 'int8'),
+    };
+  }
+
+  #input(parameter: BlockParameter, shape: readonly number[], dtype: DType = 'float32'): Value {
     let value = this.#values.get(parameter.name);
     if (value === undefined) {
-      value = this.builder.input(parameter.name, 'float32', shape);
+      value = this.builder.input(parameter.name, dtype, shape);
       this.#values.set(parameter.name, value);
       this.parameters.set(parameter.name, parameter);
     }
@@ -129,7 +148,7 @@ export function finishGraph({ builder, parameters, constants }: ForwardScope): B
 
 /** The forward pass of a block over whole windows. */
 export function buildBlockGraph(options: BlockGraphOptions): BlockGraph {
-  const scope = new ForwardScope(new GraphBuilder('block'));
+  const scope = new ForwardScope(new GraphBuilder('block'), options.inputs);
   const { output } = forward(scope, options);
   scope.builder.output(output, 'output');
   return finishGraph(scope);
@@ -137,10 +156,10 @@ export function buildBlockGraph(options: BlockGraphOptions): BlockGraph {
 
 /**
  * The part of a block's forward pass that leads to the inputs of the requested modules, and the statistics of those inputs. What lies behind the last of
- * them, usually the widest product of the block, is not in the graph.
+ * them, usually the widest product of the block, is not in the graph. Statistics are of inputs before a layer rounds them itself; what earlier layers rounded has its effect on them.
  */
 export function buildCalibrationGraph(options: BlockGraphOptions, requests: readonly CaptureRequest[]): CalibrationGraph {
-  const scope = new ForwardScope(new GraphBuilder('calibration'));
+  const scope = new ForwardScope(new GraphBuilder('calibration'), options.inputs);
   forward(scope, options);
   const groups = groupByInput(scope, requests).map(({ capture, modules, statistics }, index): CaptureGroup => {
     const rows = countedRows(scope, capture);

@@ -1,5 +1,6 @@
-import type { DecoderDescription, Graph, LinearDescription } from '@pare/core';
+import type { DecoderDescription, Graph, InputQuantization, LinearDescription } from '@pare/core';
 import { GraphBuilder, type Value } from '@pare/graph';
+import { InputRounding, staticInputConstants } from '@pare/weights';
 import { addHead, headLayer } from './head.js';
 import { denseLinear, type DecoderScope } from './scope.js';
 
@@ -9,12 +10,15 @@ export interface HeadGraphOptions {
   readonly length: number;
   /** Rows of the vocabulary that the graph has. */
   readonly rows: number;
+  /** How the head rounds its inputs, if it does. */
+  readonly input?: InputQuantization | undefined;
 }
 
 /** Names of the head graphs' weight inputs: final norm, head matrix [rows, hidden], head bias [rows]. Unused ones are absent from a graph. */
 export const headInputs = { normWeight: 'norm.weight', normBias: 'norm.bias', weight: 'head.weight', bias: 'head.bias' } as const;
 
-function headScope(builder: GraphBuilder, description: DecoderDescription): DecoderScope {
+function headScope(builder: GraphBuilder, { description, input }: Pick<HeadGraphOptions, 'description' | 'input'>): DecoderScope {
+  const round = (x: Value): Value => (input === undefined ? x : new InputRounding(builder).round(x, input, staticInputConstants(builder, input)));
   const names: Readonly<Record<string, string>> = {
     [`${description.finalNorm.module}.weight`]: headInputs.normWeight,
     [`${description.finalNorm.module}.bias`]: headInputs.normBias,
@@ -25,13 +29,13 @@ function headScope(builder: GraphBuilder, description: DecoderDescription): Deco
     dtype: 'float32',
     maskedScore: -1e30,
     parameter: (name, shape) => builder.input(names[name]!, 'float32', shape),
-    linear: (x: Value, layer: LinearDescription) => denseLinear(builder, x, builder.input(headInputs.weight, 'float32', [layer.outFeatures, layer.inFeatures]), undefined),
+    linear: (x: Value, layer: LinearDescription) => denseLinear(builder, round(x), builder.input(headInputs.weight, 'float32', [layer.outFeatures, layer.inFeatures]), undefined),
   };
 }
 
 /** Logits of hidden states [..., hiddenSize] for `rows` rows of the vocabulary. */
-export function addLogits(builder: GraphBuilder, { description, rows }: Omit<HeadGraphOptions, 'length'>, hidden: Value): Value {
-  return addHead(headScope(builder, description), description, hidden, { ...headLayer(description), outFeatures: rows });
+export function addLogits(builder: GraphBuilder, { description, rows, input }: Omit<HeadGraphOptions, 'length'>, hidden: Value): Value {
+  return addHead(headScope(builder, { description, input }), description, hidden, { ...headLayer(description), outFeatures: rows });
 }
 
 function hiddenInput(builder: GraphBuilder, { description, length }: HeadGraphOptions): Value {

@@ -9,7 +9,7 @@ export async function advance(context: RunnerContext, index: number, hidden: Hid
   const { backend, signal } = context;
   const block = blockAt(context, index);
   if (hidden.chunks.length === 0) return;
-  const compiled = await compileByLength(context, block, hidden, 'forward', buildBlockGraph);
+  const compiled = await compileByLength(context, block, hidden, source, 'forward', buildBlockGraph);
   using scope = backend.scope();
   const weights = await loadWeights(context, block, compiled(0).graph, source, scope);
   for (const chunk of hidden.chunks.keys()) {

@@ -70,7 +70,7 @@ export function createBlockComparison({ original, model, backend, signal, spillB
       const [x, xHat] = states as [HiddenStates, HiddenStates];
       const sums = new ErrorSums();
       const blocks = [blockAt(originalContext, block), blockAt(modelContext, block)] as const;
-      const compiled = [await compileByLength(originalContext, blocks[0], x, 'forward', buildBlockGraph), await compileByLength(modelContext, blocks[1], xHat, 'forward', buildBlockGraph)] as const;
+      const compiled = [await compileByLength(originalContext, blocks[0], x, original, 'forward', buildBlockGraph), await compileByLength(modelContext, blocks[1], xHat, model, 'forward', buildBlockGraph)] as const;
       const difference = await executables.get('block error', () => buildErrorGraph(expected.width));
       const options = signal === undefined ? {} : { signal };
       using scope = backend.scope();

@@ -1,4 +1,4 @@
-import { createRandom, isPareError, type Backend, type GramMatrix, type HostTensor, type Model, type StatisticRef } from '@pare/core';
+import { createRandom, isPareError, type Backend, type GramMatrix, type HostTensor, type InputQuantization, type Model, type StatisticRef, type WeightForm } from '@pare/core';
 import { gptNeoxArchitecture } from '@pare/architecture-gpt-neox';
 import { gpt2Architecture } from '@pare/architecture-gpt2';
 import { llamaArchitecture } from '@pare/architecture-llama';
@@ -6,6 +6,7 @@ import { optArchitecture } from '@pare/architecture-opt';
 import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
 import { referenceBackend } from '@pare/backend-reference';
 import { webgpuBackend } from '@pare/backend-webgpu';
+import { quantizeMatrix } from '@pare/weights';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { openModel, overlayModel } from '../open/index.js';
@@ -220,6 +221,96 @@ describe.each([
     expect(largestDifference(changed, plain)).toBeGreaterThan(1e-3);
     // down projection is the last, linear step of the block: halving it takes away half of what the MLP added.
     expect(largestDifference(changed, before)).toBeLessThan(largestDifference(plain, before) + 1e-6);
+  });
+
+  describe('with rounded inputs', () => {
+    const token: InputQuantization = { bits: 8, symmetric: true, granularity: 'token', dynamic: true };
+    const still: InputQuantization = { bits: 8, symmetric: true, granularity: 'tensor', dynamic: false, scale: 0.004 };
+    const shifted: InputQuantization = { ...still, symmetric: false, zero: 25 };
+    const down = 'model.layers.1.mlp.down_proj';
+    const gate = 'model.layers.1.mlp.gate_proj';
+
+    /** The model with the inputs of some modules rounded and their weights at 8 bits. */
+    async function rounded(model: Model, inputs: Readonly<Record<string, InputQuantization>>): Promise<Model> {
+      const forms = new Map<string, WeightForm>();
+      for (const [name, input] of Object.entries(inputs)) {
+        const { data, shape } = await model.denseWeight(name);
+        forms.set(name, { ...quantizeMatrix(data, shape as [number, number], { bits: 8, symmetric: true }, 'float32'), input });
+      }
+      const summaries = new Map(Object.entries(inputs).map(([name, { bits, symmetric, granularity, dynamic }]) => [name, { produces: 'quantized' as const, storedBits: 8, input: { bits, symmetric, granularity, dynamic } }]));
+      return overlayModel(model, new Map([...forms].map(([name, form]) => [name, () => Promise.resolve(form)])), summaries);
+    }
+
+    /** The input of a module that one token gives, as calibration sees it. */
+    const onlyRow = defineStatistic<Float32Array>({
+      id: 'only-row',
+      state: (size) => [{ dtype: 'float32', shape: [1, size] }],
+      accumulate: (builder, rows, [sum]) => [builder.add(sum!, rows)],
+      finish: async (state, context) => (await context.backend.read(state[0]!)).data as Float32Array,
+    });
+
+    /** Hidden states behind block 1 and the input of its down projection, with block 1's weights of another model. */
+    async function secondBlock(model: Model, source: Model): Promise<{ input: Float32Array; output: Float32Array }> {
+      await using runner = createBlockRunner({ model, backend });
+      await using hidden = await runner.embed([Int32Array.of(7)]);
+      await runner.advance(0, hidden);
+      using collected = await runner.collect(1, hidden, [{ module: down, statistics: [onlyRow] }], source);
+      await runner.advance(1, hidden, source);
+      return { input: collected.get(down, onlyRow), output: await values(hidden) };
+    }
+
+    it.each([
+      ['token', token],
+      ['tensor', still],
+      ['tensor with a zero point', shifted],
+    ])('multiplies what is left of them: %s', async (_, input) => {
+      await using model = await open('llama');
+      const source = await rounded(model, { [down]: input });
+      const plain = await secondBlock(model, model);
+      const found = await secondBlock(model, source);
+      // Calibration sees inputs before the layer rounds them.
+      expect(largestDifference(found.input, plain.input)).toBe(0);
+      const scale = input.scale ?? Math.max(1e-5, plain.input.reduce((most, value) => Math.max(most, Math.abs(value)), 0)) / 127;
+      const { zero = 0 } = input;
+      const seen = plain.input.map((value) => (Math.min(127, Math.max(-128, Math.round(value / scale) + zero)) - zero) * scale);
+      expect(largestDifference(seen, plain.input)).toBeGreaterThan(1e-4);
+      // The down projection is the block's last step.
+      const before = (await model.denseWeight(down)).data;
+      const after = (await source.denseWeight(down)).data;
+      const expected = plain.output.map((value, row) => seen.reduce((sum, x, column) => {
+        const at = row * seen.length + column;
+        return sum + x * after[at]! - plain.input[column]! * before[at]!;
+      }, value));
+      expect(largestDifference(found.output, expected)).toBeLessThan(1e-5);
+      expect(largestDifference(found.output, plain.output)).toBeGreaterThan(1e-4);
+    });
+
+    it('shows later layers what earlier ones rounded', async () => {
+      await using model = await open('llama');
+      const source = await rounded(model, { [gate]: { ...still, scale: 0.1 } });
+      expect(largestDifference((await secondBlock(model, source)).input, (await secondBlock(model, model)).input)).toBeGreaterThan(1e-3);
+    });
+
+    it('shares a graph between blocks with static scales of their own', async () => {
+      await using model = await open('llama');
+      const name = (block: number): string => `model.layers.${String(block)}.mlp.down_proj`;
+      const both = await rounded(model, { [name(0)]: still, [name(1)]: { ...still, scale: 0.02 } });
+      const windows = randomWindows(2, 6);
+      const together = await run(both, windows);
+      await using runner = createBlockRunner({ model, backend });
+      await using hidden = await runner.embed(windows);
+      for (const block of [0, 1]) await runner.advance(block, hidden, await rounded(model, { [name(block)]: { ...still, scale: block === 0 ? 0.004 : 0.02 } }));
+      expect(largestDifference(await values(hidden), together)).toBeLessThan(1e-6);
+    });
+
+    it('gives a token the same states in whatever company', async () => {
+      await using model = await open('llama');
+      const source = await rounded(model, { [down]: token, [gate]: token });
+      const windows = randomWindows(3, 8);
+      const together = await run(source, windows);
+      const alone = await run(source, windows.slice(1, 2));
+      expect(largestDifference(alone, together.slice(together.length / 3, (2 * together.length) / 3))).toBeLessThan(1e-5);
+    });
   });
 
   describe('collect', () => {

@@ -23,7 +23,7 @@ export async function collect(context: RunnerContext, index: number, hidden: Hid
   if (captures.length === 0 || hidden.chunks.length === 0) return collected;
 
   const key = `calibrate ${JSON.stringify(captures.map(({ module, statistics }) => [module, ...statistics.map(({ id }) => id)]))}`;
-  const compiled = await compileByLength(context, block, hidden, key, (options) => buildCalibrationGraph(options, captures));
+  const compiled = await compileByLength(context, block, hidden, source, key, (options) => buildCalibrationGraph(options, captures));
   const { graph: calibration } = compiled(0);
   using scope = backend.scope();
   const weights = await loadWeights(context, block, calibration, source, scope);

@@ -55,6 +55,7 @@ export async function compareHeads(options: HeadComparisonOptions): Promise<Wind
   await using executables = new ExecutableCache(backend);
   using scope = backend.scope();
   const heads = { original: await readHead(original.model), model: await readHead(model.model) };
+  const grids = { original: heads.original.input, model: heads.model.input };
   const norms: Record<string, DeviceTensor> = {};
   for (const side of divergenceSides) Object.assign(norms, prefixed(side, await loadNorm({ backend, model: sides[side].model }, sides[side].model, scope)));
 
@@ -83,7 +84,7 @@ export async function compareHeads(options: HeadComparisonOptions): Promise<Wind
         for (const { inputs, merged } of states) {
           throwIfAborted(signal, 'the comparison');
           const { length } = merged.chunk;
-          const graph = { original: original.model.description, model: model.model.description, length, rows: end - start };
+          const graph = { original: original.model.description, model: model.model.description, length, rows: end - start, grids };
           const executable = await executables.get(`divergence ${String(length)} ${String(end - start)}`, () => buildDivergenceGraph(graph));
           using outputs = backend.scope();
           const result = await executable.run({ ...weights, ...inputs }, runOptions);

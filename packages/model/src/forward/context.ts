@@ -1,11 +1,11 @@
-import { pareError, nearest, type Backend, type BlockDescription, type DeviceTensor, type Executable, type Model, type TensorScope } from '@pare/core';
+import { float32Tensor, hostTensor, pareError, nearest, type Backend, type BlockDescription, type DeviceTensor, type Executable, type HostTensor, type InputQuantization, type InputScheme, type Model, type TensorScope } from '@pare/core';
 import type { BlockGraph, BlockGraphOptions } from '../decoder/block-graph.js';
 import { expertModeOn } from '../decoder/expert-mode.js';
 import type { ExpertMode } from '../decoder/mlp.js';
 import { blockPrefix, relativeBlock } from '../decoder/relative.js';
 import type { ExecutableCache } from './executables.js';
 import type { HiddenStates } from './hidden-states.js';
-import { tensorFloat32 } from './weights.js';
+import { inputRounding, tensorFloat32 } from './weights.js';
 
 export type RunnerTask = 'embed' | 'collect' | 'advance' | 'likelihood';
 
@@ -49,12 +49,19 @@ export function relativeModule({ model }: RunnerContext, block: BlockDescription
   return module.slice(prefix.length);
 }
 
-/** Options of the graph over a block for windows of one length. */
-export function blockOptions(context: RunnerContext, block: BlockDescription, length: number): BlockGraphOptions {
-  const options = { block: relativeBlock(block), hiddenSize: context.model.description.hiddenSize, length, experts: 'all' } as const;
+/** Options of the graph over a block for windows of one length, with the weights of `source`. */
+export function blockOptions(context: RunnerContext, block: BlockDescription, length: number, source: Model): BlockGraphOptions {
+  const options = { block: relativeBlock(block), hiddenSize: context.model.description.hiddenSize, length, experts: 'all', inputs: roundedInputs(source, block) } as const;
   if (block.mlp.kind !== 'moe') return options;
   context.experts ??= expertModeOn(context.backend, context.model.description);
   return { ...options, experts: context.experts };
+}
+
+/** Linear layers of a block that round their inputs, by name relative to it; undefined when none does. */
+export function roundedInputs({ modules }: Model, block: BlockDescription): Readonly<Record<string, InputScheme>> | undefined {
+  const prefix = blockPrefix(block);
+  const entries = modules.flatMap(({ name, input }) => (input !== undefined && name.startsWith(prefix) ? [[name.slice(prefix.length), input] as const] : []));
+  return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }
 
 /** One compiled graph for each length of window that the hidden states have; the function looks a chunk's up. */
@@ -62,13 +69,14 @@ export async function compileByLength<G extends BlockGraph>(
   context: RunnerContext,
   block: BlockDescription,
   hidden: HiddenStates,
+  source: Model,
   key: string,
   build: (options: BlockGraphOptions) => G,
 ): Promise<(chunk: number) => CompiledBlock<G>> {
   const byLength = new Map<number, CompiledBlock<G>>();
   for (const { length } of hidden.chunks) {
     if (byLength.has(length)) continue;
-    const options = blockOptions(context, block, length);
+    const options = blockOptions(context, block, length, source);
     byLength.set(length, await context.executables.block(`${key} ${JSON.stringify(options)}`, () => build(options)));
   }
   return (chunk) => byLength.get(hidden.chunks[chunk]!.length)!;
@@ -88,7 +96,7 @@ export function constantsOf({ backend, constants }: RunnerContext, graph: BlockG
   return inputs;
 }
 
-/** The weights a graph asks for, on the device, in float32. They belong to the scope. */
+/** The weights a graph asks for, on the device, in float32, and the numbers of static grids. They belong to the scope. */
 export async function loadWeights(
   { backend }: RunnerContext,
   block: BlockDescription,
@@ -98,9 +106,18 @@ export async function loadWeights(
 ): Promise<Record<string, DeviceTensor>> {
   const prefix = blockPrefix(block);
   const weights: Record<string, DeviceTensor> = {};
-  for (const { name, module } of parameters) {
-    const tensor = module === undefined ? await tensorFloat32(source, prefix + name) : await source.denseWeight(prefix + module);
+  const grids = new Map<string, InputQuantization>();
+  for (const { module, input } of parameters) {
+    if (module !== undefined && input !== undefined && !grids.has(module)) grids.set(module, (await inputRounding(source, prefix + module))!);
+  }
+  for (const { name, module, input } of parameters) {
+    const tensor = module === undefined ? await tensorFloat32(source, prefix + name) : input === undefined ? await source.denseWeight(prefix + module) : gridTensor(grids.get(module)!, input);
     weights[name] = scope.own(backend.write(tensor));
   }
   return weights;
+}
+
+/** A number of a static grid, shape []. */
+function gridTensor({ scale, zero }: InputQuantization, part: 'scale' | 'zero'): HostTensor {
+  return part === 'scale' ? float32Tensor([], Float32Array.of(scale!)) : hostTensor('int8', [], Int8Array.of(zero!));
 }

@@ -1,4 +1,4 @@
-import type { DecoderDescription, Graph } from '@pare/core';
+import type { DecoderDescription, Graph, InputQuantization } from '@pare/core';
 import { GraphBuilder, inlineGraph, type Value } from '@pare/graph';
 import { buildLogitsGraph } from '../decoder/head-graph.js';
 
@@ -9,6 +9,8 @@ export interface DivergenceGraphOptions {
   readonly length: number;
   /** Rows of the vocabulary that the graph has. */
   readonly rows: number;
+  /** How either head rounds its inputs, if it does. */
+  readonly grids?: Readonly<Record<(typeof divergenceSides)[number], InputQuantization | undefined>> | undefined;
 }
 
 /** The two sides, which prefix the names of their inputs (those of the logits graph) and outputs. */
@@ -25,7 +27,7 @@ export const divergenceSides = ['original', 'model'] as const;
  *
  * `target` is int64 [batch, length, 1], `start` int64 []. Slices are put together on the host, in double precision.
  */
-export function buildDivergenceGraph({ original, model, length, rows }: DivergenceGraphOptions): Graph {
+export function buildDivergenceGraph({ original, model, length, rows, grids }: DivergenceGraphOptions): Graph {
   const builder = new GraphBuilder('divergence');
   const target = builder.input('target', 'int64', ['batch', length, 1]);
   const place = builder.sub(target, builder.input('start', 'int64', []));
@@ -34,7 +36,7 @@ export function buildDivergenceGraph({ original, model, length, rows }: Divergen
 
   /** Adds a side's head and outputs; returns the logarithms of its probabilities. */
   const addSide = (side: (typeof divergenceSides)[number], description: DecoderDescription): Value => {
-    const head = buildLogitsGraph({ description, length, rows });
+    const head = buildLogitsGraph({ description, length, rows, input: grids?.[side] });
     const inputs = Object.fromEntries(head.inputs.map(({ name, dtype, shape }) => [name, builder.input(`${side}.${name}`, dtype, shape!)]));
     const logits = inlineGraph(builder, head, inputs, { prefix: `${side}.` })['logits']!;
     const logarithms = builder.op('LogSoftmax', [logits], { axis: -1 });

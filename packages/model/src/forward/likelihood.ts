@@ -1,9 +1,9 @@
-import { float32Tensor, hostTensor, int64Tensor, throwIfAborted, type DeviceTensor, type HostTensor, type Model, type TensorScope } from '@pare/core';
+import { float32Tensor, hostTensor, int64Tensor, throwIfAborted, type DeviceTensor, type HostTensor, type InputQuantization, type Model, type TensorScope } from '@pare/core';
 import { buildLikelihoodGraph, buildLogitsGraph, headInputs } from '../decoder/head-graph.js';
 import { headLayer } from '../decoder/head.js';
 import type { RunnerContext } from './context.js';
 import type { BorrowedChunk, HiddenStates } from './hidden-states.js';
-import { moduleRows, tensorFloat32, type RowTable } from './weights.js';
+import { inputRounding, moduleRows, tensorFloat32, type RowTable } from './weights.js';
 
 /**
  * −log p(next token) of every position but a window's last. The vocabulary is cut into slices, and each slice of the head visits a group of chunks (all of them, unless
@@ -36,7 +36,7 @@ export async function negativeLogLikelihood(
         const weights = { ...norm, ...loadSlice(context, head, start, end, sliceScope), start: sliceScope.own(backend.write(int64Tensor([], [start]))) };
         for (const state of states) {
           throwIfAborted(context.signal, 'the likelihood');
-          await addSlice(context, state, weights, end - start, groupScope);
+          await addSlice(context, state, weights, end - start, head.input, groupScope);
           context.report('likelihood', ++completed, total);
         }
       }
@@ -78,11 +78,12 @@ async function addSlice(
   state: ChunkState,
   weights: Readonly<Record<string, DeviceTensor>>,
   rows: number,
+  input: InputQuantization | undefined,
   scope: TensorScope,
 ): Promise<void> {
   const { description } = model;
   const { length, total, target } = state;
-  const executable = await executables.get(`likelihood ${String(length)} ${String(rows)}`, () => buildLikelihoodGraph({ description, length, rows }));
+  const executable = await executables.get(`likelihood ${String(length)} ${String(rows)} ${JSON.stringify(input)}`, () => buildLikelihoodGraph({ description, length, rows, input }));
   const inputs = { ...weights, hidden: state.hidden, target: state.targets, 'state.total': total, 'state.target': target };
   const next = await executable.run(inputs, signal === undefined ? {} : { signal });
   state.total = scope.own(next['next.total']!);
@@ -108,7 +109,7 @@ export async function* logits(context: RunnerContext, hidden: HiddenStates, sour
   const weights = { ...(await loadNorm(context, source, scope)), ...loadSlice(context, head, 0, rows, scope) };
   for (const [chunk, { length }] of hidden.chunks.entries()) {
     throwIfAborted(signal, 'the logits');
-    const executable = await executables.get(`logits ${String(length)}`, () => buildLogitsGraph({ description, length, rows }));
+    const executable = await executables.get(`logits ${String(length)} ${JSON.stringify(head.input)}`, () => buildLogitsGraph({ description, length, rows, input: head.input }));
     const output = await hidden.use(chunk, (tensor) => executable.run({ ...weights, hidden: tensor }));
     using values = output['logits']!;
     yield await backend.read(values);
@@ -151,12 +152,14 @@ export interface StoredHead {
   /** [vocabulary, hidden]. */
   readonly matrix: RowTable;
   readonly bias: Float32Array | undefined;
+  /** How its inputs are rounded, if they are. */
+  readonly input: InputQuantization | undefined;
 }
 
 export async function readHead(source: Model): Promise<StoredHead> {
   const { head } = source.description;
-  const matrix = await moduleRows(source, headLayer(source.description).module);
-  return { matrix, bias: head.bias ? (await tensorFloat32(source, `${head.module}.bias`)).data : undefined };
+  const { module } = headLayer(source.description);
+  return { matrix: await moduleRows(source, module), input: await inputRounding(source, module), bias: head.bias ? (await tensorFloat32(source, `${head.module}.bias`)).data : undefined };
 }
 
 /** Rows `start` … `end − 1` of the head by their names in head graphs. */

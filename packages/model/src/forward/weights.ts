@@ -1,5 +1,5 @@
-import { bfloat16ToFloat32, float16ToFloat32, float32Tensor, type HostTensor, type Model } from '@pare/core';
-import { denseFloat32, trainDecoder } from '@pare/weights';
+import { bfloat16ToFloat32, float16ToFloat32, float32Tensor, type HostTensor, type InputQuantization, type Model } from '@pare/core';
+import { denseFloat32, inputOf, trainDecoder } from '@pare/weights';
 
 type Float32HostTensor = HostTensor & { readonly data: Float32Array };
 
@@ -7,6 +7,12 @@ type Float32HostTensor = HostTensor & { readonly data: Float32Array };
 export async function tensorFloat32(model: Model, name: string): Promise<Float32HostTensor> {
   const tensor = await model.tensor(name);
   return float32Tensor(tensor.shape, denseFloat32({ form: 'dense', shape: tensor.shape, tensor }));
+}
+
+/** How a linear layer rounds its inputs; undefined when it does not. The weight is read only where the grid is static. */
+export async function inputRounding(model: Model, module: string): Promise<InputQuantization | undefined> {
+  const scheme = model.modules.find(({ name }) => name === module)?.input;
+  return scheme === undefined || scheme.dynamic ? scheme : inputOf(await model.weight(module));
 }
 
 /** A matrix of which single rows are read. */

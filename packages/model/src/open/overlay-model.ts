@@ -7,6 +7,7 @@ import {
   type DecoderDescription,
   type FileSystem,
   type HostTensor,
+  type InputScheme,
   type Model,
   type ModelConfig,
   type ModuleInfo,
@@ -26,6 +27,8 @@ export interface ReplacementSummary {
   readonly writtenBits?: number | undefined;
   /** Inner width of a factorized weight, where known. */
   readonly rank?: number | undefined;
+  /** How the layer's inputs are rounded, if they are. */
+  readonly input?: InputScheme | undefined;
 }
 
 /**
@@ -145,7 +148,7 @@ class OverlayModel implements SizedModel {
   #describe(info: ModuleInfo, summary: ReplacementSummary | undefined): ModuleInfo {
     if (!this.#replaced.has(info.name)) return info;
     const form = summary?.produces ?? 'quantized';
-    return { ...info, form, sharedWith: form === 'shared' ? info.sharedWith : undefined, ...(summary?.rank === undefined ? {} : { rank: summary.rank }) };
+    return { ...info, form, sharedWith: form === 'shared' ? info.sharedWith : undefined, ...(summary?.rank === undefined ? {} : { rank: summary.rank }), input: summary?.input };
   }
 
   describe(config: ModelConfig): DecoderDescription {

@@ -9,16 +9,18 @@ import {
   type DeviceTensor,
   type Executable,
   type HostTensor,
+  type InputQuantization,
   type LinearDescription,
   type Model,
   type TensorScope,
 } from '@pare/core';
 import { GraphBuilder, removeUnused, type Value } from '@pare/graph';
+import { InputRounding, staticInputConstants } from '@pare/weights';
 import { addCachedDecoder, type CachedDecoderScope } from '../decoder/cached-decoder.js';
 import { expertModeOn } from '../decoder/expert-mode.js';
 import type { ExpertMode } from '../decoder/mlp.js';
 import { denseLinear } from '../decoder/scope.js';
-import { moduleRows, tensorFloat32 } from '../forward/weights.js';
+import { inputRounding, moduleRows, tensorFloat32 } from '../forward/weights.js';
 
 /** One call of a generator. */
 export interface GenerationRequest {
@@ -79,7 +81,7 @@ export class TokenGenerator implements AsyncDisposable {
 
   static async create(options: GeneratorOptions): Promise<TokenGenerator> {
     const { model, backend, signal, parameters: given } = options;
-    const { graph, parameters } = buildGraph(model.description, expertModeOn(backend, model.description));
+    const { graph, parameters } = buildGraph(model.description, expertModeOn(backend, model.description), await inputRoundings(model));
     const executable = await backend.compile(graph);
     const scope = backend.scope();
     try {
@@ -204,7 +206,7 @@ interface DecoderParameter {
   readonly matrix: string | undefined;
 }
 
-function buildGraph(description: DecoderDescription, experts: ExpertMode) {
+function buildGraph(description: DecoderDescription, experts: ExpertMode, inputs: ReadonlyMap<string, InputQuantization>) {
   const builder = new GraphBuilder('decoder');
   const values = new Map<string, Value>();
   const parameters: DecoderParameter[] = [];
@@ -217,19 +219,34 @@ function buildGraph(description: DecoderDescription, experts: ExpertMode) {
     }
     return value;
   };
+  const rounding = new InputRounding(builder);
+  const rounded = (x: Value, module: string): Value => {
+    const grid = inputs.get(module);
+    return grid === undefined ? x : rounding.round(x, grid, staticInputConstants(builder, grid));
+  };
   const scope: CachedDecoderScope = {
     builder,
     dtype: 'float32',
     maskedScore: -1e30,
     parameter: (name, shape) => input(name, shape),
     linear: (x: Value, layer: LinearDescription) =>
-      denseLinear(builder, x, input(`${layer.module}.weight`, [layer.outFeatures, layer.inFeatures], layer.module), layer.bias ? input(`${layer.module}.bias`, [layer.outFeatures]) : undefined),
+      denseLinear(builder, rounded(x, layer.module), input(`${layer.module}.weight`, [layer.outFeatures, layer.inFeatures], layer.module), layer.bias ? input(`${layer.module}.bias`, [layer.outFeatures]) : undefined),
     tokenRows: ({ embedding, vocabularySize, hiddenSize }, ids) => builder.gather(input(`${embedding.module}.weight`, [vocabularySize, hiddenSize], embedding.module), ids, 0),
   };
   addCachedDecoder(scope, description, experts, 'last');
   const graph = removeUnused(builder.build());
   const read = new Set(graph.nodes.flatMap((node) => node.inputs));
   return { graph: { ...graph, inputs: graph.inputs.filter(({ name }) => read.has(name)) }, parameters: parameters.filter(({ name }) => read.has(name)) };
+}
+
+/** Linear layers that round their inputs, by name. */
+async function inputRoundings(model: Model): Promise<Map<string, InputQuantization>> {
+  const grids = new Map<string, InputQuantization>();
+  for (const { name } of model.modules) {
+    const grid = await inputRounding(model, name);
+    if (grid !== undefined) grids.set(name, grid);
+  }
+  return grids;
 }
 
 /** A module's matrix [out, in] in float32, a copy that the caller may give away. */

@@ -111,7 +111,7 @@ async function advanceRows(context: RunnerContext, index: number, hidden: Hidden
   const compile = (chunk: number): Promise<CompiledBlock<BlockGraph>> => {
     const { length } = hidden.chunks[chunk]!;
     const fixed = length <= wholeRow ? undefined : length;
-    const options = blockOptions(context, block, 1);
+    const options = blockOptions(context, block, 1, context.model);
     return executables.block(`tree ${String(fixed)} ${JSON.stringify(options)}`, () => buildTreeGraph(options, fixed));
   };
   using scope = backend.scope();
@@ -185,7 +185,7 @@ async function pickProbabilities(
         const end = Math.min(vocabulary, start + slice);
         using sliceScope = backend.scope();
         const weights = { ...norm, ...loadSlice(context, head, start, end, sliceScope), start: sliceScope.own(backend.write(int64Tensor([], [start]))) };
-        const executable = await executables.get(`pick ${String(end - start)}`, () => buildPickGraph({ description, rows: end - start }));
+        const executable = await executables.get(`pick ${String(end - start)} ${JSON.stringify(head.input)}`, () => buildPickGraph({ description, rows: end - start, input: head.input }));
         for (const state of states) {
           throwIfAborted(signal, 'scoring');
           const { total, target } = state;

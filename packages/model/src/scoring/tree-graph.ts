@@ -11,8 +11,8 @@ import { computedAngles } from '../decoder/rotary.js';
  * at the end of a row has branch −1.
  * @param length of the rows, or undefined for a graph of any length, which computes the scores of whole rows at once
  */
-export function buildTreeGraph({ block, hiddenSize, experts }: Omit<BlockGraphOptions, 'length'>, length: number | undefined): BlockGraph {
-  const scope = new ForwardScope(new GraphBuilder('tree'));
+export function buildTreeGraph({ block, hiddenSize, experts, inputs }: Omit<BlockGraphOptions, 'length'>, length: number | undefined): BlockGraph {
+  const scope = new ForwardScope(new GraphBuilder('tree'), inputs);
   const { builder } = scope;
   const { attention } = block;
   const size = length ?? 'length';
@@ -47,7 +47,7 @@ function treeMask(
  * One slice of the vocabulary in a streamed log-softmax over chosen states, several tokens to a state. `hidden` [rows, length, hiddenSize]; `places` int64 [states] index it
  * flattened; `owner` int64 [targets] is the state of each target, `target` its token. Otherwise as `buildLikelihoodGraph`: totals [states, 1], targets [targets].
  */
-export function buildPickGraph({ description, rows }: Omit<HeadGraphOptions, 'length'>): Graph {
+export function buildPickGraph({ description, rows, input }: Omit<HeadGraphOptions, 'length'>): Graph {
   const builder = new GraphBuilder('pick');
   const hidden = builder.input('hidden', 'float32', ['rows', 'length', description.hiddenSize]);
   const places = builder.input('places', 'int64', ['states']);
@@ -58,7 +58,7 @@ export function buildPickGraph({ description, rows }: Omit<HeadGraphOptions, 'le
   const picked = builder.input('state.target', 'float32', ['targets']);
 
   const states = builder.gather(builder.reshape(hidden, [-1, description.hiddenSize]), places, 0);
-  const logits = addLogits(builder, { description, rows }, states);
+  const logits = addLogits(builder, { description, rows, input }, states);
   const first = (values: Value): Value => builder.slice(values, 1, 0, 1);
   const sliceTotal = builder.sub(first(logits), first(builder.op('LogSoftmax', [logits], { axis: -1 })));
   const larger = builder.op('Max', [total, sliceTotal]);
