@@ -1,4 +1,4 @@
-import type { InputScheme } from '@pare/core';
+import type { InputScheme, ModuleInfo } from '@pare/core';
 import { z } from 'zod';
 import { dynamicTokenInput, staticTensorScheme } from './input-quantization.js';
 
@@ -24,8 +24,10 @@ export function inputSchemeFor(activations: Activations): InputScheme | undefine
   return activations === 'dynamic-token' ? dynamicTokenInput : staticTensorScheme;
 }
 
-/** Why the inputs of a module cannot be rounded, or undefined when they can: an embedding has none that are multiplied. */
-export function inputTargetProblem(activations: Activations, { kind }: { readonly kind: string }): string | undefined {
-  if (activations === 'none' || kind !== 'embedding') return undefined;
-  return `activations is ${activations}, and an embedding is looked up in: it has no inputs to round; set activations: none for it, or leave it out`;
+/** Why the inputs of a module cannot be rounded, or undefined when they can: an embedding has none that are multiplied, and factors none that are stored. */
+export function inputTargetProblem(activations: Activations, { kind, form }: Pick<ModuleInfo, 'kind' | 'form'>): string | undefined {
+  if (activations === 'none') return undefined;
+  const help = 'set activations: none for it, or leave it out';
+  if (kind === 'embedding') return `activations is ${activations}, and an embedding is looked up in: it has no inputs to round; ${help}`;
+  return form === 'factorized' ? `activations is ${activations}, and layers of two matrices do not round their inputs; ${help}` : undefined;
 }

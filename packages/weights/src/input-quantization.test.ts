@@ -114,10 +114,11 @@ describe('a weight whose layer rounds its inputs', () => {
     expect(() => staticTensorInput(1e10, 'float16')).toThrow(expect.objectContaining({ code: 'PARE_SCALE_OVERFLOW' }));
   });
 
-  it('is no embedding', () => {
-    const info = { kind: 'embedding' } as ModuleInfo;
+  it('is no embedding and no product', () => {
+    const info: Pick<ModuleInfo, 'kind' | 'form'> = { kind: 'embedding', form: 'dense' };
     expect(inputTargetProblem('none', info)).toBeUndefined();
-    expect(inputTargetProblem('dynamic-token', { kind: 'linear' })).toBeUndefined();
+    expect(inputTargetProblem('dynamic-token', { kind: 'linear', form: 'dense' })).toBeUndefined();
     expect(inputTargetProblem('dynamic-token', info)).toMatch(/no inputs to round; set activations: none/);
+    expect(inputTargetProblem('dynamic-token', { kind: 'linear', form: 'factorized' })).toMatch(/two matrices do not round/);
   });
 });

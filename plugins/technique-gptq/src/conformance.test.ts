@@ -18,6 +18,8 @@ describeTechnique(gptq, {
     'dynamic groups with an index': { staticGroups: false, groupSize: 16 },
     'natural order, a group over two blocks': { actOrder: false, staticGroups: false, groupSize: 64, blockSize: 48 },
     'eight bits an output': { bits: 8, groupSize: -1 },
+    'inputs rounded by token': { bits: 8, groupSize: -1, activations: 'dynamic-token' },
+    'inputs rounded by one scale': { bits: 8, groupSize: -1, activations: 'static-tensor', scaleType: 'float16' },
     'clip search': { groupSize: 32, clip: 'mse', scaleType: 'bfloat16' },
     'little damping, few tokens': { groupSize: 64, damping: 0.0001, minimumTokens: 1 },
   },

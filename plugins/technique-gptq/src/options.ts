@@ -1,3 +1,4 @@
+import { activationsOption } from '@pare/weights';
 import { z } from 'zod';
 
 /** Options of `gptq`. */
@@ -26,6 +27,7 @@ export const gptqOptions = z.strictObject({
     .enum(['minmax', 'mse'])
     .default('minmax')
     .describe('Range of a grid: its extremes (minmax), or the shrunk range of least reconstruction error Σ|ŵ − w|^2.4 (mse).'),
+  activations: activationsOption,
   scaleType: z.enum(['auto', 'float32', 'float16', 'bfloat16']).default('auto').describe("Type that scales are stored in; auto takes the weight's own."),
   minimumTokens: z
     .int()

@@ -1,9 +1,9 @@
 import { apiVersion, defineTechnique, pareError, type ModuleHandle, type QuantizedWeight, type SparseWeight, type Technique, type WeightForm } from '@pare/core';
-import { fewTokens, gramStatistic } from '@pare/model';
+import { fewTokens, gramStatistic, inputGrid, inputGridStatistics } from '@pare/model';
 import { quantizerRule, sweepLayers, type ColumnSolver, type InverseFactor } from '@pare/solvers';
-import { quantizeMatrix, resolveScaleType } from '@pare/weights';
+import { quantizeMatrix, resolveScaleType, withInput } from '@pare/weights';
 import { gptqOptions, type GptqOptions } from './options.js';
-import { checkGroupSize, planModules } from './plan.js';
+import { checkModule, planModules } from './plan.js';
 
 /**
  * GPTQ (Frantar et al. 2022, arXiv 2210.17323): columns are quantized one after another, and the error of each is made up for by those not quantized
@@ -21,9 +21,9 @@ export const gptq: Technique<GptqOptions> = defineTechnique<GptqOptions>({
   options: gptqOptions,
   accepts: ['dense', 'quantized', 'sparse'],
   produces: ['quantized', 'sparse'],
-  statistics: () => [gramStatistic],
+  statistics: ({ activations }) => [gramStatistic, ...inputGridStatistics(activations)],
   sequential: (options) => options.trueSequential,
-  check: checkGroupSize,
+  check: checkModule,
   plan: planModules,
   apply: (context) =>
     sweepLayers(context, {
@@ -48,19 +48,22 @@ interface SweepWork {
 async function sweepModule(module: Handle, weight: Float32Array, { factor, tokens, solver, signal }: SweepWork): Promise<void> {
   const { info, options } = module;
   const { bits, symmetric, groupSize, staticGroups, clip, blockSize } = options;
+  const scaleType = resolveScaleType(options.scaleType, info.dtype);
+  const input = await inputGrid(module, { ...options, scaleType });
   const pruned = await prunedBefore(module);
-  const rule = quantizerRule({ bits, symmetric, groupSize, staticGroups, clip, scaleType: resolveScaleType(options.scaleType, info.dtype) }, pruned?.mask);
+  const rule = quantizerRule({ bits, symmetric, groupSize, staticGroups, clip, scaleType }, pruned?.mask);
   const { result, loss } = await solver.sweep({ weight, rows: info.shape[0], factor, rule, blockSize, signal });
   if (!Number.isFinite(loss)) throw pareError('PARE_LOSS_NOT_FINITE', { technique: 'gptq', module: info.name, loss });
   const deadInputs = factor.dead.reduce((sum, dead) => sum + dead, 0);
-  await module.replace(withMask(result, pruned), { loss, details: { damping: factor.damping, tokens, ...(deadInputs > 0 ? { deadInputs } : {}) } });
+  await module.replace(withMask(withInput(result, input), pruned), { loss, details: { damping: factor.damping, tokens, ...(deadInputs > 0 ? { deadInputs } : {}) } });
 }
 
 /** A Gram matrix of a few tokens says nothing about the inputs to come: round to nearest, and say so. */
 async function roundModule(module: Handle, weight: Float32Array, tokens: number): Promise<void> {
   const { info, options } = module;
-  const form = quantizeMatrix(weight, info.shape, options, resolveScaleType(options.scaleType, info.dtype));
-  const fallback = fewTokens(tokens, options.minimumTokens, 'rounded to nearest');
+  const scaleType = resolveScaleType(options.scaleType, info.dtype);
+  const form = withInput(quantizeMatrix(weight, info.shape, options, scaleType), await inputGrid(module, { ...options, scaleType }));
+  const fallback = fewTokens(tokens, options.minimumTokens, options.activations === 'static-tensor' ? 'rounded to nearest, inputs by token' : 'rounded to nearest');
   await module.replace(withMask(form, await prunedBefore(module)), { fallback, details: { tokens } });
 }
 

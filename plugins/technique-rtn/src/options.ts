@@ -1,3 +1,4 @@
+import { dataFreeActivationsOption } from '@pare/weights';
 import { z } from 'zod';
 
 /** Options of `rtn`. */
@@ -22,6 +23,7 @@ export const rtnOptions = z.strictObject({
     .enum(['minmax', 'mse'])
     .default('minmax')
     .describe('Range of a grid: its extremes (minmax), or the shrunk range of least reconstruction error Σ|ŵ − w|^2.4 (mse).'),
+  activations: dataFreeActivationsOption,
   scaleType: z
     .enum(['auto', 'float32', 'float16', 'bfloat16'])
     .default('auto')

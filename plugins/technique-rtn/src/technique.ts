@@ -1,5 +1,5 @@
 import { apiVersion, defineTechnique, dtypeBits, isPareError, throwIfAborted, type ModuleHandle, type ModulePlan, type TargetModule, type Technique, type WeightForm } from '@pare/core';
-import { planUnderMask, quantizedBits, resolveScaleType, resolveScheme, squaredError } from '@pare/weights';
+import { dynamicTokenInput, inputSchemeFor, inputTargetProblem, planUnderMask, quantizedBits, resolveScaleType, resolveScheme, squaredError, withInput } from '@pare/weights';
 import { groupProblem, planFactors, rankProblem, roundFactors } from './factors.js';
 import { rtnOptions, type RtnOptions } from './options.js';
 import { roundMatrix } from './rounding.js';
@@ -19,12 +19,18 @@ export const rtn: Technique<RtnOptions> = defineTechnique<RtnOptions>({
   options: rtnOptions,
   accepts: ['dense', 'quantized', 'sparse', 'factorized'],
   produces: ['quantized', 'sparse', 'factorized'],
-  check({ info: { shape }, options, before }) {
+  check({ info, options, before }) {
+    const { shape } = info;
+    const form = before?.produces ?? info.form;
     if (options.numbers === 'float8-e4m3' && (options.bits !== 8 || !options.symmetric || options.clip !== 'minmax')) {
       return 'numbers float8-e4m3 have 8 bits, no zero points and no clip search; set bits: 8, symmetric: true, clip: minmax';
     }
     const rank = before?.produces === 'factorized' ? before.rank : undefined;
-    return groupProblem(`${String(shape[1])} inputs`, shape[1], options) ?? (rank === undefined ? undefined : rankProblem(rank, options));
+    return (
+      groupProblem(`${String(shape[1])} inputs`, shape[1], options) ??
+      (rank === undefined ? undefined : rankProblem(rank, options)) ??
+      inputTargetProblem(options.activations, { ...info, form })
+    );
   },
   plan: (targets) => targets.map(planModule),
   async apply({ modules, signal, progress }) {
@@ -52,7 +58,8 @@ async function roundModule(module: ModuleHandle<RtnOptions>, signal: AbortSignal
     }
   }
   const { data } = await module.weight();
-  const values = await roundMatrix(data, info.shape, options, resolveScaleType(options.scaleType, info.dtype), signal);
+  const rounded = await roundMatrix(data, info.shape, options, resolveScaleType(options.scaleType, info.dtype), signal);
+  const values = withInput(rounded, options.activations === 'none' ? undefined : dynamicTokenInput);
   const before = module.before?.produces === 'sparse' ? await module.form() : undefined;
   // Zero is a point of every grid, so what an earlier stage pruned stays exactly zero.
   const form: WeightForm = before?.form === 'sparse' ? { ...before, values } : values;
@@ -74,6 +81,7 @@ function planModule({ info, options, before }: TargetModule<RtnOptions>): Module
     symmetric: scheme.symmetric,
     ...(scheme.numbers === undefined ? {} : { numbers: scheme.numbers }),
     groupIndex: false,
+    input: inputSchemeFor(options.activations),
     flops,
     // The stored weight, its float32 copy and the codes.
     workingBytes: weights * (dtypeBits(info.dtype) / 8 + 4 + 1),
