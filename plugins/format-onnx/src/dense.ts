@@ -24,8 +24,8 @@ export async function denseBytes(model: Model, module: string, dtype: DType, lay
 }
 
 /** [rows, columns] → [columns, rows], in square tiles that stay in the cache. */
-export function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
-  const result = new Float32Array(values.length);
+export function transpose<T extends Float32Array | Uint8Array>(values: T, rows: number, columns: number): T {
+  const result = values.slice() as T;
   const tile = 32;
   for (let top = 0; top < rows; top += tile) {
     const bottom = Math.min(rows, top + tile);

@@ -1,9 +1,10 @@
-import { pareError, throwIfAborted, type DecoderDescription, type DType, type FactorWeight, type LazyTensor, type LinearDescription, type Model } from '@pare/core';
+import { hostTensor, pareError, throwIfAborted, type DecoderDescription, type DType, type FactorWeight, type InputQuantization, type LazyTensor, type LinearDescription, type Model } from '@pare/core';
 import { GraphBuilder, type Value } from '@pare/graph';
 import type { CachedDecoderScope } from '@pare/model';
-import { coreShapes, decodeTrains, denseFloat32, lookUpTrains, trainCoreName, type TrainShape } from '@pare/weights';
+import { addTokenCodes, coreShapes, decodeTrains, denseFloat32, InputRounding, lookUpTrains, staticInputConstants, trainCoreName, type TrainShape } from '@pare/weights';
 import { denseBytes, floatBytes, readFloat32, transpose } from './dense.js';
-import { matrixForm, Packer, type PackedLayout } from './packing.js';
+import { integerNames, unsignedShift, type IntegerLayout } from './integer.js';
+import { FormReader, matrixForm, Packer, type PackedLayout } from './packing.js';
 import type { Variant } from './variants.js';
 
 export interface ExportScopeOptions {
@@ -15,6 +16,10 @@ export interface ExportScopeOptions {
   readonly ranks: ReadonlyMap<string, number>;
   /** Sizes and ranks of embeddings in tensor trains. */
   readonly trains: ReadonlyMap<string, TrainShape>;
+  /** Modules that round their inputs. */
+  readonly inputs: ReadonlyMap<string, InputQuantization>;
+  /** Modules whose products with rounded inputs are integer products. */
+  readonly integers: ReadonlyMap<string, IntegerLayout>;
   readonly accuracyLevel: number;
   readonly signal: AbortSignal;
   /** Called when a constant has been read. */
@@ -29,6 +34,16 @@ interface MatrixOfModule {
   readonly shape: readonly [number, number];
 }
 
+/** Inputs of a layer as codes. */
+interface InputCodes {
+  /** uint8 [..., in]. */
+  readonly codes: Value;
+  /** float32 [..., 1] or []. */
+  readonly scale: Value;
+  /** uint8 []. */
+  readonly zero: Value;
+}
+
 const contrib = { domain: 'com.microsoft' } as const;
 
 /** A scope whose weights are constants, read from the model when the file is written. Modules that share weights share constants. */
@@ -38,6 +53,9 @@ export class ExportScope implements CachedDecoderScope {
   readonly maskedScore: number;
   readonly #options: ExportScopeOptions;
   readonly #packer: Packer;
+  readonly #forms: FormReader;
+  readonly #rounding: InputRounding;
+  readonly #codes = new Map<string, InputCodes>();
   readonly #sharedWith: ReadonlyMap<string, string>;
 
   constructor(options: ExportScopeOptions) {
@@ -46,6 +64,8 @@ export class ExportScope implements CachedDecoderScope {
     // In half precision low enough that exp gives 0, high enough that a score added to it stays finite.
     this.maskedScore = options.variant.float === 'float16' ? -30000 : -1e30;
     this.#packer = new Packer(options.model);
+    this.#forms = new FormReader(options.model);
+    this.#rounding = new InputRounding(this.builder);
     this.#sharedWith = new Map(options.model.modules.flatMap(({ name, sharedWith }) => (sharedWith === undefined ? [] : [[name, sharedWith] as const])));
   }
 
@@ -82,14 +102,64 @@ export class ExportScope implements CachedDecoderScope {
   }
 
   #product(x: Value, of: MatrixOfModule): Value {
-    const layout = this.#options.layouts.get(of.matrix);
-    return layout === undefined ? this.#denseProduct(x, of) : this.#packedProduct(x, layout);
+    const { layouts, inputs, integers, accuracyLevel } = this.#options;
+    const integer = integers.get(of.matrix);
+    if (integer !== undefined) return this.#integerProduct(x, integer);
+    const layout = layouts.get(of.matrix);
+    const input = inputs.get(of.module);
+    const rounded = input === undefined ? x : this.#rounded(x, input);
+    if (layout === undefined) return this.#denseProduct(rounded, of);
+    // What is rounded already is not rounded once more by the runtime.
+    return this.#packedProduct(rounded, layout, input === undefined ? accuracyLevel : 1);
   }
 
-  #packedProduct(x: Value, layout: PackedLayout): Value {
+  /** Grids of inputs are computed in float32, whatever the graph computes in. */
+  #rounded(x: Value, input: InputQuantization): Value {
+    const rounded = this.#rounding.round(this.builder.cast(x, 'float32'), input, staticInputConstants(this.builder, input));
+    return this.builder.cast(rounded, this.dtype);
+  }
+
+  /** (q_x − z_x)·(q_w − z_w) in 32-bit integers, times both scales. */
+  #integerProduct(x: Value, { module, shape: [outFeatures, inFeatures], input, scales, zeroPoints }: IntegerLayout): Value {
+    const { builder } = this;
+    const names = integerNames(module);
+    const form = () => this.#forms.quantized(module);
+    const codes = this.#constant(names.codes, 'uint8', [inFeatures, outFeatures], async () => transpose((await form()).codes, outFeatures, inFeatures));
+    const weightScales = this.#constant(names.scales, 'float32', [scales], async () => floatBytes((await form()).scales, 'float32', names.scales));
+    const weightZeros = zeroPoints ? this.#constant(names.zeroPoints, 'uint8', scales === 1 ? [] : [scales], async () => (await form()).zeros!) : this.#byte(unsignedShift);
+    const inputCodes = this.#inputCodes(builder.cast(x, 'float32'), input);
+    const product = builder.cast(builder.op('MatMulInteger', [inputCodes.codes, codes, inputCodes.zero, weightZeros]), 'float32');
+    const scaled = input.dynamic ? builder.mul(builder.mul(product, inputCodes.scale), weightScales) : builder.mul(product, builder.mul(weightScales, inputCodes.scale));
+    return builder.cast(scaled, this.dtype);
+  }
+
+  /** Inputs in float32 as unsigned codes, computed once for all layers that read them on one grid. */
+  #inputCodes(x: Value, { dynamic, scale: fixed, zero = 0 }: InputQuantization): InputCodes {
+    const key = [x.name, fixed, zero].join(' ');
+    const known = this.#codes.get(key);
+    if (known !== undefined) return known;
+    const { builder } = this;
+    const shift = this.#byte(zero + unsignedShift);
+    let made: InputCodes;
+    if (dynamic) {
+      const { codes, scale } = addTokenCodes(builder, x);
+      made = { codes: builder.cast(builder.add(codes, unsignedShift), 'uint8'), scale, zero: shift };
+    } else {
+      const scale = builder.scalar(fixed!);
+      made = { codes: builder.op('QuantizeLinear', [x, scale, shift]), scale, zero: shift };
+    }
+    this.#codes.set(key, made);
+    return made;
+  }
+
+  #byte(value: number): Value {
+    return this.builder.constant(hostTensor('uint8', [], Uint8Array.of(value)));
+  }
+
+  #packedProduct(x: Value, layout: PackedLayout, accuracyLevel: number): Value {
     const { data, scales, zeroPoints } = this.#packed(layout);
     const [outFeatures, inFeatures] = layout.shape;
-    const attributes = { K: inFeatures, N: outFeatures, bits: layout.bits, block_size: layout.blockSize, accuracy_level: this.#options.accuracyLevel };
+    const attributes = { K: inFeatures, N: outFeatures, bits: layout.bits, block_size: layout.blockSize, accuracy_level: accuracyLevel };
     return this.builder.op('MatMulNBits', [x, data, scales, zeroPoints], attributes, contrib);
   }
 

@@ -61,6 +61,21 @@ export class Packer {
   }
 }
 
+/** Reads quantized matrices of a model. Keeps the last one, because its parts are asked for one after the other. */
+export class FormReader {
+  readonly #model: Model;
+  #last: { readonly module: string; readonly form: Promise<QuantizedWeight> } | undefined;
+
+  constructor(model: Model) {
+    this.#model = model;
+  }
+
+  quantized(module: string): Promise<QuantizedWeight> {
+    if (this.#last?.module !== module) this.#last = { module, form: this.#model.weight(module).then((form) => quantizedWeight(form, module)) };
+    return this.#last.form;
+  }
+}
+
 /** The form of a module's weight, or of one of its factors. */
 export async function matrixForm(model: Model, module: string, matrix: string): Promise<WeightForm> {
   const form = await model.weight(module);

@@ -12,11 +12,13 @@ const steps = 3;
 
 /**
  * Root mean square error of the logits, relative to their own, that a variant may have. Exact arithmetic differs in the order of sums only; half precision keeps 11
- * bits through every layer; activations rounded to 8 bits are 1/254 of a block's maximum off each.
+ * bits through every layer; activations rounded to 8 bits are 1/254 of a block's maximum off each. Where layers round their inputs, sums of another order tip a few of them to
+ * the next code.
  */
-function tolerance({ float, packed }: Variant, accuracyLevel: number): number {
+function tolerance({ float, packed }: Variant, accuracyLevel: number, roundsInputs: boolean): number {
   if (packed && accuracyLevel === 4) return 0.1;
-  return float === 'float16' || (packed && accuracyLevel === 2) ? 0.05 : 1e-3;
+  if (float === 'float16' || (packed && accuracyLevel === 2)) return 0.05;
+  return roundsInputs ? 0.02 : 1e-3;
 }
 
 /** @throws PARE_VERIFICATION_FAILED when onnxruntime cannot run a file, or computes other logits from it than the model's own forward pass does. */
@@ -35,6 +37,7 @@ async function compareLogits(context: FormatContext<OnnxOptions>, variant: Varia
   const { model, directory, signal, options } = context;
   const vocabulary = model.description.vocabularySize;
   const random = createRandom(0);
+  const roundsInputs = model.modules.some(({ input }) => input !== undefined);
   const texts = lengths.map((length) => Int32Array.from({ length }, () => Math.floor(random() * vocabulary)));
   const expected = await forwardLogits(context, texts);
   throwIfAborted(signal, 'reading back');
@@ -62,7 +65,7 @@ async function compareLogits(context: FormatContext<OnnxOptions>, variant: Varia
       }
     }
     const relative = Math.sqrt(error / Math.max(power, Number.MIN_VALUE));
-    if (relative <= tolerance(variant, options.accuracyLevel)) return;
+    if (relative <= tolerance(variant, options.accuracyLevel, roundsInputs)) return;
     throw pareError('PARE_VERIFICATION_FAILED', { file, tensor: 'logits', problem: `differ by ${(100 * relative).toPrecision(3)} % from the model's (${what})` });
   };
 

@@ -3,6 +3,7 @@ import { readOnnxFile } from '@pare/graph/node';
 import { denseFloat32, trainCoreName } from '@pare/weights';
 import { join } from 'node:path';
 import { matrixName, packedNames } from './export-scope.js';
+import { integerNames, unsignedShift } from './integer.js';
 import type { OnnxOptions } from './options.js';
 import { compareRuns } from './verify-run.js';
 import { resolveVariants, variantFile, type Variant } from './variants.js';
@@ -91,7 +92,22 @@ async function readModule(graph: Graph, file: string, module: string, rows: numb
     for (let row = 0; row < rows; row++) for (let column = 0; column < columns; column++) values[row * columns + column] = stored[column * rows + row]!;
     return values;
   }
+  if (graph.initializers.has(integerNames(module).codes)) return readInteger(graph, file, module, rows, columns);
   return readPacked(graph, file, module, rows, columns);
+}
+
+/** Multiplies the codes [in, out] of integer products out: (code − zero) · scale. */
+async function readInteger(graph: Graph, file: string, module: string, rows: number, columns: number): Promise<Float32Array> {
+  const names = integerNames(module);
+  const codes = (await read(graph, file, names.codes)).data as Uint8Array;
+  const scales = await readFloats(graph, file, names.scales);
+  const zeroPoints = graph.initializers.has(names.zeroPoints) ? ((await read(graph, file, names.zeroPoints)).data as Uint8Array) : Uint8Array.of(unsignedShift);
+  const of = <T extends Float32Array | Uint8Array>(values: T, row: number): number => values[values.length === 1 ? 0 : row]!;
+  const values = new Float32Array(rows * columns);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) values[row * columns + column] = (codes[column * rows + row]! - of(zeroPoints, row)) * of(scales, row);
+  }
+  return values;
 }
 
 /** Multiplies packed codes out: (code − zero) · scale, with codes as a little-endian bit stream in each block. */

@@ -1,19 +1,21 @@
-import { isHostInitializer, pareError, tensorBytes, type FormatContext, type WrittenFile } from '@pare/core';
+import { isHostInitializer, pareError, tensorBytes, type FormatContext, type InputQuantization, type WrittenFile } from '@pare/core';
 import { writeOnnxFile } from '@pare/graph/node';
 import { addCachedDecoder } from '@pare/model';
 import { matrixParts, quantizedPart, trainShape, type TrainShape } from '@pare/weights';
 import { mkdir } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { ExportScope } from './export-scope.js';
+import { planInteger, type IntegerLayout } from './integer.js';
 import type { OnnxOptions } from './options.js';
 import { planLayout, type PackedLayout } from './packing.js';
 import { factorizedKinds, trainKinds } from './refuse.js';
 import { variantFile, type Variant } from './variants.js';
 
-/** A matrix's layout and the width of its codes before widening. */
+/** A matrix's layout in blocks and the width of its codes before widening. */
 export interface QuantizedMatrix {
   readonly bits: number;
-  readonly layout: PackedLayout;
+  /** Absent for matrices of integer products. */
+  readonly layout: PackedLayout | undefined;
 }
 
 /** What has to be known of compressed weights before a graph can be made. */
@@ -24,6 +26,10 @@ export interface PlannedMatrices {
   readonly ranks: ReadonlyMap<string, number>;
   /** Sizes and ranks of embeddings in tensor trains. */
   readonly trains: ReadonlyMap<string, TrainShape>;
+  /** Modules that round their inputs. */
+  readonly inputs: ReadonlyMap<string, InputQuantization>;
+  /** Those of them whose products are integer products in packed variants. */
+  readonly integers: ReadonlyMap<string, IntegerLayout>;
 }
 
 /** Layouts of all compressed modules that own their weights. Reads each once. @throws PARE_FORM_UNSUPPORTED */
@@ -31,6 +37,8 @@ export async function planMatrices({ model }: FormatContext<OnnxOptions>): Promi
   const quantized = new Map<string, QuantizedMatrix>();
   const ranks = new Map<string, number>();
   const trains = new Map<string, TrainShape>();
+  const inputs = new Map<string, InputQuantization>();
+  const integers = new Map<string, IntegerLayout>();
   for (const { name, kind, form, sharedWith } of model.modules) {
     if (form === 'dense' || form === 'shared' || sharedWith !== undefined) continue;
     const weight = await model.weight(name);
@@ -44,14 +52,18 @@ export async function planMatrices({ model }: FormatContext<OnnxOptions>): Promi
     }
     for (const part of matrixParts(name, weight)) {
       const codes = quantizedPart(part.form);
-      if (codes !== undefined) quantized.set(part.name, { bits: codes.scheme.bits, layout: planLayout(name, codes, part.name) });
+      if (codes === undefined) continue;
+      const integer = kind === 'embedding' ? undefined : planInteger(name, codes);
+      if (codes.input !== undefined) inputs.set(name, codes.input);
+      if (integer !== undefined) integers.set(name, integer);
+      quantized.set(part.name, { bits: codes.scheme.bits, layout: integer === undefined ? planLayout(name, codes, part.name) : undefined });
     }
   }
-  return { quantized, ranks, trains };
+  return { quantized, ranks, trains, inputs, integers };
 }
 
 /** Writes one variant; returns its files, the model first, relative to the output folder. */
-export async function writeVariant(context: FormatContext<OnnxOptions>, variant: Variant, { quantized, ranks, trains }: PlannedMatrices): Promise<WrittenFile[]> {
+export async function writeVariant(context: FormatContext<OnnxOptions>, variant: Variant, { quantized, ranks, trains, inputs, integers }: PlannedMatrices): Promise<WrittenFile[]> {
   const { model, options, directory, signal, progress } = context;
   const detail = variantFile(variant);
   let completed = 0;
@@ -59,8 +71,9 @@ export async function writeVariant(context: FormatContext<OnnxOptions>, variant:
   const onRead = (): void => {
     progress.report({ completed: ++completed, total, unit: 'tensors', detail });
   };
-  const layouts = new Map(variant.packed ? [...quantized].map(([name, { layout }]) => [name, layout] as const) : []);
-  const scope = new ExportScope({ model, variant, layouts, ranks, trains, accuracyLevel: options.accuracyLevel, signal, onRead });
+  const packed = variant.packed ? [...quantized] : [];
+  const layouts = new Map(packed.flatMap(([name, { layout }]) => (layout === undefined ? [] : [[name, layout] as const])));
+  const scope = new ExportScope({ model, variant, layouts, ranks, trains, inputs, integers: variant.packed ? integers : new Map(), accuracyLevel: options.accuracyLevel, signal, onRead });
   addCachedDecoder(scope, model.description, options.experts);
   const graph = scope.builder.build();
   total = [...graph.initializers.values()].filter((tensor) => !isHostInitializer(tensor)).length;
