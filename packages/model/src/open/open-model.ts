@@ -103,6 +103,6 @@ function completeModules(contents: ModelContents, tensors: readonly TensorInfo[]
   const dtypes = new Map(tensors.map(({ name, dtype }) => [name, dtype]));
   return contents.modules.map((module): ModuleInfo => {
     const dtype = dtypes.get(`${module.sharedWith ?? module.name}.weight`)!;
-    return { ...module, dtype, form: module.sharedWith !== undefined ? 'shared' : packed.has(module.name) ? 'quantized' : 'dense' };
+    return { ...module, dtype, form: module.sharedWith !== undefined ? 'shared' : packed.has(module.name) ? 'quantized' : 'dense', input: packed.get(module.name)?.input };
   });
 }

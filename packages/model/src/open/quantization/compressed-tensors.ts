@@ -1,5 +1,6 @@
-import type { ModuleKind, QuantizationGranularity } from '@pare/core';
+import type { InputScheme, ModuleKind, QuantizationGranularity } from '@pare/core';
 import { isObject, type ConfigFields } from './config-fields.js';
+import { readableInputs, readInputScheme } from './input-activations.js';
 import { findPackedWeight } from './packed-weight.js';
 import { findPlainWeight } from './plain-weight.js';
 import type { StoredQuantization } from './stored-weight.js';
@@ -15,6 +16,8 @@ export interface PackedScheme {
   readonly granularity: QuantizationGranularity;
   /** Inputs that share a scale, for granularity `group`. */
   readonly groupSize: number | undefined;
+  /** How the layers round their inputs, if they do. */
+  readonly input: InputScheme | undefined;
 }
 
 interface ConfigGroup extends PackedScheme {
@@ -30,7 +33,7 @@ type SchemeMatcher = (module: string, kind: ModuleKind) => PackedScheme | undefi
 
 /**
  * Reads the `quantization_config` of compressed-tensors (vllm-project/compressed-tensors, `quantization/quant_config.py`), as far as Pare reads it: integers in words or
- * one by one, 8-bit floats, activations untouched. Undefined when the weights are dense.
+ * one by one, 8-bit floats, inputs as they are or rounded to 8 bits. Undefined when the weights are dense.
  *
  * @throws PARE_QUANTIZATION_UNSUPPORTED naming the setting that cannot be read
  */
@@ -80,9 +83,10 @@ class QuantizationConfigReader {
   #group(name: string, value: unknown): ConfigGroup {
     const path = `config_groups.${name}`;
     if (!isObject(value)) return this.#fail(path, value, 'an object with "targets" and "weights"');
-    for (const key of ['input_activations', 'output_activations']) {
-      if (!isEmpty(value[key])) this.#fail(`${path}.${key}`, value[key], 'null (activations are not quantized)');
-    }
+    if (!isEmpty(value['output_activations'])) this.#fail(`${path}.output_activations`, value['output_activations'], 'null (outputs are not rounded)');
+    const inputs = value['input_activations'];
+    const input = isObject(inputs) && !isEmpty(inputs) ? readInputScheme(inputs) : undefined;
+    if (!isEmpty(inputs) && input === undefined) this.#fail(`${path}.input_activations`, inputs, readableInputs);
     if (value['format'] !== undefined && value['format'] !== null && !formats.includes(value['format'] as string)) this.#fail(`${path}.format`, value['format'], allowedFormats);
     const weights = value['weights'];
     if (!isObject(weights)) return this.#fail(`${path}.weights`, weights, 'an object with "num_bits"');
@@ -105,7 +109,7 @@ class QuantizationConfigReader {
     );
     const groupSize =
       granularity === 'group' ? setting('group_size', 0, (found) => Number.isInteger(found) && (found as number) > 0, 'a positive whole number') : undefined;
-    return { group: name, bits, floats, symmetric, granularity, groupSize, targets: this.#strings(`${path}.targets`, value['targets']) };
+    return { group: name, bits, floats, symmetric, granularity, groupSize, input, targets: this.#strings(`${path}.targets`, value['targets']) };
   }
 
   #strings(path: string, value: unknown): string[] {

@@ -1,6 +1,7 @@
 import type { HostTensor, QuantizationScheme } from '@pare/core';
 import { transposeArray, unpackRows, wordsPerRow } from '@pare/weights';
 import type { PackedScheme } from './compressed-tensors.js';
+import { findInput } from './input-activations.js';
 import type { PartsReader } from './parts-reader.js';
 import type { StoredWeight } from './stored-weight.js';
 
@@ -29,10 +30,12 @@ export function findPackedWeight(parts: PartsReader, shape: readonly [number, nu
   }
   const hasGroupIndex = granularity === 'group' && parts.has('weight_g_idx');
   if (hasGroupIndex) parts.require('weight_g_idx', ['int32', 'int64'], [[columns]]);
+  const readInput = findInput(parts, found.input);
 
   return {
     shape,
     dtype: scaleType,
+    input: found.input,
     bytes: parts.bytes,
     async read(signal) {
       const storedShape = [...(await parts.read('weight_shape', signal)).data].map(Number);
@@ -41,7 +44,7 @@ export function findPackedWeight(parts: PartsReader, shape: readonly [number, nu
       const scales = await parts.readScales('weight_scale', signal);
       const zeros = symmetric ? undefined : readZeros(await parts.read('weight_zero_point', signal), rows, groups, bits);
       const groupIndex = hasGroupIndex ? await parts.readGroupIndex('weight_g_idx', groups, signal) : undefined;
-      return { form: 'quantized', shape, scheme, codes, scales, scaleType, zeros, groupIndex };
+      return { form: 'quantized', shape, scheme, codes, scales, scaleType, zeros, groupIndex, ...(await readInput(signal)) };
     },
   };
 }

@@ -1,5 +1,6 @@
 import type { QuantizationScheme } from '@pare/core';
 import type { PackedScheme } from './compressed-tensors.js';
+import { findInput } from './input-activations.js';
 import type { PartsReader } from './parts-reader.js';
 import { gridShapes } from './packed-weight.js';
 import type { StoredWeight } from './stored-weight.js';
@@ -20,10 +21,12 @@ export function findPlainWeight(parts: PartsReader, shape: readonly [number, num
   if (!symmetric) parts.require('weight_zero_point', ['int8'], grids);
   const hasGroupIndex = granularity === 'group' && parts.has('weight_g_idx');
   if (hasGroupIndex) parts.require('weight_g_idx', ['int32', 'int64'], [[columns]]);
+  const readInput = findInput(parts, found.input);
   const middle = 2 ** (bits - 1);
   return {
     shape,
     dtype: scaleType,
+    input: found.input,
     bytes: parts.bytes,
     async read(signal) {
       const { data } = await parts.read('weight', signal);
@@ -36,6 +39,7 @@ export function findPlainWeight(parts: PartsReader, shape: readonly [number, num
         scaleType,
         zeros: symmetric ? undefined : Uint8Array.from((await parts.read('weight_zero_point', signal)).data as Int8Array, (value) => value + middle),
         groupIndex: hasGroupIndex ? await parts.readGroupIndex('weight_g_idx', scheme.granularity === 'group' ? Math.ceil(columns / scheme.groupSize) : 1, signal) : undefined,
+        ...(await readInput(signal)),
       };
     },
   };

@@ -1,4 +1,4 @@
-import type { DType, QuantizedWeight } from '@pare/core';
+import type { DType, InputScheme, QuantizedWeight } from '@pare/core';
 import type { PlannedModule } from '../contents.js';
 import type { PartsReader } from './parts-reader.js';
 
@@ -7,6 +7,8 @@ export interface StoredWeight {
   readonly shape: readonly [number, number];
   /** Type that the dense matrix would have. */
   readonly dtype: DType;
+  /** How the layer rounds its inputs, if it does. */
+  readonly input?: InputScheme | undefined;
   /** Bytes of all parts. */
   readonly bytes: number;
   /** Reads the parts. @throws PARE_WEIGHT_NOT_FINITE, PARE_MODEL_TENSOR_SHAPE */
