@@ -1,7 +1,7 @@
 export { folderOptionFields, type FolderOptions } from './folder-options.js';
 export type { MatrixLayout, SchemeSummary, StoredPart } from './matrix-layout.js';
 export { writeFolder, type FolderWriting } from './write-folder.js';
-export { refuseEach, refuseExperts, floatRefusal, placeProblem, unevenGroups, type Refusal } from './refusals.js';
+export { refuseEach, refuseExperts, floatRefusal, inputRefusal, placeProblem, unevenGroups, type Refusal } from './refusals.js';
 export { productNotes } from './product-notes.js';
 export { groupedScales, groupedZeros } from './grouped-grids.js';
 export { verifyFolder, type FolderReading, type FolderVerification } from './verify/verify-folder.js';

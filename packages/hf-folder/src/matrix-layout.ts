@@ -1,4 +1,4 @@
-import type { DType, ModuleInfo, QuantizationScheme, QuantizedWeight, TypedArray } from '@pare/core';
+import type { DType, InputScheme, ModuleInfo, QuantizationScheme, QuantizedWeight, TypedArray } from '@pare/core';
 import type { ByteType } from '@pare/model';
 
 /** One of the tensors that a compressed matrix is stored in. */
@@ -17,6 +17,8 @@ export interface SchemeSummary {
   readonly scheme: QuantizationScheme;
   /** True when the columns keep a group index. */
   readonly groupIndex: boolean;
+  /** How the layer rounds its inputs, if it does. */
+  readonly input?: InputScheme | undefined;
 }
 
 /** How a format stores quantized matrices, and what its configuration says of them. */

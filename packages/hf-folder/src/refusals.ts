@@ -58,6 +58,11 @@ export function floatRefusal(layout: string): Refusal {
   return { reason: `its codes are 8-bit floats, and ${layout} folders hold integers`, help: 'Write format hf, which has a layout for them (float-quantized), or round to integers.' };
 }
 
+/** Why a layout has no place for layers that round their inputs. */
+export function inputRefusal(layout: string): Refusal {
+  return { reason: `its layer rounds its inputs, which ${layout} folders cannot say`, help: 'Write format hf or onnx, or set activations: none.' };
+}
+
 /** Why groups leave a shorter one at the end of a row; undefined when they do not. */
 export function unevenGroups({ shape }: ModuleInfo, { groupSize = -1 }: Pick<ModulePlan, 'groupSize'>): Refusal | undefined {
   if (groupSize <= 0 || shape[1] % groupSize === 0 || groupSize >= shape[1]) return undefined;

@@ -1,7 +1,7 @@
 import { hostTensor, pareError, throwIfAborted, type FormatContext, type HostTensor, type Model, type WrittenFile } from '@pare/core';
 import { configText, writeShardedSafetensors, type TensorEntry } from '@pare/model';
 import { copyFile } from '@pare/platform';
-import { quantizedPart } from '@pare/weights';
+import { inputSchemeOf, quantizedPart } from '@pare/weights';
 import type { FolderOptions } from './folder-options.js';
 import type { MatrixLayout, SchemeSummary, StoredPart } from './matrix-layout.js';
 import { isProduct } from './product-notes.js';
@@ -66,6 +66,7 @@ async function findQuantized(model: Model, layout: MatrixLayout, signal: AbortSi
     found.set(info.name, {
       scheme: form.scheme,
       groupIndex: form.groupIndex !== undefined,
+      input: inputSchemeOf(form),
       parts: layout.parts(form, info).map(({ part, dtype, byteType, shape }) => ({ part, dtype, byteType, shape })),
       async read(part) {
         if (latest?.module !== info.name) latest = { module: info.name, parts: layout.parts(quantizedPart(await model.weight(info.name))!, info) };

@@ -1,5 +1,5 @@
 import type { FormatRefusal, ModelSummary, ModuleInfo, ModulePlan } from '@pare/core';
-import { commonScheme, fitsScheme, groupNotes, placeProblem, productNotes, quantizedModules, refuseEach, refuseExperts, floatRefusal, unevenGroups, type MatrixScheme, type Refusal } from '@pare/hf-folder';
+import { commonScheme, fitsScheme, groupNotes, placeProblem, productNotes, quantizedModules, refuseEach, refuseExperts, floatRefusal, inputRefusal, unevenGroups, type MatrixScheme, type Refusal } from '@pare/hf-folder';
 import { sparseNotes } from '@pare/weights';
 import type { AwqFormatOptions } from './options.js';
 
@@ -23,12 +23,13 @@ export function refuseModules(summary: ModelSummary, plans: ReadonlyMap<string, 
 }
 
 /** Why the layout has no place for a module; undefined when it has. */
-export function layoutProblem(info: ModuleInfo, plan: Pick<ModulePlan, 'bits' | 'groupSize' | 'numbers'>): Refusal | undefined {
+export function layoutProblem(info: ModuleInfo, plan: Pick<ModulePlan, 'bits' | 'groupSize' | 'numbers' | 'input'>): Refusal | undefined {
   if (info.layout === 'in-out') return { reason: 'it is a Conv1D, and readers of AWQ folders know Linear layers only', help: 'Write format gptq or onnx.' };
   const misplaced = placeProblem(info);
   if (misplaced !== undefined) return misplaced;
-  const { bits = 4, numbers } = plan;
+  const { bits = 4, numbers, input } = plan;
   if (numbers === 'float8-e4m3') return floatRefusal('AWQ');
+  if (input !== undefined) return inputRefusal('AWQ');
   if (bits !== 4) return { reason: `it has ${String(bits)} bits, and AWQ's GEMM layout 4`, help: 'Choose 4 bits, or write format gptq or hf.' };
   if (info.shape[0] % 8 !== 0) return { reason: `its ${String(info.shape[0])} outputs do not fill whole words of 8`, help: 'Leave this module out of the targets, or write format hf.' };
   return unevenGroups(info, plan);

@@ -1,5 +1,5 @@
 import type { FormatRefusal, ModelSummary, ModuleInfo, ModulePlan } from '@pare/core';
-import { commonScheme, fitsScheme, groupNotes, placeProblem, productNotes, quantizedModules, refuseEach, refuseExperts, floatRefusal, unevenGroups, type Refusal } from '@pare/hf-folder';
+import { commonScheme, fitsScheme, groupNotes, placeProblem, productNotes, quantizedModules, refuseEach, refuseExperts, floatRefusal, inputRefusal, unevenGroups, type Refusal } from '@pare/hf-folder';
 import { sparseNotes } from '@pare/weights';
 import { blockTargets } from './block-targets.js';
 import { mergedProblems } from './merged-layers.js';
@@ -26,11 +26,12 @@ export function refuseModules(summary: ModelSummary, plans: ReadonlyMap<string, 
 }
 
 /** Why the layout has no place for a module; undefined when it has. */
-export function layoutProblem(info: ModuleInfo, plan: Pick<ModulePlan, 'bits' | 'groupSize' | 'numbers'>): Refusal | undefined {
+export function layoutProblem(info: ModuleInfo, plan: Pick<ModulePlan, 'bits' | 'groupSize' | 'numbers' | 'input'>): Refusal | undefined {
   const misplaced = placeProblem(info);
   if (misplaced !== undefined) return misplaced;
-  const { bits = 4, numbers } = plan;
+  const { bits = 4, numbers, input } = plan;
   if (numbers === 'float8-e4m3') return floatRefusal('GPTQ');
+  if (input !== undefined) return inputRefusal('GPTQ');
   if (!knownBits.includes(bits)) return { reason: `it has ${String(bits)} bits, and readers of GPTQ folders know ${knownBits.join(', ')}`, help: 'Choose 2, 3, 4 or 8 bits.' };
   const [rows, columns] = info.shape;
   // A run of fields that ends where a word ends: 32 fields of 3 bits, else what a word holds.

@@ -1,3 +1,4 @@
+import type { InputScheme } from '@pare/core';
 import type { PackedScheme } from './packed-scheme.js';
 
 /** One entry of `config_groups`: how the matrices of a scheme are stored, and what happens to their inputs. */
@@ -5,7 +6,7 @@ export function configGroup(scheme: PackedScheme, targets: readonly string[]): R
   return {
     targets,
     format: scheme.layout,
-    input_activations: null,
+    input_activations: scheme.input === undefined ? null : inputArguments(scheme.input),
     output_activations: null,
     weights: {
       num_bits: scheme.bits,
@@ -20,5 +21,21 @@ export function configGroup(scheme: PackedScheme, targets: readonly string[]): R
       observer: 'minmax',
       observer_kwargs: {},
     },
+  };
+}
+
+function inputArguments({ bits, symmetric, granularity, dynamic }: InputScheme): Readonly<Record<string, unknown>> {
+  return {
+    num_bits: bits,
+    type: 'int',
+    symmetric,
+    strategy: granularity,
+    group_size: null,
+    dynamic,
+    actorder: null,
+    block_structure: null,
+    // Grids that follow the input need nobody who watches it.
+    observer: dynamic ? null : 'minmax',
+    observer_kwargs: {},
   };
 }

@@ -2,7 +2,7 @@ import { defineFormat, type Format } from '@pare/core';
 import { productNotes } from '@pare/hf-folder';
 import { sparseNotes } from '@pare/weights';
 import { huggingFaceOptions, type HuggingFaceOptions } from './options.js';
-import { floatNotes, refuseModules } from './refuse.js';
+import { floatNotes, inputNotes, refuseModules } from './refuse.js';
 import { verify } from './verify.js';
 import { write } from './write.js';
 
@@ -17,7 +17,7 @@ export const huggingFaceFormat: Format<HuggingFaceOptions> = defineFormat<Huggin
   options: huggingFaceOptions,
   accepts: ['dense', 'quantized', 'sparse', 'factorized', 'tensor-train', 'shared'],
   refuse: refuseModules,
-  notes: (summary, plans) => [...sparseNotes(summary, plans, 'a Hugging Face folder'), ...productNotes(summary, plans), ...floatNotes(summary, plans)],
+  notes: (summary, plans, options) => [...sparseNotes(summary, plans, 'a Hugging Face folder'), ...productNotes(summary, plans), ...floatNotes(summary, plans), ...(options.dequantize ? inputNotes(plans) : [])],
   write,
   verify,
 });

@@ -1,4 +1,4 @@
-import type { FormatRefusal, ModelSummary, ModuleInfo, ModulePlan } from '@pare/core';
+import type { FormatRefusal, InputScheme, ModelSummary, ModuleInfo, ModulePlan } from '@pare/core';
 import { placeProblem, quantizedModules, refuseEach, refuseExperts, unevenGroups, type Refusal } from '@pare/hf-folder';
 import type { HuggingFaceOptions } from './options.js';
 
@@ -27,6 +27,7 @@ function refuseCodes(info: ModuleInfo, plan: ModulePlan, options: HuggingFaceOpt
   }
   const misplaced = placeProblem(info);
   if (misplaced !== undefined) return misplaced;
+  if (plan.input !== undefined) return refuseRounded(info, plan, plan.input);
   const { bits, groupIndex } = plan;
   if (bits !== undefined && !wordAlignedBits.includes(bits) && !options.oddBits) {
     return {
@@ -49,4 +50,25 @@ function refuseCodes(info: ModuleInfo, plan: ModulePlan, options: HuggingFaceOpt
 export function floatNotes(summary: ModelSummary, plans: ReadonlyMap<string, ModulePlan>): readonly string[] {
   const grouped = quantizedModules(summary, plans).some(({ info: { shape }, plan: { numbers, groupSize = -1 } }) => numbers === 'float8-e4m3' && groupSize !== -1 && groupSize < shape[1]);
   return grouped ? ['8-bit floats in groups: transformers reads them, vLLM reads one scale an output or matrix.'] : [];
+}
+
+/** Layers that round their inputs are `int-quantized`: what runtimes multiply as integers. */
+function refuseRounded(info: ModuleInfo, { bits, groupSize = -1, groupIndex, numbers }: ModulePlan, { dynamic }: InputScheme): Refusal | undefined {
+  if (bits !== 8 || numbers !== undefined) {
+    const weights = numbers === undefined ? String(bits) : 'floats';
+    return { reason: `its inputs are rounded to 8 bits and its weights to ${weights}; runtimes of int-quantized multiply 8-bit integers by such`, help: 'Choose 8-bit integers or activations: none, or write format onnx.' };
+  }
+  if ((groupSize > 0 && groupSize < info.shape[1]) || groupIndex === true) {
+    return { reason: `its inputs are rounded and ${String(groupSize)} of its weights share a scale; integer products need one scale an output`, help: 'Choose group size -1, or write format onnx.' };
+  }
+  if (info.expert !== undefined && !dynamic) {
+    return { reason: 'runtimes round the inputs of experts a token at a time, and this one has a static scale', help: 'Choose dynamic-token activations for experts.' };
+  }
+  return undefined;
+}
+
+/** What a user should know of layers whose rounding of inputs is lost with their codes. */
+export function inputNotes(plans: ReadonlyMap<string, ModulePlan>): readonly string[] {
+  const count = [...plans.values()].filter(({ input }) => input !== undefined).length;
+  return count === 0 ? [] : [`${String(count)} layers are written dense and no longer round their inputs: loaders of the folder compute with other activations than this model.`];
 }

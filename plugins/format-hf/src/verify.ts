@@ -1,4 +1,4 @@
-import type { FormatContext, ModuleInfo, QuantizedWeight, VerificationResult, WrittenFile } from '@pare/core';
+import type { FormatContext, InputScheme, ModuleInfo, QuantizedWeight, VerificationResult, WrittenFile } from '@pare/core';
 import { fieldsOf, numbersOf, verifyFolder, type FolderReading, type ReadMatrix } from '@pare/hf-folder';
 import type { HuggingFaceOptions } from './options.js';
 
@@ -21,6 +21,8 @@ function agreedScheme(reading: FolderReading, info: ModuleInfo, form: QuantizedW
   const stated = describe(scheme.bits, scheme.type, scheme.symmetric, scheme.strategy);
   const expected = describe(form.scheme.bits, form.scheme.numbers === 'float8-e4m3' ? 'float' : 'int', form.scheme.symmetric, form.scheme.granularity);
   if (stated !== expected) reading.fail(tensor, `is declared as ${stated}, the model's is ${expected}`);
+  const inputs = inputText(form.input);
+  if (scheme.inputs !== inputs) reading.fail(tensor, `is declared with inputs ${scheme.inputs}, the model's are ${inputs}`);
   return scheme;
 }
 
@@ -43,12 +45,28 @@ async function readPlain(reading: FolderReading, info: ModuleInfo, form: Quantiz
     const at = numbersOf(await raw.read(), raw.dtype);
     return { tensor, dtype: raw.dtype, at: (row: number, group: number) => at(strategy === 'tensor' ? 0 : row * groups + group) };
   };
+  await checkNumber(reading, `${info.name}.input_scale`, form.input?.scale);
+  await checkNumber(reading, `${info.name}.input_zero_point`, form.input?.zero);
   const zeros = symmetric ? undefined : await gridAt('weight_zero_point');
   return {
     codes: { tensor: name, at: (row, column) => storedAt(row * columns + column) + offset },
     scales: { ...(await gridAt('weight_scale')), groups },
     zeros: zeros === undefined ? undefined : { tensor: zeros.tensor, at: (row, group) => zeros.at(row, group) + 128 },
   };
+}
+
+/** A tensor of one number, which is there where it is expected. */
+async function checkNumber(reading: FolderReading, tensor: string, expected: number | undefined): Promise<void> {
+  if (expected === undefined) return;
+  const raw = reading.take(tensor);
+  const found = numbersOf(await raw.read(), raw.dtype)(0);
+  if (found !== expected) reading.fail(tensor, `holds ${String(found)} for ${String(expected)}`);
+}
+
+/** How inputs are rounded, in words. */
+function inputText(input: InputScheme | undefined): string {
+  if (input === undefined) return 'as they are';
+  return `of ${String(input.bits)} bits, ${input.symmetric ? 'symmetric' : 'asymmetric'}, ${input.granularity}, ${input.dynamic ? 'dynamic' : 'static'}`;
 }
 
 /** Codes that lie in words as one stream a row. */
@@ -99,12 +117,15 @@ interface StatedScheme {
   readonly strategy: string;
   readonly groupSize: number;
   readonly actOrder: boolean;
+  /** What is said of the layer's inputs. */
+  readonly inputs: string;
 }
 
 /** The scheme that a configuration states for a module. */
 function statedScheme(config: Readonly<Record<string, unknown>>, module: string): StatedScheme | undefined {
   interface Group {
     targets: string[];
+    input_activations: { num_bits: 8; symmetric: boolean; strategy: 'token' | 'tensor'; dynamic: boolean } | null;
     weights: { type: string; num_bits: number; symmetric: boolean; strategy: string; group_size: number | null; actorder: string | null };
   }
   const quantization = config['quantization_config'] as { ignore: string[]; config_groups: Record<string, Group> } | undefined;
@@ -113,7 +134,9 @@ function statedScheme(config: Readonly<Record<string, unknown>>, module: string)
   const group = groups.find(({ targets }) => targets.includes(module)) ?? groups.find(({ targets }) => targets.includes('Linear'));
   if (group === undefined) return undefined;
   const { type, num_bits: bits, symmetric, strategy, group_size: groupSize, actorder } = group.weights;
-  return { type, bits, symmetric, strategy, groupSize: groupSize ?? 0, actOrder: actorder === 'group' };
+  const { input_activations: found } = group;
+  const inputs = inputText(found === null ? undefined : { ...found, bits: found.num_bits, granularity: found.strategy });
+  return { type, bits, symmetric, strategy, groupSize: groupSize ?? 0, actOrder: actorder === 'group', inputs };
 }
 
 /** The zero point of a row and group: fields run down the rows of words [ceil(rows·bits/32), groups], so a field may span two words of its column. */

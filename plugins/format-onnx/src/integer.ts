@@ -17,7 +17,7 @@ export interface IntegerLayout {
  * Codes stay unsigned, and so do those of inputs: onnxruntime's products of unsigned with signed bytes saturate on processors without VNNI, and those of signed with signed are slow.
  */
 export function planInteger(module: string, { shape, scheme, scales, zeros, groupIndex, input }: QuantizedWeight): IntegerLayout | undefined {
-  if (input === undefined || scheme.bits !== 8 || scheme.granularity === 'group' || groupIndex !== undefined) return undefined;
+  if (input === undefined || scheme.bits !== 8 || scheme.numbers !== undefined || scheme.granularity === 'group' || groupIndex !== undefined) return undefined;
   return { module, shape, input, scales: scales.length, zeroPoints: zeros !== undefined };
 }
 
