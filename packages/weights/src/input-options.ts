@@ -2,21 +2,24 @@ import type { InputScheme, ModuleInfo } from '@pare/core';
 import { z } from 'zod';
 import { dynamicTokenInput, staticTensorScheme } from './input-quantization.js';
 
+/** How techniques that calibrate can have inputs rounded. */
+export type Activations = 'none' | 'dynamic-token' | 'static-tensor';
+
 /** The option `activations` of techniques that calibrate. */
-export const activationsOption = z
-  .enum(['none', 'dynamic-token', 'static-tensor'])
-  .default('none')
-  .describe(
-    "Rounding of the layers' inputs to 8 bits: none; dynamic-token, each token by its own largest value, found while the model runs; static-tensor, all by the largest value of the calibration data.",
-  );
+export function activationsOption(usual: Activations): z.ZodDefault<z.ZodEnum<{ [A in Activations]: A }>> {
+  return z
+    .enum(['none', 'dynamic-token', 'static-tensor'])
+    .default(usual)
+    .describe(
+      "Rounding of the layers' inputs to 8 bits: none; dynamic-token, each token by its own largest value, found while the model runs; static-tensor, all by the largest value of the calibration data.",
+    );
+}
 
 /** The same for techniques without calibration data, which cannot know a static scale. */
 export const dataFreeActivationsOption = z
   .enum(['none', 'dynamic-token'])
   .default('none')
   .describe("Rounding of the layers' inputs to 8 bits: none; dynamic-token, each token by its own largest value, found while the model runs.");
-
-export type Activations = z.output<typeof activationsOption>;
 
 /** The scheme that an option means. */
 export function inputSchemeFor(activations: Activations): InputScheme | undefined {

@@ -12,7 +12,7 @@ export function matrixParts(form: QuantizedWeight, info: ModuleInfo, scales: 'fl
   const [rows, columns] = form.shape;
   const { scheme, codes, groupIndex } = form;
   const unsupported = (found: string, allowed: string): Error => pareError('PARE_FORM_UNSUPPORTED', { operation: `writing ${info.name} in AWQ's layout`, found, allowed });
-  const problem = layoutProblem(info, { bits: scheme.bits, groupSize: scheme.granularity === 'group' ? scheme.groupSize : -1, numbers: scheme.numbers });
+  const problem = layoutProblem(info, { bits: scheme.bits, groupSize: scheme.granularity === 'group' ? scheme.groupSize : -1, numbers: scheme.numbers, input: form.input });
   if (problem !== undefined) throw unsupported(problem.reason, problem.help);
   if (groupIndex !== undefined) throw unsupported('a group index', 'columns grouped as they stand');
   const groups = groupsPerRow(scheme, columns);

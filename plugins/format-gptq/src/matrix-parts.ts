@@ -16,7 +16,7 @@ export function matrixParts(form: QuantizedWeight, info: ModuleInfo, version: Ch
   const { scheme, codes, groupIndex } = form;
   const { bits } = scheme;
   const unsupported = (found: string, allowed: string): Error => pareError('PARE_FORM_UNSUPPORTED', { operation: `writing ${info.name} in GPTQ's layout`, found, allowed });
-  const problem = layoutProblem(info, { bits, groupSize: scheme.granularity === 'group' ? scheme.groupSize : -1, numbers: scheme.numbers });
+  const problem = layoutProblem(info, { bits, groupSize: scheme.granularity === 'group' ? scheme.groupSize : -1, numbers: scheme.numbers, input: form.input });
   if (problem !== undefined) throw unsupported(problem.reason, problem.help);
   if (version === 1 && form.zeros?.includes(0) === true) throw unsupported('a zero point of 0', 'version 2, which stores zero points as they are');
   const groups = groupsPerRow(scheme, columns);

@@ -1,4 +1,4 @@
-import { hostTensor, isPareError, type FormatContext, type InputQuantization, type Model, type ModulePlan, type QuantizedWeight, type WeightForm } from '@pare/core';
+import { type hostTensor, isPareError, type FormatContext, type InputQuantization, type Model, type ModulePlan, type QuantizedWeight, type WeightForm } from '@pare/core';
 import { openModel, overlayModel, SafetensorsFile, writeSafetensors, tensorEntry } from '@pare/model';
 import { architectures, openFixture, temporaryDirectory, type TemporaryDirectory } from '@pare/testkit';
 import { inputSchemeOf, quantizeMatrix, type QuantizerOptions, type ScaleType } from '@pare/weights';

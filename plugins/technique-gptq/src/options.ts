@@ -27,7 +27,7 @@ export const gptqOptions = z.strictObject({
     .enum(['minmax', 'mse'])
     .default('minmax')
     .describe('Range of a grid: its extremes (minmax), or the shrunk range of least reconstruction error Σ|ŵ − w|^2.4 (mse).'),
-  activations: activationsOption,
+  activations: activationsOption('none'),
   scaleType: z.enum(['auto', 'float32', 'float16', 'bfloat16']).default('auto').describe("Type that scales are stored in; auto takes the weight's own."),
   minimumTokens: z
     .int()

@@ -1,0 +1,23 @@
+import { referenceBackend } from '@pare/backend-reference';
+import { webgpuBackend } from '@pare/backend-webgpu';
+import { describeTechnique } from '@pare/conformance';
+import { runTechnique } from '@pare/testkit';
+import { smoothquant } from './index.js';
+
+const silent = (): void => undefined;
+const log = { debug: silent, info: silent, warn: silent, error: silent };
+
+describeTechnique(smoothquant, {
+  run: runTechnique,
+  makeBackend: () => referenceBackend.create({}, { log }),
+  // Absent only on machines without a driver, as the test configuration found out.
+  otherBackends: process.env['PARE_WEBGPU'] === 'absent' ? {} : { webgpu: () => webgpuBackend.create({ powerPreference: 'high-performance', software: true }, { log }) },
+  variants: {
+    'static activations, one grid a matrix': { activations: 'static-tensor', granularity: 'tensor', minimumTokens: 1 },
+    'weights only': { activations: 'none', scaleType: 'float16' },
+    'all sites, all difficulty to the weights': { strength: 1, sites: 'all' },
+    'rounding only': { smooth: false, activations: 'static-tensor' },
+  },
+  refusals: { 'nothing to do': { options: { smooth: false, quantize: false }, shape: [4, 128], says: /both false/ } },
+  invalid: { 'a strength above 1': { strength: 1.1 }, 'a negative strength': { strength: -0.1 } },
+});

@@ -1,0 +1,3 @@
+import { webgpuTests } from '../../vitest.webgpu.ts';
+
+export default webgpuTests(import.meta.dirname);
