@@ -40,6 +40,7 @@ export const bundledPlugins: readonly BundledPlugin[] = [
   { kind: 'technique', package: '@pare/technique-llm-pruner', ids: ['llm-pruner'], load: () => import('@pare/technique-llm-pruner') },
   { kind: 'technique', package: '@pare/technique-magnitude', ids: ['magnitude'], load: () => import('@pare/technique-magnitude') },
   { kind: 'technique', package: '@pare/technique-rtn', ids: ['rtn'], load: () => import('@pare/technique-rtn') },
+  { kind: 'technique', package: '@pare/technique-smoothquant', ids: ['smoothquant'], load: () => import('@pare/technique-smoothquant') },
   { kind: 'technique', package: '@pare/technique-sparsegpt', ids: ['sparsegpt'], load: () => import('@pare/technique-sparsegpt') },
   { kind: 'technique', package: '@pare/technique-svd', ids: ['svd'], load: () => import('@pare/technique-svd') },
   { kind: 'technique', package: '@pare/technique-svd-llm', ids: ['svd-llm'], load: () => import('@pare/technique-svd-llm') },

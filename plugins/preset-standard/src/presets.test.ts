@@ -17,11 +17,13 @@ describe('the standard presets', () => {
     }
   });
 
-  it('name in the id what the recipe does: techniques with their bit width, sparsity, pattern or ratio', () => {
+  it('name in the id what the recipe does: techniques with their bit widths, sparsity, pattern or ratio', () => {
     for (const { id, recipe } of presets) {
       const described = recipe.stages.map(({ technique, options }) => {
         if (options?.['numbers'] === 'float8-e4m3') return `${technique}-fp${String(options['bits'])}`;
-        if (options?.['bits'] !== undefined) return `${technique}-w${String(options['bits'])}${options['symmetric'] === false && technique === 'gptq' ? '-asymmetric' : ''}`;
+        const activations = options?.['activations'] === undefined ? '' : 'a8';
+        if (technique === 'smoothquant') return options?.['quantize'] === false ? technique : `${technique}-w8${activations}`;
+        if (options?.['bits'] !== undefined) return `${technique}-w${String(options['bits'])}${activations}${options['symmetric'] === false && technique === 'gptq' ? '-asymmetric' : ''}`;
         if (options?.['ratio'] !== undefined) return `${technique}-${String(Number(options['ratio']) * 100)}`;
         return options?.['pattern'] === undefined ? `${technique}-${String(Number(options?.['sparsity']) * 100)}` : `${technique}-${String(options['pattern']).replace(':', '-')}`;
       });
