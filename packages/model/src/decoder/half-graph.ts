@@ -7,7 +7,7 @@ import { constantAngles } from './rotary.js';
 
 /** From `hidden` [batch, length, hiddenSize] to what a half of the block reads, its normed input, `output` of the same shape. */
 export function buildHalfInputGraph(options: BlockGraphOptions, half: BlockHalf): BlockGraph {
-  const scope = new ForwardScope(new GraphBuilder(`${half}-input`));
+  const scope = new ForwardScope(new GraphBuilder(`${half}-input`), options.inputs);
   forward(scope, options);
   const { x } = scope.captures.get(firstModule(options.block, half))!;
   scope.builder.output(scope.builder.reshape(x, [-1, options.length, options.hiddenSize]), 'output');
@@ -16,14 +16,14 @@ export function buildHalfInputGraph(options: BlockGraphOptions, half: BlockHalf)
 
 /** A half of the block, from its normed input `half_input` [batch, length, hiddenSize] to `output` of the same shape. */
 export function buildHalfGraph(options: BlockGraphOptions, half: BlockHalf): BlockGraph {
-  const scope = new ForwardScope(new GraphBuilder(half));
+  const scope = new ForwardScope(new GraphBuilder(half), options.inputs);
   scope.builder.output(addHalf(scope, options, half), 'output');
   return finishGraph(scope);
 }
 
 /** The squared distance of a half's outputs to `expected` [batch, length, hiddenSize]: `distance` [batch, length]. */
 export function buildHalfDistanceGraph(options: BlockGraphOptions, half: BlockHalf): BlockGraph {
-  const scope = new ForwardScope(new GraphBuilder(`${half}-distance`));
+  const scope = new ForwardScope(new GraphBuilder(`${half}-distance`), options.inputs);
   const { builder } = scope;
   const difference = builder.sub(addHalf(scope, options, half), builder.input('expected', 'float32', ['batch', options.length, options.hiddenSize]));
   builder.output(builder.reduceSum(builder.mul(difference, difference), [-1], false), 'distance');

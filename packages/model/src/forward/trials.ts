@@ -36,7 +36,7 @@ export function createTrials(context: RunnerContext, index: number, hidden: Hidd
   const halves = new Map<BlockHalf, Promise<PreparedHalf>>();
 
   const compiled = (name: string, half: BlockHalf, length: number, build: (options: BlockGraphOptions, half: BlockHalf) => BlockGraph): Promise<CompiledBlock<BlockGraph>> => {
-    const options = blockOptions(context, block, length);
+    const options = blockOptions(context, block, length, source);
     return executables.block(`${name} ${half} ${JSON.stringify(options)}`, () => build(options, half));
   };
 
