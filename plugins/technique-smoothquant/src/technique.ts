@@ -1,5 +1,5 @@
 import { apiVersion, defineTechnique, float32Tensor, isPareError, throwIfAborted, type InputQuantization, type ParameterHandle, type Technique, type TechniqueContext } from '@pare/core';
-import { foldChanges, type FoldChange } from '@pare/folding';
+import { foldChanges, storableScales, type FoldChange, type FoldSite } from '@pare/folding';
 import { absMaxStatistic, fewTokens, requireFiniteMagnitudes } from '@pare/model';
 import { denseWeight, dynamicTokenInput, quantizeMatrix, resolveScaleType, squaredError, staticTensorInput, withInput } from '@pare/weights';
 import { smoothquantOptions, type SmoothquantOptions } from './options.js';
@@ -100,7 +100,16 @@ async function scalesOf({ site, targets }: SmoothedSite, { modules, parameters }
     for (let start = 0; start < data.length; start += columns) for (let column = 0; column < columns; column++) maxima[column] = Math.max(maxima[column]!, Math.abs(data[start + column]!));
     raise(weights, maxima, channels);
   }
-  return { scales: smoothingScales(inputs, weights, strength), fallback: undefined };
+  return { scales: await storable(site, smoothingScales(inputs, weights, strength), parameters), fallback: undefined };
+}
+
+/** Norm weights are rounded to their stored type when they are divided; the scales follow, so that the function stays. */
+async function storable({ sources }: FoldSite, scales: Float64Array, parameters: Changeable['parameters']): Promise<Float64Array> {
+  for (const source of sources) {
+    const parameter = source.kind === 'vector' ? parameters.get(source.tensor) : undefined;
+    if (source.kind === 'vector' && parameter !== undefined) return storableScales(source, (await parameter.value()).data, parameter.dtype, scales);
+  }
+  return scales;
 }
 
 /** maxima[channel] ← max(maxima[channel], value) for the channel of each value. */
