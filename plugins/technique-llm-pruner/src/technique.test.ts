@@ -1,5 +1,5 @@
 import { createRandom, isPareError, type DecoderDescription, type Model, type ModelSummary, type ModuleInfo, type Recipe, type TargetModule } from '@pare/core';
-import { buildDecoderGraph, describeModel, sliceModel } from '@pare/model';
+import { buildDecoderGraph, describeModel, openModel, parametersOf, parameterValues, readParameter, sliceModel, tensorEntry, writeSafetensors } from '@pare/model';
 import { architectures, fixtureNames, leakCheckedBackend, memoryText, sampleText, startTestHost, temporaryDirectory, tinyModel } from '@pare/testkit';
 import { writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
@@ -7,6 +7,9 @@ import { huggingFaceFormat } from '@pare/format-hf';
 import { countsAfter, lowest, lowestOfAll } from './choose.js';
 import { llmPruner, llmPrunerOptions, type LlmPrunerOptions } from './index.js';
 import { AxisScores, reduce } from './scores.js';
+import { measure } from './importance.js';
+import { traceGroups } from '@pare/dependency-groups';
+import { DecoderGradients, crossEntropy, decoderSegments, loadParameters, nextTokenTargets } from '@pare/training';
 
 const calibration = { data: memoryText(sampleText(4000)), samples: 4, sequenceLength: 24 };
 
@@ -164,7 +167,6 @@ describe('pruning', () => {
     await using model = await host.openModel(folder.model);
     // Neurons whose rows and column are zero have importance 0 by every score.
     const dead = [5, 9, 77];
-    const { openModel, parametersOf, parameterValues, readParameter, tensorEntry, writeSafetensors } = await import('@pare/model');
     const entries = await Promise.all(
       parametersOf(model).map(async (parameter) => {
         const tensor = parameterValues(await readParameter(model, parameter));
@@ -224,8 +226,6 @@ describe('pruning', () => {
 
 describe('first-order importance', () => {
   it('is what the loss changes by when a group fades, by finite differences', async () => {
-    const { measure } = await import('./importance.js');
-    const { traceGroups } = await import('@pare/dependency-groups');
     await using folder = await tinyModel('llama');
     await using host = await startTestHost();
     await using model = await host.openModel(folder.model);
@@ -242,7 +242,6 @@ describe('first-order importance', () => {
     });
     // d loss / dα of the group scaled by α, at α = 1.
     const loss = async (factor: number): Promise<number> => {
-      const { crossEntropy, decoderSegments, DecoderGradients, loadParameters, nextTokenTargets } = await import('@pare/training');
       const segments = decoderSegments({ description: model.description, experts: 'all', loss: crossEntropy });
       const parameters = await loadParameters(backend, model, segments);
       for (const [tensor, axis] of wanted) {
