@@ -3,6 +3,7 @@ import { isPareError } from '@pare/core';
 import { gptqFormat } from '@pare/format-gptq';
 import { huggingFaceFormat } from '@pare/format-hf';
 import { onnxFormat } from '@pare/format-onnx';
+import { awq } from '@pare/technique-awq';
 import { gptq } from '@pare/technique-gptq';
 import { magnitude } from '@pare/technique-magnitude';
 import { rtn } from '@pare/technique-rtn';
@@ -17,7 +18,7 @@ import { describe, expect, it } from 'vitest';
 import presets from './index.js';
 
 const calibration = { data: memoryText(sampleText(6000)), samples: 4, sequenceLength: 32 };
-const plugins = [presets, gptq, magnitude, rtn, smoothquant, sparsegpt, svd, svdLlm, wanda, cpuBackend, gptqFormat, huggingFaceFormat, onnxFormat];
+const plugins = [presets, awq, gptq, magnitude, rtn, smoothquant, sparsegpt, svd, svdLlm, wanda, cpuBackend, gptqFormat, huggingFaceFormat, onnxFormat];
 
 describe('every preset', () => {
   it('has options that its technique knows', async () => {
@@ -31,13 +32,13 @@ describe('every preset', () => {
   it.each(presets.map(({ id }) => id))('%s writes a folder that opens again', async (id) => {
     await using folder = await tinyModel('llama');
     await using host = await startTestHost({ plugins });
-    const quantizer = id.split('-').find((word) => word === 'gptq' || word === 'rtn');
+    const quantizer = id.split('-').find((word) => ['awq', 'gptq', 'rtn', 'smoothquant'].includes(word));
     const grouped = quantizer !== undefined && !/w8(a8)?$/.test(id);
     const factorized = id.startsWith('svd');
     const output = folder.join('out');
     await host.compress({ model: folder.model, recipe: id, set: [...(factorized ? ['hf.multiplyOut=true'] : []), ...(grouped ? [`${quantizer}.groupSize=32`] : []), ...(id.endsWith('w3') ? ['hf.oddBits=true'] : [])], calibration, output, formats: ['hf'], backend: 'reference' });
     const { modules, manifest } = await host.inspect(output);
-    expect(modules.filter(({ form }) => form === 'quantized')).toHaveLength(quantizer === undefined && !id.startsWith('smoothquant') ? 0 : 14);
+    expect(modules.filter(({ form }) => form === 'quantized')).toHaveLength(quantizer === undefined ? 0 : 14);
     expect(manifest?.recipe.name).toBe(id);
     // Two blocks of seven layers, [64, 64] four fifths of rank 32.
     if (factorized) expect(manifest?.stages[0]!.modules).toContainEqual(expect.objectContaining({ module: 'model.layers.0.self_attn.q_proj', rank: 25 }));
