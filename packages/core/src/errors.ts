@@ -29,8 +29,7 @@ export const errorCatalogue = {
     (d: { what: string; resume?: string }) => d.resume ?? 'Nothing was written. Run it again when ready.',
   ),
   PARE_ARCHITECTURE_UNKNOWN: template(
-    (d: { modelType: string; file: string; known: readonly string[]; nearest?: string | undefined }) =>
-      `${d.file} names model type "${d.modelType}", which no loaded architecture plugin describes`,
+    (d: { modelType: string; file: string; known: readonly string[]; nearest?: string | undefined }) => `${d.file} names model type "${d.modelType}", which no loaded architecture plugin describes`,
     (d) => `${suggestion(d.nearest)}Known model types: ${list(d.known)}. Load a plugin made with defineArchitecture for others.`,
   ),
   PARE_ARTIFACT_UNKNOWN: template(
@@ -62,8 +61,7 @@ export const errorCatalogue = {
     () => 'Give a text file with --calibration, or take a recipe without data such as rtn-w8.',
   ),
   PARE_CALIBRATION_TOO_SHORT: template(
-    (d: { file: string; found: number; needed: number; samples: number; length: number }) =>
-      `${d.file} has ${String(d.found)} tokens; ${String(d.samples)} windows of ${String(d.length)} need ${String(d.needed)}`,
+    (d: { file: string; found: number; needed: number; samples: number; length: number }) => `${d.file} has ${String(d.found)} tokens; ${String(d.samples)} windows of ${String(d.length)} need ${String(d.needed)}`,
     (d) =>
       d.found < d.length
         ? 'Ask for shorter windows (--sequence-length), or give a longer text.'

@@ -20,30 +20,21 @@ export interface QuantizationScheme {
 }
 
 /**
- * How the inputs x [..., in] of a linear layer are rounded to 8-bit integers before the product (arXiv 2211.10438, §3). `token`: a scale for every row of x, found while the model
- * runs. `tensor`: one scale for all, found on calibration data. Two pairs exist: `token` with `dynamic`, and `tensor` without; the first is always symmetric.
+ * How the inputs x [..., in] of a linear layer are rounded to 8-bit integers q before the product (arXiv 2211.10438, §3): x̂ = scale · (q − zero). Granularity `token` is always dynamic, found while
+ * the model runs, and symmetric: q = rne(x / scale), scale = max(max|x|, 10⁻⁵) / 127 for each row. `tensor` is never dynamic: q = clamp(rne(x / scale) + zero, −128, 127).
  */
-export interface InputScheme {
+export interface InputQuantization {
   readonly bits: 8;
-  /** True for a grid around zero. */
   readonly symmetric: boolean;
   readonly granularity: 'tensor' | 'token';
-  /** True when the scale follows the input. */
   readonly dynamic: boolean;
-}
-
-/**
- * The rounding of a layer's inputs with its numbers. With x̂ = scale · (q − zero):
- *
- *   token, dynamic:  scale = max(max|x|, 10⁻⁵) / 127 over the row, q = rne(x / scale), zero = 0
- *   tensor, static:  q = clamp(rne(x / scale) + zero, −128, 127)
- */
-export interface InputQuantization extends InputScheme {
-  /** Static only: positive, and a value of the type that the weight's scales are stored in. */
+  /** Static only: positive, and a value of the type that the weight's scales are stored in; with it, unless symmetric, −128 … 127. */
   readonly scale?: number | undefined;
-  /** Static and asymmetric only: −128 … 127. */
   readonly zero?: number | undefined;
 }
+
+/** The same as plans have it, without numbers. */
+export type InputScheme = Omit<InputQuantization, 'scale' | 'zero'>;
 
 /** A matrix as it is: [out, in], or any other tensor in its stored shape. */
 export interface DenseWeight {
@@ -67,7 +58,6 @@ export interface QuantizedWeight {
   readonly zeros: Uint8Array | undefined;
   /** Grid of each input column [in] when columns were grouped in another order than they stand; absent for floor(column / groupSize). */
   readonly groupIndex: Int32Array | undefined;
-  /** How the layer's inputs are rounded before the product; absent when they stay floating point. */
   readonly input?: InputQuantization | undefined;
 }
 
