@@ -1,5 +1,11 @@
 export { backendCaseNames, describeBackend, type BackendConformanceOptions, type KnownFailure } from './backend/describe-backend.js';
 export { runOnce, type BackendCase, type Tolerance } from './backend/backend-case.js';
+export { describeColumnSolver, type ColumnSolverConformanceOptions } from './device/describe-column-solver.js';
+export { describeLongRuns } from './device/describe-long-runs.js';
+export { sampleKernels } from './device/sample-kernels.js';
+export { describeRoutines, type RoutineConformanceOptions } from './device/describe-routines.js';
+export { relativeError } from './device/relative-error.js';
+export { runProgram, type TestArray } from './device/run-program.js';
 export { describeTechnique } from './technique/describe-technique.js';
 export { type LayerSample, type TechniqueConformanceOptions, type TechniqueResult, type TechniqueRun } from './technique/technique-subject.js';
 export { awkwardLayers, randomLayer, usualLayers } from './technique/layer-samples.js';

@@ -1,4 +1,8 @@
 export { devicePrograms, type DevicePrograms, type ProgramBuffer, type ProgramRunner } from './device-programs.js';
+export { createDeviceColumnSolver, type ColumnSolverKernels } from './device-column-solver.js';
+export { kernelError, kernelKey } from './kernel-source.js';
+export { uniformWords, type Float } from './uniforms.js';
+export { mergedRows } from './routines.js';
 export type { DeviceTraits, Dispatch, KernelSource, Operand, Program, Routine } from './program.js';
 export type {
   AttentionRequest,
@@ -13,6 +17,8 @@ export type { BoundOperand, DeviceBuffer, KernelDevice, KernelLayout, Launch, Pr
 export { ExecutorBackend, type ExecutorBackendOptions } from './backend.js';
 export { findFallbacks } from './lowering/fallbacks.js';
 export { foldWorkgroups, type GeneratedKernel, type KernelLanguage, type LineKernel, type MapKernel, type PrintedKernel, type ReduceKernel } from './kernels/generated.js';
+export type { Dialect } from './printing/dialect.js';
+export { ExpressionPrinter } from './printing/expression-printer.js';
 export {
   children,
   position,

@@ -39,8 +39,17 @@ export interface KernelSource {
   readonly name: string;
   readonly code: string;
   readonly entry: string;
-  /** Pipeline constants (`override` in WGSL) by name. */
+  /** Pipeline constants (`override` in WGSL, macros in CUDA) by name. */
   readonly constants: Readonly<Record<string, number>>;
+  /** Invocations of a workgroup, in languages whose texts do not say it (CUDA). */
+  readonly invocations?: number | undefined;
+  /** Bytes of workgroup memory beyond what the text declares, in languages that hand it over at the launch (CUDA). */
+  readonly workgroupMemory?: number | undefined;
+  /**
+   * Names a computation of a library that the device has at hand (a vendor's matrix product), made in place of a kernel: `code` is empty, and `constants` hold all
+   * that the library needs to know.
+   */
+  readonly library?: string | undefined;
 }
 
 /** One launch of a kernel. */

@@ -107,3 +107,12 @@ export interface RoutineTable {
   readonly attention?: Routine<AttentionRequest> | undefined;
   readonly topK?: Routine<TopKRequest> | undefined;
 }
+
+/** Products that share b and whose rows follow each other become one. */
+export function mergedRows(request: MatMulRequest): MatMulRequest {
+  const { m, n, k, batch, aBatchStride, bBatchStride, transposeA, addend } = request;
+  const rowsFollow = !transposeA && bBatchStride === 0 && aBatchStride === m * k;
+  const addendFollows = addend === undefined || addend.batchStride === m * addend.rowStride;
+  if (batch <= 1 || m === 0 || n === 0 || !rowsFollow || !addendFollows) return request;
+  return { ...request, m: batch * m, batch: 1, aBatchStride: 0, addend: addend && { ...addend, batchStride: 0 } };
+}

@@ -44,6 +44,8 @@ export interface LineKernel {
   readonly mode: 'scatter' | 'scan';
   readonly reduction: Reduction | 'replace';
   readonly exclusive: boolean;
+  /** Elements of the output. A target outside of it writes nothing, or some element of it. */
+  readonly elements: number;
   readonly target: Expression;
   readonly value: Expression;
 }

@@ -126,7 +126,7 @@ function scattered(
     const variable = loopVariable();
     const { target, value } = build(variable);
     lowering.emit(
-      { kind: 'lines', name: call.name, dtype, count: lines, extent, variable, mode: 'scatter', reduction, exclusive: false, target, value: convert(type, value) },
+      { kind: 'lines', name: call.name, dtype, count: lines, extent, variable, mode: 'scatter', reduction, exclusive: false, elements: count(result), target, value: convert(type, value) },
       result.view.buffer,
     );
   }

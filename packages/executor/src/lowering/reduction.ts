@@ -192,7 +192,7 @@ const cumSum: OperatorLowering = (call) => {
     const along = reverse ? subtract(size(extent - 1), variable) : variable;
     const coordinates = atCoordinates(data.shape, data.shape.map((_, other) => (other === axis ? along : rest.shift()!)));
     call.lowering.emit(
-      { kind: 'lines', name: call.name, dtype: whole, count: elementCount(others), extent, variable, mode: 'scan', reduction: 'sum', exclusive, target: coordinates.linear(), value: source.at(coordinates) },
+      { kind: 'lines', name: call.name, dtype: whole, count: elementCount(others), extent, variable, mode: 'scan', reduction: 'sum', exclusive, elements: elementCount(data.shape), target: coordinates.linear(), value: source.at(coordinates) },
       result.view.buffer,
     );
   }

@@ -1,3 +1,4 @@
+import { isPareError } from '@pare/core';
 import type { DeviceBuffer, KernelDevice } from '../device.js';
 
 /**
@@ -33,7 +34,14 @@ export class BufferPool {
       return buffer;
     }
     this.#created++;
-    return this.#device.createBuffer(size);
+    try {
+      return this.#device.createBuffer(size);
+    } catch (error) {
+      // What lies here unused may be what is missing.
+      if (this.#freeBytes === 0 || !isPareError(error) || error.code !== 'PARE_BACKEND_OUT_OF_MEMORY') throw error;
+      this.trim();
+      return this.#device.createBuffer(size);
+    }
   }
 
   release(buffer: DeviceBuffer): void {

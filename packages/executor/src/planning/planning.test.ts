@@ -1,4 +1,4 @@
-import { float32Tensor } from '@pare/core';
+import { float32Tensor, pareError } from '@pare/core';
 import { GraphBuilder } from '@pare/graph';
 import { describe, expect, it } from 'vitest';
 import { ExecutorBackend } from '../backend.js';
@@ -60,6 +60,21 @@ describe('BufferPool', () => {
     expect(device.live).toBeLessThan(3);
     pool.trim();
     expect(device.live).toBe(0);
+  });
+
+  it('gives back what is free when memory runs out, and says when that does not do', () => {
+    const room = new (class extends CountingDevice {
+      override createBuffer(bytes: number) {
+        if (this.live === 2) throw pareError('PARE_BACKEND_OUT_OF_MEMORY', { backend: 'counting', operation: 'a buffer', reason: 'two are enough' });
+        return super.createBuffer(bytes);
+      }
+    })();
+    const pool = new BufferPool(room);
+    const [a] = [pool.acquire(1000), pool.acquire(1000)];
+    expect(() => pool.acquire(5000)).toThrow(expect.objectContaining({ code: 'PARE_BACKEND_OUT_OF_MEMORY' }));
+    pool.release(a);
+    expect(pool.acquire(5000).bytes).toBeGreaterThanOrEqual(5000);
+    expect(room.live).toBe(2);
   });
 
   it('wastes at most an eighth, or the smallest buffer', () => {

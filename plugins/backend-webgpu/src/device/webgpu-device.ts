@@ -1,5 +1,5 @@
 import { pareError, type DeviceInfo } from '@pare/core';
-import type { BoundOperand, DeviceBuffer, DeviceTraits, KernelDevice, KernelLayout, KernelSource, Launch, PreparedKernel } from '@pare/executor';
+import { kernelError, kernelKey, type BoundOperand, type DeviceBuffer, type DeviceTraits, type KernelDevice, type KernelLayout, type Launch, type PreparedKernel } from '@pare/executor';
 import { adapterName, bufferUsage, deviceInfo, isSoftware, mapMode, shaderStage } from './gpu.js';
 
 const backend = 'webgpu';
@@ -198,7 +198,7 @@ export class WebgpuDevice implements KernelDevice {
     const scope = device.popErrorScope();
     const failures = (await module.getCompilationInfo()).messages.filter(({ type }) => type === 'error');
     await scope;
-    if (failures.length > 0) throw kernelError(kernel, failures[0]!.message, failures[0]!.lineNum);
+    if (failures.length > 0) throw kernelError(backend, kernel, failures[0]!.message, failures[0]!.lineNum);
     try {
       const gpu = await device.createComputePipelineAsync({
         label: kernel.name,
@@ -208,7 +208,7 @@ export class WebgpuDevice implements KernelDevice {
       return { id: this.#ids++, name: kernel.name, gpu, layout };
     } catch (error) {
       this.#assertAlive();
-      throw kernelError(kernel, error instanceof Error ? error.message : String(error), undefined);
+      throw kernelError(backend, kernel, error instanceof Error ? error.message : String(error), undefined);
     }
   }
 
@@ -249,19 +249,9 @@ function stagingSize(bytes: number): number {
 
 const mebibytes = (bytes: number): string => `${String(Math.ceil(bytes / 2 ** 20))} MiB`;
 
-/** Identifies kernels by their text: the name is for people. */
-const textIds = new Map<string, number>();
-
+/** A pipeline is a kernel with a way to bind its operands. */
 function pipelineKey({ kernel, access, uniforms }: KernelLayout): string {
-  let id = textIds.get(kernel.code);
-  if (id === undefined) textIds.set(kernel.code, (id = textIds.size));
-  const constants = Object.entries(kernel.constants).map(([name, value]) => `${name}=${String(value)}`);
-  return `${String(id)} ${kernel.entry} ${constants.join()} ${access.map((kind) => kind[0]).join('')}${uniforms ? 'u' : ''}`;
-}
-
-function kernelError(kernel: KernelSource, problem: string, line: number | undefined): Error {
-  const source = line === undefined || line === 0 ? undefined : `line ${String(line)}: ${kernel.code.split('\n')[line - 1]?.trim() ?? ''}`;
-  return pareError('PARE_KERNEL_INVALID', { backend, kernel: kernel.name, problem: problem.split('\n')[0]!, source });
+  return `${kernelKey(kernel)} ${access.map((kind) => kind[0]).join('')}${uniforms ? 'u' : ''}`;
 }
 
 function traitsOf(adapter: GPUAdapter, { limits, features }: GPUDevice): DeviceTraits {

@@ -1,8 +1,9 @@
+import { relativeError, runProgram } from '@pare/conformance';
 import { createRandom } from '@pare/core';
 import type { AttentionRequest, DeviceTraits } from '@pare/executor';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { attention, type AttentionChoice } from './attention.js';
-import { guaranteedTraits, relativeError, testDevice, tinyTraits } from './testing.js';
+import { guaranteedTraits, testDevice, tinyTraits } from './testing.js';
 
 // A software device takes seconds to compile a kernel.
 vi.setConfig({ testTimeout: 240_000 });
@@ -75,7 +76,7 @@ async function check(
   const mask = random(r.mask === undefined ? 1 : extent([r.batch, r.heads, r.queries, r.keys], r.mask, 1), 4);
   fillMask(mask);
   const y = new Float32Array(extent([r.batch, r.heads, r.queries], r.yStrides, r.valueSize));
-  await gpu.run(attention(r, traits, choice), { q, k, v, mask, y });
+  await runProgram(gpu.runner, attention(r, traits, choice), { q, k, v, mask, y });
   expect(relativeError(y, expected(r, q, k, v, mask, y.length))).toBeLessThan(3e-6);
   return y;
 }

@@ -7,7 +7,7 @@ import { guaranteedTraits } from './testing.js';
 import { boxes, windowOf, type Reach } from './windows.js';
 
 it('has the texts of the .wgsl files', () => {
-  const { status, stderr } = spawnSync(process.execPath, [path.join(import.meta.dirname, '../../scripts/embed-kernels.mjs'), '--check'], { encoding: 'utf8' });
+  const { status, stderr } = spawnSync(process.execPath, [path.join(import.meta.dirname, '../../../../tools/embed-kernels.mjs'), path.join(import.meta.dirname, '../..'), 'wgsl', '--check'], { encoding: 'utf8' });
   expect(stderr).toBe('');
   expect(status).toBe(0);
 });

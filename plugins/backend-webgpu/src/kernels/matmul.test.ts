@@ -1,8 +1,9 @@
+import { relativeError, runProgram } from '@pare/conformance';
 import { createRandom } from '@pare/core';
 import type { DeviceTraits, MatMulRequest } from '@pare/executor';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { fits, matMul, tiledVariants, variantName, type MatMulChoice } from './matmul.js';
-import { guaranteedTraits, relativeError, testDevice, tinyTraits } from './testing.js';
+import { guaranteedTraits, testDevice, tinyTraits } from './testing.js';
 
 // A software device takes seconds to compile a kernel.
 vi.setConfig({ testTimeout: 240_000 });
@@ -61,7 +62,7 @@ async function check(changes: Partial<MatMulRequest>, traits: DeviceTraits = gua
   const { addend } = r;
   const c = random(addend === undefined ? 1 : (r.batch - 1) * addend.batchStride + (r.m - 1) * addend.rowStride + (r.n - 1) * addend.columnStride + 1, 3);
   const y = new Float32Array(r.batch * r.m * r.n).fill(NaN);
-  await gpu.run(matMul(r, traits, choice), { a, b, c, y });
+  await runProgram(gpu.runner, matMul(r, traits, choice), { a, b, c, y });
   // Rounding of a sum of k terms grows as its root; inputs are of size 0.4.
   expect(relativeError(y, expected(r, a, b, c))).toBeLessThan(2e-6 + 1e-7 * Math.sqrt(r.k));
 }
@@ -160,7 +161,7 @@ describe('what follows the product', () => {
     for (const activation of ['relu', 'gelu', 'gelu-tanh', 'silu'] as const) {
       const x = Float32Array.of(-1e4, -90, -20, 0, 20, 90, 1e4, 3);
       const y = new Float32Array(8);
-      await gpu.run(matMul(request({ m: 1, n: 8, k: 1, activation }), guaranteedTraits), { a: Float32Array.of(1), b: x, y });
+      await runProgram(gpu.runner, matMul(request({ m: 1, n: 8, k: 1, activation }), guaranteedTraits), { a: Float32Array.of(1), b: x, y });
       expect(relativeError(y, x.map((value) => (value < -10 ? 0 : value > 10 ? value : activate[activation](value))))).toBeLessThan(1e-6);
     }
   });

@@ -1,4 +1,4 @@
-import type { DeviceTraits, Dispatch, MatMulRequest, Operand, Program, QuantizedMatMulRequest } from '@pare/executor';
+import { mergedRows, type DeviceTraits, type Dispatch, type MatMulRequest, type Operand, type Program, type QuantizedMatMulRequest } from '@pare/executor';
 import { activation, matmulCodes, matmulFinish, matmulSkinny, matmulSmall, matmulTiled } from './kernels.gen.js';
 import { launches } from './launch.js';
 import { kernel, uniformWords, type ShaderValues } from './shader.js';
@@ -72,7 +72,7 @@ export interface MatMulChoice {
 
 /** y = activation(alpha · op(a)·op(b) + beta · c); see `MatMulRequest`. */
 export function matMul(request: MatMulRequest, traits: DeviceTraits, choice: MatMulChoice = {}): Program {
-  const product = flatten(request);
+  const product = mergedRows(request);
   const { n, k, bBatchStride, transposeB } = product;
   const b: Reach = {
     buffer: 'b',
@@ -190,15 +190,6 @@ function multiply(product: MatMulRequest, operands: Operands, traits: DeviceTrai
     }
   }
   return { temporaries: partialBytes === 0 ? [] : [{ name: 'partial', bytes: partialBytes }], dispatches };
-}
-
-/** Products that share b and whose rows follow each other become one. */
-function flatten(request: MatMulRequest): MatMulRequest {
-  const { m, n, k, batch, aBatchStride, bBatchStride, transposeA, addend } = request;
-  const rowsFollow = !transposeA && bBatchStride === 0 && aBatchStride === m * k;
-  const addendFollows = addend === undefined || addend.batchStride === m * addend.rowStride;
-  if (batch <= 1 || m === 0 || n === 0 || !rowsFollow || !addendFollows) return request;
-  return { ...request, m: batch * m, batch: 1, aBatchStride: 0, addend: addend && { ...addend, batchStride: 0 } };
 }
 
 interface Chosen {

@@ -1,9 +1,10 @@
+import { relativeError, runProgram } from '@pare/conformance';
 import { createRandom, type GraphNode, type HostTensor } from '@pare/core';
 import type { DeviceTraits, QuantizedMatMulRequest } from '@pare/executor';
 import { evaluateNode } from '@pare/operators';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { quantizedMatMul, tiledVariants, type MatMulChoice } from './matmul.js';
-import { guaranteedTraits, relativeError, testDevice, tinyTraits } from './testing.js';
+import { guaranteedTraits, testDevice, tinyTraits } from './testing.js';
 
 // A software device takes seconds to compile a kernel.
 vi.setConfig({ testTimeout: 240_000 });
@@ -25,7 +26,7 @@ async function check(request: QuantizedMatMulRequest, traits: DeviceTraits = gua
   const zeros = bytes(n * Math.ceil((blocks * bits) / 8));
   const bias = floats(n);
   const y = new Float32Array(m * n).fill(NaN);
-  await gpu.run(quantizedMatMul(request, traits, choice), { x, codes, scales, zeros, bias, y });
+  await runProgram(gpu.runner, quantizedMatMul(request, traits, choice), { x, codes, scales, zeros, bias, y });
   const names = ['x', 'codes', 'scales', request.zeros ? 'zeros' : '', '', request.bias ? 'bias' : ''];
   const attributes = { K: k, N: n, bits, block_size: blockSize, accuracy_level: 0 };
   const node: GraphNode = { name: 'q', operator: 'MatMulNBits', domain: 'com.microsoft', inputs: names, outputs: ['y'], attributes };

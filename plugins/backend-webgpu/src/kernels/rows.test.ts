@@ -1,10 +1,11 @@
+import { relativeError, runProgram } from '@pare/conformance';
 import { createRandom, type GraphNode, type HostTensor } from '@pare/core';
 import type { DeviceTraits, NormalizationRequest } from '@pare/executor';
 import { evaluateNode } from '@pare/operators';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { normalization } from './normalization.js';
 import { softmax } from './softmax.js';
-import { guaranteedTraits, relativeError, testDevice, tinyTraits } from './testing.js';
+import { guaranteedTraits, testDevice, tinyTraits } from './testing.js';
 
 // A software device takes seconds to compile a kernel.
 vi.setConfig({ testTimeout: 240_000 });
@@ -44,7 +45,7 @@ describe.each(settings)('softmax $name', ({ traits }) => {
   const check = async (shape: readonly [number, number], x: Float32Array, tolerance: number): Promise<void> => {
     for (const logarithm of [false, true]) {
       const y = new Float32Array(x.length).fill(7);
-      await gpu.run(softmax({ rows: shape[0], columns: shape[1], logarithm }, traits), { x, y });
+      await runProgram(gpu.runner, softmax({ rows: shape[0], columns: shape[1], logarithm }, traits), { x, y });
       expect(relativeError(y, reference(logarithm ? 'LogSoftmax' : 'Softmax', {}, shape, [x])[0]!.data as Float32Array)).toBeLessThan(tolerance);
     }
   };
@@ -60,7 +61,7 @@ describe.each(settings)('softmax $name', ({ traits }) => {
     const x = random(600, 3);
     for (let index = 0; index < 600; index++) if (index % 3 !== 0 || index < 250) x[index] = -Infinity;
     const y = new Float32Array(600);
-    await gpu.run(softmax({ rows: 2, columns: 300, logarithm: false }, traits), { x, y });
+    await runProgram(gpu.runner, softmax({ rows: 2, columns: 300, logarithm: false }, traits), { x, y });
     expect(relativeError(y, reference('Softmax', {}, [2, 300], [x])[0]!.data as Float32Array)).toBeLessThan(2e-6);
   });
 
@@ -81,7 +82,7 @@ describe.each(settings)('normalisation $name', ({ traits }) => {
     const scale = full.scale ? random(columns, 11) : new Float32Array(columns).fill(1);
     const bias = full.bias ? random(columns, 12) : new Float32Array(columns);
     const [y, mean, inverse] = [new Float32Array(x.length), new Float32Array(rows), new Float32Array(rows)];
-    await gpu.run(normalization(full, device), { x, y, mean, inverse, scale, bias });
+    await runProgram(gpu.runner, normalization(full, device), { x, y, mean, inverse, scale, bias });
     if (full.kind === 'layer') {
       const expected = reference('LayerNormalization', { epsilon: full.epsilon }, shape, [x, scale, bias], 3);
       expect(relativeError(y, expected[0]!.data as Float32Array)).toBeLessThan(3e-6);

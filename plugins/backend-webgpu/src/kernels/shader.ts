@@ -1,5 +1,7 @@
 import type { KernelSource } from '@pare/executor';
 
+export { uniformWords, type Float } from '@pare/executor';
+
 /* WGSL needs tile sizes of private arrays, element types and bindings as text. A .wgsl file may say them with a few directives, each alone on its line:
 
      #if NAME / #if !NAME … #else … #end    lines for one value of a flag
@@ -63,22 +65,6 @@ function lookUp(values: ShaderValues, name: string, position: number): number | 
   const value = values[name];
   if (value === undefined) throw new RangeError(`line ${String(position + 1)}: ${name} has no value`);
   return value;
-}
-
-/** A float among the words of a uniform buffer. */
-export interface Float {
-  readonly float: number;
-}
-
-/** A uniform buffer of 32-bit words: unsigned integers as they are, floats wrapped; padded to 16 bytes. */
-export function uniformWords(values: readonly (number | Float)[]): Uint32Array {
-  const words = new Uint32Array(Math.ceil(values.length / 4) * 4);
-  const floats = new Float32Array(words.buffer);
-  for (const [index, value] of values.entries()) {
-    if (typeof value === 'number') words[index] = value;
-    else floats[index] = value.float;
-  }
-  return words;
 }
 
 const cache = new Map<string, KernelSource>();

@@ -1,4 +1,4 @@
-import { devicePrograms, ExecutorBackend, type DeviceTraits, type Program, type ProgramRunner } from '@pare/executor';
+import { devicePrograms, ExecutorBackend, type DeviceTraits, type ProgramRunner } from '@pare/executor';
 import { findGpu } from '../device/gpu.js';
 import { WebgpuDevice } from '../device/webgpu-device.js';
 import { wgsl } from '../language/wgsl.js';
@@ -22,11 +22,9 @@ export const guaranteedTraits: DeviceTraits = {
 /** Traits so small that everything is split. */
 export const tinyTraits: DeviceTraits = { ...guaranteedTraits, maximumBinding: 65_536, maximumWorkgroups: 8 };
 
-export type TestArray = Float32Array | Int32Array | Uint32Array | Uint8Array;
-
 export interface TestDevice {
-  /** Runs a program over named arrays, which are updated where it writes. Buffers named only there are an error. */
-  run(program: Program, arrays: Readonly<Record<string, TestArray>>): Promise<void>;
+  /** Programs for a device of the traits that WebGPU guarantees. */
+  readonly runner: ProgramRunner;
   /** Programs for a device of these traits, those that WebGPU guarantees by default. What the device finds wrong comes out of `read`. */
   programs(traits?: DeviceTraits): ProgramRunner;
   destroy(): void;
@@ -62,40 +60,5 @@ export async function testDevice(): Promise<TestDevice> {
       },
     };
   };
-  const runner = programs();
-  return { run: (program, arrays) => runOn(runner, program, arrays), programs, destroy: () => device.destroy() };
-}
-
-async function runOn(runner: ProgramRunner, { temporaries, dispatches }: Program, arrays: Readonly<Record<string, TestArray>>): Promise<void> {
-  // Scratch starts as rubbish, which a kernel must not rely on.
-  const scratch = temporaries.map(({ name, bytes }) => [name, new Uint8Array(bytes).fill(0xff)] as const);
-  const content = new Map<string, TestArray>([...Object.entries(arrays), ...scratch]);
-  const buffers = new Map([...content].map(([name, array]) => [name, runner.allocate(array.byteLength)]));
-  try {
-    for (const [name, array] of content) runner.write(buffers.get(name)!, array);
-    runner.run({ temporaries: [], dispatches }, Object.fromEntries(buffers));
-    const written = new Set(dispatches.flatMap(({ operands }) => operands.filter(({ access }) => access === 'write').map(({ buffer }) => buffer)));
-    for (const [name, array] of Object.entries(arrays)) {
-      // Reading also tells what failed.
-      const bytes = await runner.read(buffers.get(name)!);
-      if (written.has(name)) new Uint8Array(array.buffer, array.byteOffset, array.byteLength).set(new Uint8Array(bytes));
-    }
-  } finally {
-    for (const buffer of buffers.values()) buffer[Symbol.dispose]();
-  }
-}
-
-/** A difference that tests bound: max |a − b| over max |b|, at least 1e-12; NaN where both are is no difference, where one is it is infinite. */
-export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  let difference = 0;
-  let largest = 1e-12;
-  if (actual.length !== expected.length) return Infinity;
-  for (let index = 0; index < expected.length; index++) {
-    const [a, b] = [actual[index]!, expected[index]!];
-    if (Number.isFinite(b)) largest = Math.max(largest, Math.abs(b));
-    if (Object.is(a, b) || a === b) continue;
-    const apart = Math.abs(a - b);
-    difference = Math.max(difference, Number.isNaN(apart) ? Infinity : apart);
-  }
-  return difference / largest;
+  return { runner: programs(), programs, destroy: () => device.destroy() };
 }

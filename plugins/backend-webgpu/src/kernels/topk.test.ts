@@ -1,3 +1,4 @@
+import { runProgram } from '@pare/conformance';
 import { createRandom, type GraphNode } from '@pare/core';
 import type { DeviceTraits, TopKRequest } from '@pare/executor';
 import { evaluateNode } from '@pare/operators';
@@ -22,7 +23,7 @@ async function check(rows: number, columns: number, k: number, largest: boolean,
   const type: TopKRequest['type'] = x instanceof Float32Array ? 'float32' : x instanceof Int32Array ? 'int32' : 'uint32';
   const values = x instanceof Float32Array ? new Float32Array(rows * k) : x instanceof Int32Array ? new Int32Array(rows * k) : new Uint32Array(rows * k);
   const indices = new Int32Array(rows * k).fill(-1);
-  await gpu.run(topK({ rows, columns, k, largest, type }, traits), { x, values, indices });
+  await runProgram(gpu.runner, topK({ rows, columns, k, largest, type }, traits), { x, values, indices });
   const node: GraphNode = { name: 't', operator: 'TopK', domain: '', inputs: ['x', 'k'], outputs: ['v', 'i'], attributes: { largest: Number(largest) } };
   const expected = evaluateNode(node, [
     { dtype: type, shape: [rows, columns], data: x },

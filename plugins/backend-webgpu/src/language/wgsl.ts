@@ -1,6 +1,6 @@
 import { dtypeBits, type DType } from '@pare/core';
-import { foldWorkgroups, position, scalarTypeOf, type DeviceTraits, type KernelLanguage, type LineKernel, type MapKernel, type PrintedKernel, type ReduceKernel } from '@pare/executor';
-import { ExpressionPrinter, storageType } from './expression-printer.js';
+import { ExpressionPrinter, foldWorkgroups, position, scalarTypeOf, type DeviceTraits, type KernelLanguage, type LineKernel, type MapKernel, type PrintedKernel, type ReduceKernel } from '@pare/executor';
+import { dialect, storageType } from './dialect.js';
 import { combineText, neutralText, typeName } from './operations.js';
 import { prelude } from './prelude.gen.js';
 
@@ -40,7 +40,7 @@ function storedBits(dtype: DType, value: string): string {
 const indent = (lines: readonly string[]): string[] => lines.map((line) => `  ${line}`);
 
 function printMap({ name, dtype, count, value }: MapKernel, traits: DeviceTraits): PrintedKernel {
-  const printer = new ExpressionPrinter();
+  const printer = new ExpressionPrinter(dialect);
   const bits = dtypeBits(dtype);
   const end = printer.size(count);
   if (bits >= 32) {
@@ -73,7 +73,7 @@ function printMap({ name, dtype, count, value }: MapKernel, traits: DeviceTraits
 }
 
 function printReduce({ name, dtype, count, extent, reduction, variable, body }: ReduceKernel, traits: DeviceTraits): PrintedKernel {
-  const printer = new ExpressionPrinter();
+  const printer = new ExpressionPrinter(dialect);
   const type = body.type;
   const width = extent <= 64 ? 32 : Math.min(256, traits.maximumInvocations);
   const end = printer.size(extent);
@@ -104,7 +104,7 @@ function printReduce({ name, dtype, count, extent, reduction, variable, body }: 
 }
 
 function printLines({ name, dtype, count, extent, variable, mode, reduction, exclusive, target, value }: LineKernel, traits: DeviceTraits): PrintedKernel {
-  const printer = new ExpressionPrinter();
+  const printer = new ExpressionPrinter(dialect);
   const type = value.type;
   const end = printer.size(extent);
   const total = printer.size(count);

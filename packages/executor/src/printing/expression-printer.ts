@@ -1,6 +1,6 @@
-import { children, position, type BufferReference, type Expression, type Load, type Variable } from '@pare/executor';
 import { dtypeBits, type DType } from '@pare/core';
-import { binaryText, combineText, convertText, literalText, narrowText, neutralText, typeName, unaryText } from './operations.js';
+import { children, position, type BufferReference, type Expression, type Load, type Variable } from '../expression/expression.js';
+import type { Dialect } from './dialect.js';
 
 interface Scope {
   /** The loop that the scope is the body of; undefined for the kernel's own. */
@@ -10,18 +10,11 @@ interface Scope {
   readonly names: Map<string, string>;
 }
 
-/** The buffer's element in WGSL: words of packed elements for types of less than 32 bits. */
-export function storageType(dtype: DType): string {
-  if (dtypeBits(dtype) === 64) return 'vec2u';
-  if (dtype === 'float32') return 'f32';
-  if (dtype === 'int32') return 'i32';
-  return 'u32';
-}
-
 /**
  * Prints expressions as statements: each distinct value once, in the outermost loop that knows all it depends on. Sizes become uniforms.
  */
 export class ExpressionPrinter {
+  readonly #dialect: Dialect;
   readonly #scopes: Scope[] = [{ variable: undefined, lines: [], names: new Map() }];
   readonly #buffers = new Map<number, { readonly name: string; readonly reference: BufferReference; readonly dtype: DType }>();
   readonly #uniforms: number[] = [];
@@ -29,6 +22,10 @@ export class ExpressionPrinter {
   readonly #free = new WeakMap<Expression, ReadonlySet<string>>();
   readonly #counters = new Map<string, string>();
   #values = 0;
+
+  constructor(dialect: Dialect) {
+    this.#dialect = dialect;
+  }
 
   /** Buffers read, in order of appearance, with the types they are read as. */
   get buffers(): readonly { readonly name: string; readonly reference: BufferReference; readonly dtype: DType }[] {
@@ -87,7 +84,7 @@ export class ExpressionPrinter {
   print(expression: Expression): string {
     switch (expression.kind) {
       case 'literal':
-        return literalText(expression.type, expression.value);
+        return this.#dialect.literal(expression.type, expression.value);
       case 'size':
         return this.size(expression.value);
       case 'scalar':
@@ -106,18 +103,23 @@ export class ExpressionPrinter {
       case 'load':
         return this.#load(expression);
       case 'unary':
-        return unaryText(expression.operator, expression.x.type, this.print(expression.x));
+        return this.#dialect.unary(expression.operator, expression.x.type, this.print(expression.x));
       case 'binary':
-        return binaryText(expression.operator, expression.a.type, this.print(expression.a), this.print(expression.b));
+        return this.#dialect.binary(expression.operator, expression.a.type, this.print(expression.a), this.print(expression.b));
       case 'select':
-        return `select(${this.print(expression.b)}, ${this.print(expression.a)}, ${this.print(expression.condition)})`;
+        return this.#select(expression);
       case 'convert':
-        return convertText(expression.x.type, expression.type, this.print(expression.x));
+        return this.#dialect.convert(expression.x.type, expression.type, this.print(expression.x));
       case 'narrow':
-        return narrowText(expression, this.print(expression.x));
+        return this.#dialect.narrow(expression, this.print(expression.x));
       default:
         throw new Error(`no statement for ${expression.kind}`);
     }
+  }
+
+  #select({ a, b, condition }: Extract<Expression, { kind: 'select' }>): string {
+    const [otherwise, chosen] = [this.print(b), this.print(a)];
+    return this.#dialect.select(this.print(condition), chosen, otherwise);
   }
 
   #bind(expression: Expression, text: string): string {
@@ -126,7 +128,7 @@ export class ExpressionPrinter {
     if (known !== undefined) return known;
     const name = `v${String(this.#values++)}`;
     scope.names.set(text, name);
-    scope.lines.push(`let ${name} = ${text};`);
+    scope.lines.push(this.#dialect.value(name, expression.type, text));
     return name;
   }
 
@@ -143,10 +145,10 @@ export class ExpressionPrinter {
       const extent = this.print(expression.extent);
       const body = this.inside(variable.name, () => {
         const value = this.print(expression.body);
-        this.lines.push(`${name!} = ${combineText(reduction, type, name!, value)};`);
+        this.lines.push(`${name!} = ${this.#dialect.combine(reduction, type, name!, value)};`);
       });
       const counter = this.counter(variable);
-      target.lines.push(`var ${name}: ${typeName(type)} = ${neutralText(reduction, type)};`, `for (var ${counter} = 0; ${counter} < ${extent}; ${counter}++) {`, ...body.map((line) => `  ${line}`), '}');
+      target.lines.push(this.#dialect.variable(name, type, this.#dialect.neutral(reduction, type)), this.#dialect.loop(counter, '0', extent, '1'), ...body.map((line) => `  ${line}`), '}');
     }
     this.#scopes.push(...inner);
     return name;
@@ -158,31 +160,8 @@ export class ExpressionPrinter {
       entry = { name: `b${String(this.#buffers.size)}`, reference: buffer, dtype };
       this.#buffers.set(buffer.id, entry);
     }
-    const { name } = entry;
-    const at = this.print(index);
-    const field = (perWord: number, bits: number): string => `(${name}[${at} >> ${String(Math.log2(perWord))}u] >> (u32(${at} & ${String(perWord - 1)}) * ${String(bits)}u))`;
-    switch (dtype) {
-      case 'float16':
-        return `f32FromHalf(${field(2, 16)} & 0xffffu)`;
-      case 'bfloat16':
-        return `f32FromBrain(${field(2, 16)} & 0xffffu)`;
-      case 'bool':
-        return `(${field(4, 8)} & 0xffu) != 0u`;
-      case 'uint16':
-        return `${field(2, 16)} & 0xffffu`;
-      case 'uint8':
-        return `${field(4, 8)} & 0xffu`;
-      case 'uint4':
-        return `${field(8, 4)} & 15u`;
-      case 'int16':
-        return `bitcast<i32>(${field(2, 16)} << 16u) >> 16u`;
-      case 'int8':
-        return `bitcast<i32>(${field(4, 8)} << 24u) >> 24u`;
-      case 'int4':
-        return `bitcast<i32>(${field(8, 4)} << 28u) >> 28u`;
-      default:
-        return `${name}[${at}]`;
-    }
+    const last = (): string => this.size(Math.floor((buffer.bytes * 8) / dtypeBits(dtype)) - 1);
+    return this.#dialect.load(entry.name, dtype, this.print(index), last);
   }
 
   #uniform(kind: 'i' | 'f', bits: number, type: 'i32' | 'f32'): string {
@@ -192,7 +171,7 @@ export class ExpressionPrinter {
       slot = this.#uniforms.length;
       this.#uniforms.push(bits);
       this.#uniformSlots.set(key, slot);
-      this.#scopes[0]!.lines.push(`let u${String(slot)} = bitcast<${type}>(uniforms[${String(slot >> 2)}][${String(slot & 3)}]);`);
+      this.#scopes[0]!.lines.push(this.#dialect.value(`u${String(slot)}`, type, this.#dialect.uniform(slot, type)));
     }
     return `u${String(slot)}`;
   }
