@@ -2,145 +2,22 @@
  * The WebGPU backend beside the cpu backend in one run, on whatever adapter Dawn finds: cost of an operator, forward passes of a model of SmolLM2-135M's shape with random
  * weights (speed does not depend on them), and GPTQ of the embedded model. Prints a table and one JSON document.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { float32Tensor } from '@pare/core';
-import { GraphBuilder } from '@pare/graph';
-import { createBlockRunner, openModel } from '@pare/model';
+import { openModel } from '@pare/model';
 import { llamaArchitecture } from '@pare/architecture-llama';
 import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
 import { webgpuBackend } from '@pare/backend-webgpu';
+import { dispatchCost, likelihood, silent, writeRandomModel } from './gpu-lib.mjs';
 
-const silent = { debug() {}, info() {}, warn() {}, error() {} };
 const windows = Number(process.env['PARE_BENCH_WINDOWS'] ?? '64');
-const length = 512;
 const report = { ...(await webgpuBackend.score()) };
-
-/** Random numbers that are the same everywhere (mulberry32). */
-function random(seed) {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-/** A folder with a model of SmolLM2-135M's shape and random bfloat16 weights. */
-function writeRandomModel(folder) {
-  const [hidden, inner, heads, keyHeads, layers, vocabulary] = [576, 1536, 9, 3, 30, 49152];
-  const size = hidden / heads;
-  const shapes = { 'model.embed_tokens.weight': [vocabulary, hidden], 'model.norm.weight': [hidden] };
-  for (let layer = 0; layer < layers; layer++) {
-    const name = (part) => `model.layers.${String(layer)}.${part}.weight`;
-    Object.assign(shapes, {
-      [name('input_layernorm')]: [hidden],
-      [name('post_attention_layernorm')]: [hidden],
-      [name('self_attn.q_proj')]: [heads * size, hidden],
-      [name('self_attn.k_proj')]: [keyHeads * size, hidden],
-      [name('self_attn.v_proj')]: [keyHeads * size, hidden],
-      [name('self_attn.o_proj')]: [hidden, heads * size],
-      [name('mlp.gate_proj')]: [inner, hidden],
-      [name('mlp.up_proj')]: [inner, hidden],
-      [name('mlp.down_proj')]: [hidden, inner],
-    });
-  }
-  const header = {};
-  let offset = 0;
-  for (const [name, shape] of Object.entries(shapes)) {
-    const bytes = 2 * shape.reduce((product, extent) => product * extent, 1);
-    header[name] = { dtype: 'BF16', shape, data_offsets: [offset, offset + bytes] };
-    offset += bytes;
-  }
-  const text = Buffer.from(JSON.stringify(header));
-  const pad = (8 - (text.length % 8)) % 8;
-  const file = Buffer.alloc(8 + text.length + pad + offset, 0x20);
-  file.writeBigUInt64LE(BigInt(text.length + pad));
-  text.copy(file, 8);
-  const next = random(7);
-  const words = new Uint16Array(offset / 2);
-  const float = new Float32Array(1);
-  const bits = new Uint32Array(float.buffer);
-  for (const [name, { data_offsets: range }] of Object.entries(header)) {
-    const norm = name.includes('norm');
-    for (let index = range[0] / 2; index < range[1] / 2; index++) {
-      float[0] = norm ? 1 : (next() - 0.5) * 0.08;
-      words[index] = bits[0] >>> 16;
-    }
-  }
-  Buffer.from(words.buffer).copy(file, 8 + text.length + pad);
-  writeFileSync(join(folder, 'model.safetensors'), file);
-  writeFileSync(
-    join(folder, 'config.json'),
-    JSON.stringify({
-      architectures: ['LlamaForCausalLM'],
-      model_type: 'llama',
-      hidden_size: hidden,
-      intermediate_size: inner,
-      num_attention_heads: heads,
-      num_key_value_heads: keyHeads,
-      num_hidden_layers: layers,
-      vocab_size: vocabulary,
-      max_position_embeddings: 2048,
-      rms_norm_eps: 1e-5,
-      rope_theta: 10000,
-      hidden_act: 'silu',
-      tie_word_embeddings: true,
-      torch_dtype: 'bfloat16',
-    }),
-  );
-}
-
-/** Seconds that a chain of small products takes, for each operator: what a dispatch costs. */
-async function dispatchCost(backend) {
-  const builder = new GraphBuilder('chain');
-  const steps = 1000;
-  let x = builder.input('x', 'float32', [16, 16]);
-  const weight = builder.input('w', 'float32', [16, 16]);
-  for (let step = 0; step < steps; step++) x = builder.matmul(x, weight);
-  builder.output(x, 'y');
-  await using executable = await backend.compile(builder.build());
-  using scope = backend.scope();
-  const inputs = { x: scope.own(backend.write(float32Tensor([16, 16], new Float32Array(256).fill(0.01)))), w: scope.own(backend.write(float32Tensor([16, 16], new Float32Array(256).fill(0.05)))) };
-  let best = Infinity;
-  for (let round = 0; round < 4; round++) {
-    const start = performance.now();
-    const { y } = await executable.run(inputs);
-    await backend.synchronize();
-    if (round > 0) best = Math.min(best, performance.now() - start);
-    y[Symbol.dispose]();
-  }
-  return best / 1000 / steps;
-}
-
-/** Tokens a second of the whole negative log-likelihood, second of two rounds (the first compiles). */
-async function likelihood(backend, model, count, chunkTokens) {
-  const next = random(11);
-  const ids = Array.from({ length: count }, () => Int32Array.from({ length }, () => Math.floor(next() * model.description.vocabularySize)));
-  let seconds = 0;
-  let mean = 0;
-  const parts = {};
-  for (const round of [0, 1]) {
-    const some = round === 0 ? ids.slice(0, Math.max(1, Math.ceil(chunkTokens / length))) : ids;
-    await using runner = createBlockRunner({ model, backend, chunkTokens });
-    const start = performance.now();
-    await using hidden = await runner.embed(some);
-    for (const block of model.description.blocks.keys()) await runner.advance(block, hidden);
-    await backend.synchronize();
-    parts.blocks = (performance.now() - start) / 1000;
-    const losses = await runner.negativeLogLikelihood(hidden, some);
-    seconds = (performance.now() - start) / 1000;
-    mean = losses.reduce((sum, values) => sum + values.reduce((a, b) => a + b, 0), 0) / (some.length * (length - 1));
-  }
-  return { tokensPerSecond: (count * length) / seconds, seconds, blockSeconds: parts.blocks, meanNegativeLogLikelihood: mean };
-}
 
 const folder = mkdtempSync(join(tmpdir(), 'pare-bench-'));
 try {
   writeRandomModel(folder);
-  await using model = await openModel(folder, { architectures: [llamaArchitecture] });
+  const model = await openModel(folder, { architectures: [llamaArchitecture] });
   const backends = {
     webgpu: await webgpuBackend.create({ powerPreference: 'high-performance', software: true }, { log: silent }),
     cpu: await cpuBackend.create(cpuOptions.parse({}), { log: silent }),
@@ -155,6 +32,7 @@ try {
     report[id] = entry;
     await backend[Symbol.asyncDispose]();
   }
+  await model[Symbol.asyncDispose]();
   const best = Math.max(...Object.values(report.webgpu).map((value) => value?.tokensPerSecond ?? 0));
   report.ratio = best / report.cpu.chunk2048.tokensPerSecond;
 } finally {

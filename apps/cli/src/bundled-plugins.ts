@@ -18,6 +18,7 @@ export const bundledPlugins: readonly BundledPlugin[] = [
   { kind: 'architecture', package: '@pare/architecture-gpt-neox', ids: [], load: () => import('@pare/architecture-gpt-neox') },
   { kind: 'architecture', package: '@pare/architecture-opt', ids: [], load: () => import('@pare/architecture-opt') },
   { kind: 'backend', package: '@pare/backend-cpu', ids: ['cpu'], load: () => import('@pare/backend-cpu') },
+  { kind: 'backend', package: '@pare/backend-cuda', ids: ['cuda'], load: () => import('@pare/backend-cuda') },
   { kind: 'backend', package: '@pare/backend-reference', ids: ['reference'], load: () => import('@pare/backend-reference') },
   { kind: 'backend', package: '@pare/backend-webgpu', ids: ['webgpu'], load: () => import('@pare/backend-webgpu') },
   { kind: 'evaluator', package: '@pare/evaluator-compute', ids: ['compute'], load: () => import('@pare/evaluator-compute') },

@@ -1,6 +1,7 @@
 export { architectures } from './architectures.js';
 export { evaluationParts } from './evaluation-parts.js';
 export { dumpFormat, readDump } from './dump-format.js';
+export { gpuBackends } from './gpu-backends.js';
 export { folderHashes } from './folder-hashes.js';
 export { fixtureNames, fixtures, type FixtureName } from './fixtures.js';
 export { expectNoLeaks, leakCheckedBackend } from './leak-check.js';

@@ -1,7 +1,6 @@
 import { referenceBackend } from '@pare/backend-reference';
-import { webgpuBackend } from '@pare/backend-webgpu';
 import { describeTechnique } from '@pare/conformance';
-import { runTechnique } from '@pare/testkit';
+import { gpuBackends, runTechnique } from '@pare/testkit';
 import { awq } from './index.js';
 
 const silent = (): void => undefined;
@@ -11,8 +10,7 @@ const log = { debug: silent, info: silent, warn: silent, error: silent };
 describeTechnique(awq, {
   run: runTechnique,
   makeBackend: () => referenceBackend.create({}, { log }),
-  // Absent only on machines without a driver, as the test configuration found out.
-  otherBackends: process.env['PARE_WEBGPU'] === 'absent' ? {} : { webgpu: () => webgpuBackend.create({ powerPreference: 'high-performance', software: true }, { log }) },
+  otherBackends: gpuBackends(),
   variants: {
     'three bits, symmetric': { bits: 3, symmetric: true, groupSize: 32 },
     'eight bits an output': { bits: 8, groupSize: -1 },

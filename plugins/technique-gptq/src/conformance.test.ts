@@ -1,7 +1,6 @@
 import { referenceBackend } from '@pare/backend-reference';
-import { webgpuBackend } from '@pare/backend-webgpu';
 import { describeTechnique } from '@pare/conformance';
-import { runTechnique } from '@pare/testkit';
+import { gpuBackends, runTechnique } from '@pare/testkit';
 import { gptq } from './index.js';
 
 const silent = (): void => undefined;
@@ -10,8 +9,7 @@ const log = { debug: silent, info: silent, warn: silent, error: silent };
 describeTechnique(gptq, {
   run: runTechnique,
   makeBackend: () => referenceBackend.create({}, { log }),
-  // Absent only on machines without a driver, as the test configuration found out.
-  otherBackends: process.env['PARE_WEBGPU'] === 'absent' ? {} : { webgpu: () => webgpuBackend.create({ powerPreference: 'high-performance', software: true }, { log }) },
+  otherBackends: gpuBackends(),
   sensitive: ['dynamic groups with an index'],
   variants: {
     'three bits with zero points': { bits: 3, symmetric: false, groupSize: 32 },

@@ -1,9 +1,8 @@
 import type { Backend, Model, QuantizedWeight } from '@pare/core';
 import { llamaArchitecture } from '@pare/architecture-llama';
 import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
-import { webgpuBackend } from '@pare/backend-webgpu';
 import { createBlockRunner, fileText, gramStatistic, openModel, openTokenizer, overlayModel, tokenWindows, type BlockRunner, type HiddenStates } from '@pare/model';
-import { runTechnique } from '@pare/testkit';
+import { gpuBackends, runTechnique } from '@pare/testkit';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { gptq } from './index.js';
@@ -29,11 +28,11 @@ async function compressBlock(model: Model, block: number, backend: Backend, runn
   return new Map([...results].map(([name, { form }]) => [name, form as QuantizedWeight]));
 }
 
-it('gives the codes of the cpu backend in every block of tales-7m', { timeout: 900_000 }, async () => {
+it.each(Object.entries(gpuBackends()))('gives the codes of the cpu backend in every block of tales-7m on %s', { timeout: 900_000 }, async (_id, open) => {
   await using model = await openModel(join(examples, 'models/tales-7m'), { architectures: [llamaArchitecture] });
   const windows = await tokenWindows(await openTokenizer(model.directory), fileText(join(examples, 'data/tales-calibration.txt')), { samples: 4, sequenceLength: 128 });
   await using cpu = await cpuBackend.create(cpuOptions.parse({}), { log });
-  await using gpu = await webgpuBackend.create({ powerPreference: 'high-performance', software: true }, { log });
+  await using gpu = await open();
   await using cpuRunner = createBlockRunner({ model, backend: cpu });
   await using gpuRunner = createBlockRunner({ model, backend: gpu });
   await using hidden = await cpuRunner.embed(windows);

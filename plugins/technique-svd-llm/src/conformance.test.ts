@@ -1,7 +1,6 @@
 import { referenceBackend } from '@pare/backend-reference';
-import { webgpuBackend } from '@pare/backend-webgpu';
 import { describeTechnique } from '@pare/conformance';
-import { runTechnique } from '@pare/testkit';
+import { gpuBackends, runTechnique } from '@pare/testkit';
 import { svdLlm } from './index.js';
 
 const silent = (): void => undefined;
@@ -10,8 +9,7 @@ const log = { debug: silent, info: silent, warn: silent, error: silent };
 describeTechnique(svdLlm, {
   run: runTechnique,
   makeBackend: () => referenceBackend.create({}, { log }),
-  // Absent only on machines without a driver, as the test configuration found out.
-  otherBackends: process.env['PARE_WEBGPU'] === 'absent' ? {} : { webgpu: () => webgpuBackend.create({ powerPreference: 'high-performance', software: true }, { log }) },
+  otherBackends: gpuBackends(),
   variants: {
     'a third of the numbers': { ratio: 0.33 },
     'half of the energy': { by: 'energy', energy: 0.5 },

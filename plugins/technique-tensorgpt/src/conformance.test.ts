@@ -1,7 +1,6 @@
 import { referenceBackend } from '@pare/backend-reference';
-import { webgpuBackend } from '@pare/backend-webgpu';
 import { describeTechnique, randomLayer } from '@pare/conformance';
-import { runTechnique } from '@pare/testkit';
+import { gpuBackends, runTechnique } from '@pare/testkit';
 import { tensorgpt } from './index.js';
 
 const silent = (): void => undefined;
@@ -12,8 +11,7 @@ describeTechnique(tensorgpt, {
   kind: 'embedding',
   layers: { 'even sizes': randomLayer(24, 256, 1), 'zeros behind every row': randomLayer(33, 300, 2), 'one token': randomLayer(1, 320, 3) },
   makeBackend: () => referenceBackend.create({}, { log }),
-  // Absent only on machines without a driver, as the test configuration found out.
-  otherBackends: process.env['PARE_WEBGPU'] === 'absent' ? {} : { webgpu: () => webgpuBackend.create({ powerPreference: 'high-performance', software: true }, { log }) },
+  otherBackends: gpuBackends(),
   variants: {
     'rank 1': { maxRank: 1 },
     'sizes that differ': { factors: [8, 5, 8], maxRank: 2 },

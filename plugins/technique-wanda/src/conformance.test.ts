@@ -1,7 +1,6 @@
 import { referenceBackend } from '@pare/backend-reference';
-import { webgpuBackend } from '@pare/backend-webgpu';
 import { describeTechnique } from '@pare/conformance';
-import { runTechnique } from '@pare/testkit';
+import { gpuBackends, runTechnique } from '@pare/testkit';
 import { wanda } from './index.js';
 
 const silent = (): void => undefined;
@@ -10,8 +9,7 @@ const log = { debug: silent, info: silent, warn: silent, error: silent };
 describeTechnique(wanda, {
   run: runTechnique,
   makeBackend: () => referenceBackend.create({}, { log }),
-  // Absent only on machines without a driver, as the test configuration found out.
-  otherBackends: process.env['PARE_WEBGPU'] === 'absent' ? {} : { webgpu: () => webgpuBackend.create({ powerPreference: 'high-performance', software: true }, { log }) },
+  otherBackends: gpuBackends(),
   variants: { '2:4': { pattern: '2:4' }, '5:16': { pattern: '5:16', sparsity: 5 / 16 }, 'ten per cent': { sparsity: 0.1 }, variant: { variant: true, sparsity: 0.6 } },
   refusals: {
     'a pattern that does not divide': { options: { pattern: '4:8' }, shape: [4, 100], says: /groups of 8.*100 inputs.*groups that do: 2, 4/ },

@@ -1,0 +1,66 @@
+import { uniformWords, type AttentionRequest, type DeviceTraits, type Dispatch, type Program } from '@pare/executor';
+import { attention as text } from './kernels.gen.js';
+import { kernel } from './kernel.js';
+
+/** Features that registers have room for. */
+const largestSize = 256;
+
+interface Tile {
+  /** Rows that an invocation holds; a block has sixteen times as many. */
+  readonly height: number;
+  /** Keys of a block. */
+  readonly keys: number;
+}
+
+/** From the largest on. */
+const tiles: readonly Tile[] = [
+  { height: 4, keys: 64 },
+  { height: 4, keys: 32 },
+  { height: 2, keys: 32 },
+  { height: 2, keys: 16 },
+  { height: 1, keys: 16 },
+];
+
+/** Bytes of shared memory that a tile takes: queries, keys, values and shares, as in attention.cu. */
+export function tileMemory({ height, keys }: Tile, head: number, features: number): number {
+  const rows = 16 * height;
+  return 4 * ((rows + keys) * (head + 4) + keys * 16 * features + rows * (keys + 4));
+}
+
+/**
+ * Attention without a stored score matrix; see `AttentionRequest`.
+ * @throws RangeError when a head is wider than 256, or when query heads do not share key heads evenly
+ */
+export function attention(request: AttentionRequest, traits: DeviceTraits): Program {
+  const { batch, heads, keyHeads, queries, keys, headSize, valueSize, scale, cap, causal, qStrides, kStrides, vStrides, yStrides, mask } = request;
+  if (headSize > largestSize || valueSize > largestSize) {
+    throw new RangeError(`attention over heads of ${String(headSize)} and ${String(valueSize)} features; at most ${String(largestSize)} are computed`);
+  }
+  if (heads * batch * queries * valueSize === 0) return { temporaries: [], dispatches: [] };
+  if (heads % keyHeads !== 0) throw new RangeError(`${String(heads)} query heads do not share ${String(keyHeads)} key heads evenly`);
+  const group = heads / keyHeads;
+  const rows = group * queries;
+  const head = Math.max(4, Math.ceil(headSize / 4) * 4);
+  const features = Math.ceil(valueSize / 16);
+  const fitting = tiles.filter((tile) => tileMemory(tile, head, features) <= traits.workgroupMemory);
+  // Few rows, as when tokens are generated one by one, would leave most of a large tile idle.
+  const tile = fitting.find(({ height }) => rows > 8 * height) ?? fitting.at(-1);
+  if (tile === undefined) throw new RangeError(`attention over heads of ${String(headSize)} features does not fit into ${String(traits.workgroupMemory)} bytes of shared memory`);
+  const count = Math.ceil(rows / (16 * tile.height));
+  const dispatch: Dispatch = {
+    kernel: kernel('attention', text, {
+      values: { HEAD: head, FEATURES: features, HEIGHT: tile.height, KEYS: tile.keys, MASK: Number(mask !== undefined) },
+      workgroupMemory: tileMemory(tile, head, features),
+    }),
+    operands: [
+      ...['q', 'k', 'v', ...(mask === undefined ? [] : ['mask'])].map((buffer) => ({ buffer, access: 'read' }) as const),
+      { buffer: 'y', access: 'write' },
+    ],
+    uniforms: uniformWords([
+      ...[keyHeads, group, queries, keys, headSize, valueSize, rows, count, Number(causal), { float: scale }, { float: cap }],
+      ...[...qStrides, ...kStrides, ...vStrides, ...yStrides, ...(mask ?? [0, 0, 0, 0])],
+    ]),
+    workgroups: [count * keyHeads * batch, 1, 1],
+  };
+  return { temporaries: [], dispatches: [dispatch] };
+}

@@ -1,0 +1,141 @@
+/* What the benchmarks of GPU backends share: a model of SmolLM2-135M's shape with random weights, the cost of an operator, and the speed of forward passes. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { float32Tensor } from '@pare/core';
+import { GraphBuilder } from '@pare/graph';
+import { createBlockRunner } from '@pare/model';
+
+export const silent = { debug() {}, info() {}, warn() {}, error() {} };
+const length = 512;
+
+/** Random numbers that are the same everywhere (mulberry32). */
+function random(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** A folder with a model of SmolLM2-135M's shape and random bfloat16 weights. */
+export function writeRandomModel(folder) {
+  mkdirSync(folder, { recursive: true });
+  const [hidden, inner, heads, keyHeads, layers, vocabulary] = [576, 1536, 9, 3, 30, 49152];
+  const size = hidden / heads;
+  const shapes = { 'model.embed_tokens.weight': [vocabulary, hidden], 'model.norm.weight': [hidden] };
+  for (let layer = 0; layer < layers; layer++) {
+    const name = (part) => `model.layers.${String(layer)}.${part}.weight`;
+    Object.assign(shapes, {
+      [name('input_layernorm')]: [hidden],
+      [name('post_attention_layernorm')]: [hidden],
+      [name('self_attn.q_proj')]: [heads * size, hidden],
+      [name('self_attn.k_proj')]: [keyHeads * size, hidden],
+      [name('self_attn.v_proj')]: [keyHeads * size, hidden],
+      [name('self_attn.o_proj')]: [hidden, heads * size],
+      [name('mlp.gate_proj')]: [inner, hidden],
+      [name('mlp.up_proj')]: [inner, hidden],
+      [name('mlp.down_proj')]: [hidden, inner],
+    });
+  }
+  const header = {};
+  let offset = 0;
+  for (const [name, shape] of Object.entries(shapes)) {
+    const bytes = 2 * shape.reduce((product, extent) => product * extent, 1);
+    header[name] = { dtype: 'BF16', shape, data_offsets: [offset, offset + bytes] };
+    offset += bytes;
+  }
+  const text = Buffer.from(JSON.stringify({ __metadata__: { format: 'pt' }, ...header }));
+  const pad = (8 - (text.length % 8)) % 8;
+  const file = Buffer.alloc(8 + text.length + pad + offset, 0x20);
+  file.writeBigUInt64LE(BigInt(text.length + pad));
+  text.copy(file, 8);
+  const next = random(7);
+  const words = new Uint16Array(offset / 2);
+  const float = new Float32Array(1);
+  const bits = new Uint32Array(float.buffer);
+  for (const [name, { data_offsets: range }] of Object.entries(header)) {
+    const norm = name.includes('norm');
+    for (let index = range[0] / 2; index < range[1] / 2; index++) {
+      float[0] = norm ? 1 : (next() - 0.5) * 0.08;
+      words[index] = bits[0] >>> 16;
+    }
+  }
+  Buffer.from(words.buffer).copy(file, 8 + text.length + pad);
+  writeFileSync(join(folder, 'model.safetensors'), file);
+  writeFileSync(
+    join(folder, 'config.json'),
+    JSON.stringify({
+      architectures: ['LlamaForCausalLM'],
+      model_type: 'llama',
+      hidden_size: hidden,
+      intermediate_size: inner,
+      num_attention_heads: heads,
+      num_key_value_heads: keyHeads,
+      num_hidden_layers: layers,
+      vocab_size: vocabulary,
+      max_position_embeddings: 2048,
+      rms_norm_eps: 1e-5,
+      rope_theta: 10000,
+      hidden_act: 'silu',
+      tie_word_embeddings: true,
+      torch_dtype: 'bfloat16',
+    }),
+  );
+}
+
+/** Lends a resource to `work` and disposes it, as `await using` does where Node knows it. */
+export async function withResource(resource, work) {
+  try {
+    return await work(resource);
+  } finally {
+    await (resource[Symbol.asyncDispose] ?? resource[Symbol.dispose]).call(resource);
+  }
+}
+
+/** Seconds that a chain of small products takes, for each operator: what a dispatch costs. */
+export async function dispatchCost(backend) {
+  const builder = new GraphBuilder('chain');
+  const steps = 1000;
+  let x = builder.input('x', 'float32', [16, 16]);
+  const weight = builder.input('w', 'float32', [16, 16]);
+  for (let step = 0; step < steps; step++) x = builder.matmul(x, weight);
+  builder.output(x, 'y');
+  const filled = (value) => backend.write(float32Tensor([16, 16], new Float32Array(256).fill(value)));
+  return withResource(await backend.compile(builder.build()), (executable) =>
+    withResource(backend.scope(), async (scope) => {
+      const inputs = { x: scope.own(filled(0.01)), w: scope.own(filled(0.05)) };
+      let best = Infinity;
+      for (let round = 0; round < 4; round++) {
+        const start = performance.now();
+        const { y } = await executable.run(inputs);
+        await backend.synchronize();
+        if (round > 0) best = Math.min(best, performance.now() - start);
+        y[Symbol.dispose]();
+      }
+      return best / 1000 / steps;
+    }),
+  );
+}
+
+/** Tokens a second of the whole negative log-likelihood, second of two rounds (the first compiles). */
+export async function likelihood(backend, model, count, chunkTokens) {
+  const next = random(11);
+  const ids = Array.from({ length: count }, () => Int32Array.from({ length }, () => Math.floor(next() * model.description.vocabularySize)));
+  const round = (some) =>
+    withResource(createBlockRunner({ model, backend, chunkTokens }), async (runner) => {
+      const start = performance.now();
+      return withResource(await runner.embed(some), async (hidden) => {
+        for (const block of model.description.blocks.keys()) await runner.advance(block, hidden);
+        await backend.synchronize();
+        const blockSeconds = (performance.now() - start) / 1000;
+        const losses = await runner.negativeLogLikelihood(hidden, some);
+        const seconds = (performance.now() - start) / 1000;
+        const mean = losses.reduce((sum, values) => sum + values.reduce((a, b) => a + b, 0), 0) / (some.length * (length - 1));
+        return { tokensPerSecond: (some.length * length) / seconds, seconds, blockSeconds, meanNegativeLogLikelihood: mean };
+      });
+    });
+  await round(ids.slice(0, Math.max(1, Math.ceil(chunkTokens / length))));
+  return round(ids);
+}
