@@ -1,10 +1,12 @@
-import { dot } from './dot.js';
-
-/** A = L·Lᵀ in place, lower triangle; false when a pivot is not positive. The upper triangle is neither read nor written. */
+/**
+ * A = L·Lᵀ in place, lower triangle; false when a pivot is not positive. The upper triangle is neither read nor written. Sums run in the order of the WebAssembly
+ * kernels, whose results are the same to the bit.
+ */
 export function cholesky(a: Float64Array, size: number): boolean {
   for (let row = 0; row < size; row++) {
     for (let column = 0; column <= row; column++) {
-      const sum = a[row * size + column]! - dot(a, row * size, a, column * size, column);
+      let sum = a[row * size + column]!;
+      for (let k = 0; k < column; k++) sum -= a[row * size + k]! * a[column * size + k]!;
       if (column < row) a[row * size + column] = sum / a[column * size + column]!;
       else if (sum > 0 && sum < Infinity) a[row * size + row] = Math.sqrt(sum);
       else return false;
