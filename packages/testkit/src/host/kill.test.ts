@@ -41,9 +41,9 @@ beforeAll(async () => {
     format: 'esm',
     target: 'node20',
     conditions: ['@pare/source'],
-    external: ['jiti', 'onnxruntime-node', '@huggingface/*'],
+    external: ['jiti', 'koffi', 'onnxruntime-node', 'webgpu', '@huggingface/*'],
     // tsyringe is CommonJS and asks for its helpers with require.
-    banner: { js: `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);` },
+    banner: { js: `import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);` },
     logLevel: 'error',
   });
   folder = await tinyModel('llama');
