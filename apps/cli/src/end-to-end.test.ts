@@ -306,7 +306,7 @@ describe('plugins', () => {
   it('lists backends with the one that auto takes', async () => {
     const backends = await pareJson<{ id: string; chosen: boolean }[]>(['backends']);
     expect(backends.filter(({ chosen }) => chosen)).toHaveLength(1);
-    expect(backends.map(({ id }) => id).sort()).toEqual(['cpu', 'reference', 'webgpu']);
+    expect(backends.map(({ id }) => id).sort()).toEqual(['cpu', 'cuda', 'reference', 'webgpu']);
     expect((await pare(['backends'])).stdout).toMatch(/auto +cpu/);
   });
 });
@@ -345,7 +345,7 @@ describe('completion', () => {
     expect(await complete('pl')).toEqual(['plan', 'plugins']);
     expect(await complete('compress', '--rec')).toEqual(['--recipe']);
     expect(await complete('compress', 'm', '--recipe', 'gptq')).toEqual(['gptq-w3', 'gptq-w4', 'gptq-w4-asymmetric', 'gptq-w8']);
-    expect(await complete('compress', 'm', '--backend', '')).toEqual(['auto', 'cpu', 'reference', 'webgpu']);
+    expect(await complete('compress', 'm', '--backend', '')).toEqual(['auto', 'cpu', 'cuda', 'reference', 'webgpu']);
     expect(await complete('plugins', '')).toEqual(expect.arrayContaining(['list', 'info', 'scan']));
   });
 });

@@ -25,7 +25,11 @@ export async function routeSettings(
   const recipe: string[] = [];
   const evaluators: string[] = [];
   const options = new Map<string, Readonly<Record<string, unknown>>>();
-  const kindOf = (id: string): PluginKind | undefined => host.plugins.find((plugin) => plugin.id === id && 'options' in plugin.plugin)?.kind;
+  // Formats may be called as techniques are; the host tells their options apart.
+  const kindOf = (id: string): PluginKind | undefined => {
+    const kinds = host.plugins.flatMap((plugin) => (plugin.id === id && 'options' in plugin.plugin ? [plugin.kind] : []));
+    return kinds.includes('technique') ? 'technique' : kinds[0];
+  };
 
   for (const text of settings ?? []) {
     const setting = parseSetting(text);
