@@ -1,16 +1,12 @@
+import { bitsOption, groupSizeOption, scaleTypeOption } from '@pare/weights';
 import { z } from 'zod';
 
 /** Options of `awq`. */
 export const awqOptions = z.strictObject({
-  bits: z.int().min(2).max(8).default(4).describe('Bits of a code, 2 to 8.'),
-  groupSize: z
-    .int()
-    .min(-1)
-    .refine((size) => size !== 0, 'is -1 or at least 1')
-    .default(128)
-    .describe('Inputs that share a grid; -1 for one grid an output. Must divide the input width.'),
+  bits: bitsOption,
+  groupSize: groupSizeOption(128),
   symmetric: z.boolean().default(false).describe('True for grids around zero without a stored zero point; false for grids that follow minimum and maximum.'),
-  scaleType: z.enum(['auto', 'float32', 'float16', 'bfloat16']).default('auto').describe("Type that scales of grids are stored in; auto takes the weight's own."),
+  scaleType: scaleTypeOption("Type that scales of grids are stored in; auto takes the weight's own."),
   quantize: z
     .boolean()
     .default(true)

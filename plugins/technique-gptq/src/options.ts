@@ -1,15 +1,10 @@
-import { activationsOption } from '@pare/weights';
+import { activationsOption, bitsOption, groupSizeOption, scaleTypeOption } from '@pare/weights';
 import { z } from 'zod';
 
 /** Options of `gptq`. */
 export const gptqOptions = z.strictObject({
-  bits: z.int().min(2).max(8).default(4).describe('Bits of a code, 2 to 8.'),
-  groupSize: z
-    .int()
-    .min(-1)
-    .refine((size) => size !== 0, 'is -1 or at least 1')
-    .default(128)
-    .describe('Inputs that share a grid; -1 for one grid an output. Must divide the input width.'),
+  bits: bitsOption,
+  groupSize: groupSizeOption(128),
   symmetric: z.boolean().default(true).describe('True for grids around zero without a stored zero point; false for grids that follow minimum and maximum.'),
   actOrder: z.boolean().default(true).describe('True to quantize inputs in the order of falling Hessian diagonal, the strongest first; false for their natural order.'),
   staticGroups: z
@@ -28,7 +23,7 @@ export const gptqOptions = z.strictObject({
     .default('minmax')
     .describe('Range of a grid: its extremes (minmax), or the shrunk range of least reconstruction error Σ|ŵ − w|^2.4 (mse).'),
   activations: activationsOption('none'),
-  scaleType: z.enum(['auto', 'float32', 'float16', 'bfloat16']).default('auto').describe("Type that scales are stored in; auto takes the weight's own."),
+  scaleType: scaleTypeOption("Type that scales are stored in; auto takes the weight's own."),
   minimumTokens: z
     .int()
     .min(1)

@@ -1,9 +1,9 @@
-import { dataFreeActivationsOption } from '@pare/weights';
+import { bitsOption, dataFreeActivationsOption, groupSizeOption, scaleTypeOption } from '@pare/weights';
 import { z } from 'zod';
 
 /** Options of `rtn`. */
 export const rtnOptions = z.strictObject({
-  bits: z.int().min(2).max(8).default(4).describe('Bits of a code, 2 to 8.'),
+  bits: bitsOption,
   numbers: z
     .enum(['integer', 'float8-e4m3'])
     .default('integer')
@@ -12,22 +12,14 @@ export const rtnOptions = z.strictObject({
     .enum(['group', 'channel', 'tensor'])
     .default('group')
     .describe('What shares a grid: groupSize inputs of an output (group), all inputs of an output (channel), or the whole matrix (tensor).'),
-  groupSize: z
-    .int()
-    .min(-1)
-    .refine((size) => size !== 0, 'is -1 or at least 1')
-    .default(128)
-    .describe('Inputs that share a grid with granularity group; −1 for one grid an output. Must divide the input width.'),
+  groupSize: groupSizeOption(128, 'Inputs that share a grid with granularity group; −1 for one grid an output. Must divide the input width.'),
   symmetric: z.boolean().default(true).describe('True for a grid around zero without a stored zero point; false for one that follows minimum and maximum.'),
   clip: z
     .enum(['minmax', 'mse'])
     .default('minmax')
     .describe('Range of a grid: its extremes (minmax), or the shrunk range of least reconstruction error Σ|ŵ − w|^2.4 (mse).'),
   activations: dataFreeActivationsOption,
-  scaleType: z
-    .enum(['auto', 'float32', 'float16', 'bfloat16'])
-    .default('auto')
-    .describe("Type that scales are stored in; auto takes the weight's own."),
+  scaleType: scaleTypeOption("Type that scales are stored in; auto takes the weight's own."),
 });
 
 export type RtnOptions = z.output<typeof rtnOptions>;

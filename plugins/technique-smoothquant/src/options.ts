@@ -1,4 +1,4 @@
-import { activationsOption } from '@pare/weights';
+import { activationsOption, scaleTypeOption } from '@pare/weights';
 import { z } from 'zod';
 
 /** Options of `smoothquant`. */
@@ -17,7 +17,7 @@ export const smoothquantOptions = z.strictObject({
   quantize: z.boolean().default(true).describe('False to smooth only and leave dense weights, for a later stage such as gptq that rounds weights and activations.'),
   activations: activationsOption('dynamic-token'),
   granularity: z.enum(['channel', 'tensor']).default('channel').describe('What shares a grid of weights: all inputs of an output (channel), or the whole matrix (tensor).'),
-  scaleType: z.enum(['auto', 'float32', 'float16', 'bfloat16']).default('auto').describe("Type that scales of grids are stored in; auto takes the weight's own."),
+  scaleType: scaleTypeOption("Type that scales of grids are stored in; auto takes the weight's own."),
   minimumTokens: z
     .int()
     .min(1)

@@ -1,4 +1,5 @@
 import { patternOption, sparsityOption } from '@pare/pruning';
+import { groupSizeOption, scaleTypeOption } from '@pare/weights';
 import { z } from 'zod';
 
 /** Options of `sparsegpt`. */
@@ -9,15 +10,10 @@ export const sparsegptOptions = z.strictObject({
     .union([z.literal('none'), z.int().min(2).max(8)])
     .default('none')
     .describe('Bits of a code, 2 to 8, to round what is kept in the same pass; none to keep it dense.'),
-  groupSize: z
-    .int()
-    .min(-1)
-    .refine((size) => size !== 0, 'is -1 or at least 1')
-    .default(-1)
-    .describe('With bits: inputs that share a grid; -1 for one grid an output. Must divide the input width. Grids are taken from the weights before pruning.'),
+  groupSize: groupSizeOption(-1, 'With bits: inputs that share a grid; -1 for one grid an output. Must divide the input width. Grids are taken from the weights before pruning.'),
   symmetric: z.boolean().default(false).describe('With bits: true for grids around zero without a stored zero point; false for grids that follow minimum and maximum.'),
   clip: z.enum(['minmax', 'mse']).default('minmax').describe('With bits: range of a grid, its extremes (minmax) or the shrunk range of least reconstruction error Σ|ŵ − w|^2.4 (mse).'),
-  scaleType: z.enum(['auto', 'float32', 'float16', 'bfloat16']).default('auto').describe("With bits: type that scales are stored in; auto takes the weight's own."),
+  scaleType: scaleTypeOption("With bits: type that scales are stored in; auto takes the weight's own."),
   blockSize: z
     .int()
     .min(1)

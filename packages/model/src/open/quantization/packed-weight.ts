@@ -28,8 +28,7 @@ export function findPackedWeight(parts: PartsReader, shape: readonly [number, nu
     if (packed) parts.require('weight_zero_point', ['int32'], [[wordsPerRow(rows, bits), groups]]);
     else parts.require('weight_zero_point', ['int8'], grids);
   }
-  const hasGroupIndex = granularity === 'group' && parts.has('weight_g_idx');
-  if (hasGroupIndex) parts.require('weight_g_idx', ['int32', 'int64'], [[columns]]);
+  const readGroupIndex = parts.findGroupIndex(scheme, columns);
   const readInput = findInput(parts, found.input);
 
   return {
@@ -43,7 +42,7 @@ export function findPackedWeight(parts: PartsReader, shape: readonly [number, nu
       const codes = unpackRows((await parts.read('weight_packed', signal)).data as Int32Array, [rows, columns], bits);
       const scales = await parts.readScales('weight_scale', signal);
       const zeros = symmetric ? undefined : readZeros(await parts.read('weight_zero_point', signal), rows, groups, bits);
-      const groupIndex = hasGroupIndex ? await parts.readGroupIndex('weight_g_idx', groups, signal) : undefined;
+      const groupIndex = await readGroupIndex(signal);
       return { form: 'quantized', shape, scheme, codes, scales, scaleType, zeros, groupIndex, ...(await readInput(signal)) };
     },
   };

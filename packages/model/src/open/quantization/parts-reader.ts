@@ -1,4 +1,4 @@
-import { dtypeBytes, elementCount, pareError, type DType, type HostTensor, type QuantizedWeight } from '@pare/core';
+import { dtypeBytes, elementCount, pareError, type DType, type HostTensor, type QuantizationScheme, type QuantizedWeight } from '@pare/core';
 import { denseFloat32 } from '@pare/weights';
 import { requireFinite } from '../../store/finite.js';
 import type { ByteType } from '../../store/dtypes.js';
@@ -68,6 +68,14 @@ export class PartsReader {
     const bad = index.find((group) => group < 0 || group >= groups);
     if (bad !== undefined) throw this.mismatch(part, `an index with group ${String(bad)}`, `an index into ${String(groups)} groups`);
     return index;
+  }
+
+  /** The index into grids that columns of a grouped matrix may have; checked now, read later. */
+  findGroupIndex({ granularity, groupSize }: QuantizationScheme, columns: number): (signal: AbortSignal | undefined) => Promise<Int32Array | undefined> {
+    const part = 'weight_g_idx';
+    if (granularity !== 'group' || !this.has(part)) return () => Promise.resolve(undefined);
+    this.require(part, ['int32', 'int64'], [[columns]]);
+    return (signal) => this.readGroupIndex(part, Math.ceil(columns / groupSize), signal);
   }
 
   mismatch(part: string, found: string, expected: string): Error {

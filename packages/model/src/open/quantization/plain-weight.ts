@@ -19,8 +19,7 @@ export function findPlainWeight(parts: PartsReader, shape: readonly [number, num
   parts.require('weight', [floats ? 'uint8' : 'int8'], [[rows, columns]], floats ? 'F8_E4M3' : undefined);
   const scaleType = parts.requireScales('weight_scale', grids);
   if (!symmetric) parts.require('weight_zero_point', ['int8'], grids);
-  const hasGroupIndex = granularity === 'group' && parts.has('weight_g_idx');
-  if (hasGroupIndex) parts.require('weight_g_idx', ['int32', 'int64'], [[columns]]);
+  const readGroupIndex = parts.findGroupIndex(scheme, columns);
   const readInput = findInput(parts, found.input);
   const middle = 2 ** (bits - 1);
   return {
@@ -38,7 +37,7 @@ export function findPlainWeight(parts: PartsReader, shape: readonly [number, num
         scales: await parts.readScales('weight_scale', signal),
         scaleType,
         zeros: symmetric ? undefined : Uint8Array.from((await parts.read('weight_zero_point', signal)).data as Int8Array, (value) => value + middle),
-        groupIndex: hasGroupIndex ? await parts.readGroupIndex('weight_g_idx', scheme.granularity === 'group' ? Math.ceil(columns / scheme.groupSize) : 1, signal) : undefined,
+        groupIndex: await readGroupIndex(signal),
         ...(await readInput(signal)),
       };
     },
