@@ -1,4 +1,4 @@
-import { isPareError, throwIfAborted, type GramMatrix, type ModuleHandle, type StatisticRef, type TechniqueContext } from '@pare/core';
+import { inModule, throwIfAborted, type GramMatrix, type ModuleHandle, type StatisticRef, type TechniqueContext } from '@pare/core';
 import { columnSolver, type ColumnSolver, type FactorizeRequest, type InverseFactor } from './contract.js';
 import { createColumnSolver } from './wasm/solver.js';
 
@@ -48,7 +48,7 @@ async function sweepModules<O>(context: TechniqueContext<O>, technique: LayerSwe
     const weights = prefetch(sharing, (module) => module.weight());
     let factor: InverseFactor | undefined;
     if (gram.rows >= technique.minimumTokens(first.options)) {
-      factor = await placed(first, async () => {
+      factor = await inModule(first, async () => {
         const { data } = await backend.read(gram.matrix);
         const size = first.info.shape[1];
         return solver.factorize({ gram: data as Float32Array | Float64Array, size, scale: 2 / gram.rows, ...technique.factorOptions(first.options), signal });
@@ -56,7 +56,7 @@ async function sweepModules<O>(context: TechniqueContext<O>, technique: LayerSwe
     }
     for (const module of sharing) {
       const { data: weight } = await weights.next();
-      await placed(module, () =>
+      await inModule(module, () =>
         factor === undefined ? technique.fallback(module, weight, gram.rows) : technique.sweep(module, weight, { factor, tokens: gram.rows, solver }),
       );
       completed += 1;
@@ -79,16 +79,6 @@ async function batchModules<O>(modules: readonly ModuleHandle<O>[], technique: L
     else batch.modules.push(module);
   }
   return [...batches.values()].flatMap((sharing) => [...sharing.values()]);
-}
-
-/** Notes the module on errors that do not name one. */
-async function placed<O, T>(module: ModuleHandle<O>, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (isPareError(error)) error.place = { module: module.info.name, ...error.place };
-    throw error;
-  }
 }
 
 /** Takes items one at a time, the next one already on its way while the last is worked on. */

@@ -1,4 +1,4 @@
-import { apiVersion, defineTechnique, isPareError, throwIfAborted, type Model, type ModuleHandle, type TargetModule, type Technique, type TechniqueContext } from '@pare/core';
+import { apiVersion, defineTechnique, eachModule, type Model, type ModuleHandle, type TargetModule, type Technique, type TechniqueContext } from '@pare/core';
 import { checkSparsity, magnitudes, ownWeight, patternOf, planPruned, prunedEnergy, pruneOutputs } from '@pare/pruning';
 import { denseFloat32, pruneMatrix, sparseWeight } from '@pare/weights';
 import { competingUnits, prunedWeights } from './counts.js';
@@ -35,20 +35,7 @@ export const magnitude: Technique<MagnitudeOptions> = defineTechnique<MagnitudeO
       // Selecting a rank costs a few comparisons for each weight. The float32 weight, scores and their copy, the mask, the result.
       return planPruned(target, { pattern: patternOf(target.options), pruned: prunedWeights(target), estimated, flops: 10 * weights, bytesPerWeight: 4 + 4 + 4 + 1 + 4 });
     }),
-  async apply(context) {
-    const { modules, signal, progress } = context;
-    for (const [index, module] of modules.entries()) {
-      throwIfAborted(signal, 'magnitude pruning');
-      progress.report({ completed: index, total: modules.length, unit: 'modules', detail: module.info.name });
-      try {
-        await pruneModule(module, context);
-      } catch (error) {
-        if (isPareError(error)) error.place = { module: module.info.name, ...error.place };
-        throw error;
-      }
-    }
-    progress.report({ completed: modules.length, total: modules.length, unit: 'modules' });
-  },
+  apply: (context) => eachModule(context, 'magnitude pruning', (module) => pruneModule(module, context)),
 });
 
 async function pruneModule(module: ModuleHandle<MagnitudeOptions>, context: TechniqueContext<MagnitudeOptions>): Promise<void> {

@@ -1,4 +1,4 @@
-import { apiVersion, defineTechnique, dtypeBits, isPareError, throwIfAborted, type ModuleHandle, type ModulePlan, type TargetModule, type Technique, type WeightForm } from '@pare/core';
+import { apiVersion, defineTechnique, dtypeBits, eachModule, type ModuleHandle, type ModulePlan, type TargetModule, type Technique, type WeightForm } from '@pare/core';
 import { dynamicTokenInput, inputSchemeFor, inputTargetProblem, planUnderMask, quantizedBits, resolveScaleType, resolveScheme, squaredError, withInput } from '@pare/weights';
 import { groupProblem, planFactors, rankProblem, roundFactors } from './factors.js';
 import { rtnOptions, type RtnOptions } from './options.js';
@@ -33,19 +33,7 @@ export const rtn: Technique<RtnOptions> = defineTechnique<RtnOptions>({
     );
   },
   plan: (targets) => targets.map(planModule),
-  async apply({ modules, signal, progress }) {
-    for (const [index, module] of modules.entries()) {
-      throwIfAborted(signal, 'rounding');
-      progress.report({ completed: index, total: modules.length, unit: 'modules', detail: module.info.name });
-      try {
-        await roundModule(module, signal);
-      } catch (error) {
-        if (isPareError(error)) error.place = { module: module.info.name, ...error.place };
-        throw error;
-      }
-    }
-    progress.report({ completed: modules.length, total: modules.length, unit: 'modules' });
-  },
+  apply: (context) => eachModule(context, 'rounding', (module) => roundModule(module, context.signal)),
 });
 
 async function roundModule(module: ModuleHandle<RtnOptions>, signal: AbortSignal): Promise<void> {

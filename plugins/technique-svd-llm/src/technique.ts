@@ -1,4 +1,4 @@
-import { apiVersion, defineTechnique, isPareError, throwIfAborted, type Backend, type GramMatrix, type ModuleHandle, type Technique } from '@pare/core';
+import { apiVersion, defineTechnique, eachModule, type Backend, type GramMatrix, type ModuleHandle, type Technique } from '@pare/core';
 import { backendProducts, balanceFactors, checkFactorizable, factorsOf, planFactorized, replaceByFactors, type FactorizationContext, type Factors } from '@pare/factorization';
 import { fewTokens, gramStatistic } from '@pare/model';
 import { hostProducts, solveLowerFromRight, type Matrix } from '@pare/solvers';
@@ -29,20 +29,11 @@ export const svdLlm: Technique<SvdLlmOptions> = defineTechnique<SvdLlmOptions>({
       // W·L, and the solution for L⁻¹; the Gram matrix as it is and its root.
       return { flops: columns ** 3 / 3 + 3 * rows * columns ** 2, bytes: columns ** 2 * (4 + 4 + 8) };
     }),
-  async apply({ modules, backend, signal, progress }) {
+  async apply(context) {
+    const { backend, signal } = context;
     await using products = backendProducts(backend);
     const rootOf = sharedRoots(backend);
-    for (const [index, module] of modules.entries()) {
-      throwIfAborted(signal, 'SVD-LLM');
-      progress.report({ completed: index, total: modules.length, unit: 'modules', detail: module.info.name });
-      try {
-        await factorizeModule(module, rootOf, { products, signal });
-      } catch (error) {
-        if (isPareError(error)) error.place = { module: module.info.name, ...error.place };
-        throw error;
-      }
-    }
-    progress.report({ completed: modules.length, total: modules.length, unit: 'modules' });
+    await eachModule(context, 'SVD-LLM', (module) => factorizeModule(module, rootOf, { products, signal }));
   },
 });
 

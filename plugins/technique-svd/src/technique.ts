@@ -1,4 +1,4 @@
-import { apiVersion, defineTechnique, isPareError, throwIfAborted, type ModuleHandle, type Technique } from '@pare/core';
+import { apiVersion, defineTechnique, eachModule, type ModuleHandle, type Technique } from '@pare/core';
 import { backendProducts, checkFactorizable, factorsOf, planFactorized, replaceByFactors, type FactorizationContext } from '@pare/factorization';
 import { svdOptions, type SvdOptions } from './options.js';
 
@@ -20,19 +20,10 @@ export const svd: Technique<SvdOptions> = defineTechnique<SvdOptions>({
   produces: ['factorized', 'dense'],
   check: checkFactorizable,
   plan: (targets) => planFactorized('svd', targets),
-  async apply({ modules, backend, signal, progress }) {
+  async apply(context) {
+    const { backend, signal } = context;
     await using products = backendProducts(backend);
-    for (const [index, module] of modules.entries()) {
-      throwIfAborted(signal, 'SVD');
-      progress.report({ completed: index, total: modules.length, unit: 'modules', detail: module.info.name });
-      try {
-        await factorizeModule(module, { products, signal });
-      } catch (error) {
-        if (isPareError(error)) error.place = { module: module.info.name, ...error.place };
-        throw error;
-      }
-    }
-    progress.report({ completed: modules.length, total: modules.length, unit: 'modules' });
+    await eachModule(context, 'SVD', (module) => factorizeModule(module, { products, signal }));
   },
 });
 

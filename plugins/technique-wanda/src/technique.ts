@@ -1,4 +1,4 @@
-import { apiVersion, defineTechnique, isPareError, pareError, throwIfAborted, type ModuleHandle, type TargetModule, type Technique } from '@pare/core';
+import { apiVersion, defineTechnique, eachModule, pareError, type ModuleHandle, type TargetModule, type Technique } from '@pare/core';
 import { fewTokens, squareSumStatistic } from '@pare/model';
 import { checkSparsity, magnitudes, ownWeight, patternOf, planPruned, pruneOutputs, type CompetingWeights } from '@pare/pruning';
 import { denseFloat32, sparseWeight, type RowScores } from '@pare/weights';
@@ -35,19 +35,7 @@ export const wanda: Technique<WandaOptions> = defineTechnique<WandaOptions>({
       const bytesPerWeight = 4 + 1 + 4 + (options.variant ? 4 + 8 : 0);
       return planPruned(target, { pattern: patternOf(options), pruned, estimated: options.variant, flops: 12 * weights, bytesPerWeight });
     }),
-  async apply({ modules, signal, progress }) {
-    for (const [index, module] of modules.entries()) {
-      throwIfAborted(signal, 'Wanda');
-      progress.report({ completed: index, total: modules.length, unit: 'modules', detail: module.info.name });
-      try {
-        await pruneModule(module);
-      } catch (error) {
-        if (isPareError(error)) error.place = { module: module.info.name, ...error.place };
-        throw error;
-      }
-    }
-    progress.report({ completed: modules.length, total: modules.length, unit: 'modules' });
-  },
+  apply: (context) => eachModule(context, 'Wanda', pruneModule),
 });
 
 /** floor(in · sparsity) inputs of every output are pruned. */
