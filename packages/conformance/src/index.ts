@@ -4,6 +4,7 @@ export { describeColumnSolver, type ColumnSolverConformanceOptions } from './dev
 export { describeLongRuns } from './device/describe-long-runs.js';
 export { sampleKernels } from './device/sample-kernels.js';
 export { describeRoutines, type RoutineConformanceOptions } from './device/describe-routines.js';
+export { attentionRequest, checkAttention, checkFarActivation, checkMatMul, checkQuantizedMatMul, checkTopK, evaluateOperator, matMulRequest, randomFloats } from './device/routine-checks.js';
 export { relativeError } from './device/relative-error.js';
 export { runProgram, type TestArray } from './device/run-program.js';
 export { describeTechnique } from './technique/describe-technique.js';

@@ -1,5 +1,4 @@
-import { relativeError, runProgram } from '@pare/conformance';
-import { createRandom } from '@pare/core';
+import { attentionRequest, checkAttention } from '@pare/conformance';
 import type { AttentionRequest, DeviceTraits } from '@pare/executor';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { attention, type AttentionChoice } from './attention.js';
@@ -10,76 +9,8 @@ vi.setConfig({ testTimeout: 240_000 });
 const gpu = await testDevice();
 afterAll(() => gpu.destroy());
 
-function random(count: number, seed: number): Float32Array {
-  const next = createRandom(seed);
-  return Float32Array.from({ length: count }, () => next() + next() - 1);
-}
-
-/** A request with heads beside each other, as projections leave them. */
-function request(changes: Partial<AttentionRequest>): AttentionRequest {
-  const { batch = 1, heads = 2, keyHeads = heads, queries = 5, keys = queries, headSize = 8, valueSize = headSize } = changes;
-  return {
-    ...{ batch, heads, keyHeads, queries, keys, headSize, valueSize, scale: 1.5, cap: 0, causal: false },
-    qStrides: [queries * heads * headSize, headSize, heads * headSize],
-    kStrides: [keys * keyHeads * headSize, headSize, keyHeads * headSize],
-    vStrides: [keys * keyHeads * valueSize, valueSize, keyHeads * valueSize],
-    yStrides: [queries * heads * valueSize, valueSize, heads * valueSize],
-    ...changes,
-  };
-}
-
-/** The formula in float64. */
-function expected(r: AttentionRequest, q: Float32Array, k: Float32Array, v: Float32Array, mask: Float32Array, size: number): Float64Array {
-  const y = new Float64Array(size);
-  const at = (strides: readonly number[], ...index: number[]): number => index.reduce((sum, value, axis) => sum + value * strides[axis]!, 0);
-  for (let b = 0; b < r.batch; b++) {
-    for (let h = 0; h < r.heads; h++) {
-      const kh = Math.floor((h * r.keyHeads) / r.heads);
-      for (let i = 0; i < r.queries; i++) {
-        const logits: number[] = [];
-        for (let j = 0; j < r.keys; j++) {
-          let dot = 0;
-          for (let d = 0; d < r.headSize; d++) dot += q[at(r.qStrides, b, h, i) + d]! * k[at(r.kStrides, b, kh, j) + d]!;
-          let logit = dot * r.scale;
-          if (r.cap > 0) logit = r.cap * Math.tanh(logit / r.cap);
-          if (r.mask !== undefined) logit += mask[at(r.mask, b, h, i, j)]!;
-          logits.push(r.causal && j > r.keys - r.queries + i ? -Infinity : logit);
-        }
-        const maximum = Math.max(...logits);
-        const weights = logits.map((logit) => Math.exp(logit - maximum));
-        const sum = weights.reduce((total, weight) => total + weight, 0);
-        for (let d = 0; d < r.valueSize; d++) {
-          let value = 0;
-          for (let j = 0; j < r.keys; j++) if (weights[j]! > 0) value += (weights[j]! / sum) * v[at(r.vStrides, b, kh, j) + d]!;
-          y[at(r.yStrides, b, h, i) + d] = value;
-        }
-      }
-    }
-  }
-  return y;
-}
-
-function extent(sizes: readonly number[], strides: readonly number[], inner: number): number {
-  return sizes.reduce((sum, size, axis) => sum + (size - 1) * strides[axis]!, inner);
-}
-
-async function check(
-  changes: Partial<AttentionRequest>,
-  traits: DeviceTraits = guaranteedTraits,
-  choice: AttentionChoice = {},
-  fillMask: (mask: Float32Array) => void = () => undefined,
-): Promise<Float32Array> {
-  const r = request(changes);
-  const q = random(extent([r.batch, r.heads, r.queries], r.qStrides, r.headSize), 1);
-  const k = random(extent([r.batch, r.keyHeads, r.keys], r.kStrides, r.headSize), 2);
-  const v = random(extent([r.batch, r.keyHeads, r.keys], r.vStrides, r.valueSize), 3);
-  const mask = random(r.mask === undefined ? 1 : extent([r.batch, r.heads, r.queries, r.keys], r.mask, 1), 4);
-  fillMask(mask);
-  const y = new Float32Array(extent([r.batch, r.heads, r.queries], r.yStrides, r.valueSize));
-  await runProgram(gpu.runner, attention(r, traits, choice), { q, k, v, mask, y });
-  expect(relativeError(y, expected(r, q, k, v, mask, y.length))).toBeLessThan(3e-6);
-  return y;
-}
+const check = (changes: Partial<AttentionRequest>, traits: DeviceTraits = guaranteedTraits, choice: AttentionChoice = {}, fillMask?: (mask: Float32Array) => void): Promise<Float32Array> =>
+  checkAttention(gpu.runner, (request) => attention(request, traits, choice), changes, fillMask);
 
 const sizes = [
   { queries: 1, keys: 1, headSize: 1 },
@@ -122,7 +53,7 @@ it('shares keys out among workgroups', async () => {
 it('is cut by heads, batches, queries and keys', async () => {
   const traits = { ...tinyTraits, maximumBinding: 16_384 };
   await check({ batch: 2, heads: 4, keyHeads: 2, queries: 150, keys: 160, headSize: 16, causal: true }, traits);
-    await check({ queries: 9, keys: 700, heads: 2, headSize: 4, cap: 2, causal: true, mask: [0, 0, 700, 1] }, traits, { splits: 2 });
+  await check({ queries: 9, keys: 700, heads: 2, headSize: 4, cap: 2, causal: true, mask: [0, 0, 700, 1] }, traits, { splits: 2 });
   await check({ heads: 2, queries: 90, keys: 90, headSize: 8, mask: [0, 8100, 90, 1] }, traits);
 });
 
@@ -145,8 +76,8 @@ describe('keys that are not seen', () => {
 });
 
 it('has nothing to do without queries and refuses what it cannot hold', () => {
-  expect(attention(request({ queries: 0 }), guaranteedTraits).dispatches).toEqual([]);
-  expect(attention(request({ batch: 0 }), guaranteedTraits).dispatches).toEqual([]);
-  expect(() => attention(request({ headSize: 257 }), guaranteedTraits)).toThrow(RangeError);
-  expect(() => attention(request({ heads: 3, keyHeads: 2 }), guaranteedTraits)).toThrow(RangeError);
+  expect(attention(attentionRequest({ queries: 0 }), guaranteedTraits).dispatches).toEqual([]);
+  expect(attention(attentionRequest({ batch: 0 }), guaranteedTraits).dispatches).toEqual([]);
+  expect(() => attention(attentionRequest({ headSize: 257 }), guaranteedTraits)).toThrow(RangeError);
+  expect(() => attention(attentionRequest({ heads: 3, keyHeads: 2 }), guaranteedTraits)).toThrow(RangeError);
 });

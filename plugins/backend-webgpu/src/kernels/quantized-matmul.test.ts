@@ -1,7 +1,5 @@
-import { relativeError, runProgram } from '@pare/conformance';
-import { createRandom, type GraphNode, type HostTensor } from '@pare/core';
+import { checkQuantizedMatMul } from '@pare/conformance';
 import type { DeviceTraits, QuantizedMatMulRequest } from '@pare/executor';
-import { evaluateNode } from '@pare/operators';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { quantizedMatMul, tiledVariants, type MatMulChoice } from './matmul.js';
 import { guaranteedTraits, testDevice, tinyTraits } from './testing.js';
@@ -13,33 +11,8 @@ afterAll(() => gpu.destroy());
 
 const smallest = tiledVariants.find(({ tileM }) => tileM === 32)!;
 
-async function check(request: QuantizedMatMulRequest, traits: DeviceTraits = guaranteedTraits, choice: MatMulChoice = {}): Promise<void> {
-  const { m, n, k, bits, blockSize } = request;
-  const random = createRandom(m + n + k);
-  const floats = (count: number): Float32Array => Float32Array.from({ length: count }, () => random() + random() - 1);
-  const bytes = (count: number): Uint8Array => Uint8Array.from({ length: count }, () => Math.floor(random() * 256));
-  const blocks = Math.ceil(k / blockSize);
-  const blobBytes = (blockSize * bits) / 8;
-  const x = floats(m * k);
-  const codes = bytes(n * blocks * blobBytes);
-  const scales = floats(n * blocks);
-  const zeros = bytes(n * Math.ceil((blocks * bits) / 8));
-  const bias = floats(n);
-  const y = new Float32Array(m * n).fill(NaN);
-  await runProgram(gpu.runner, quantizedMatMul(request, traits, choice), { x, codes, scales, zeros, bias, y });
-  const names = ['x', 'codes', 'scales', request.zeros ? 'zeros' : '', '', request.bias ? 'bias' : ''];
-  const attributes = { K: k, N: n, bits, block_size: blockSize, accuracy_level: 0 };
-  const node: GraphNode = { name: 'q', operator: 'MatMulNBits', domain: 'com.microsoft', inputs: names, outputs: ['y'], attributes };
-  const inputs: (HostTensor | undefined)[] = [
-    { dtype: 'float32', shape: [m, k], data: x },
-    { dtype: 'uint8', shape: [n, blocks, blobBytes], data: codes },
-    { dtype: 'float32', shape: [n * blocks], data: scales },
-    request.zeros ? { dtype: 'uint8', shape: [zeros.length], data: zeros } : undefined,
-    undefined,
-    request.bias ? { dtype: 'float32', shape: [n], data: bias } : undefined,
-  ];
-  expect(relativeError(y, evaluateNode(node, inputs)[0]!.data as Float32Array)).toBeLessThan(3e-6);
-}
+const check = (request: QuantizedMatMulRequest, traits: DeviceTraits = guaranteedTraits, choice: MatMulChoice = {}): Promise<void> =>
+  checkQuantizedMatMul(gpu.runner, (asked) => quantizedMatMul(asked, traits, choice), request);
 
 describe.each([4, 8] as const)('codes of %i bits', (bits) => {
   it.each([true, false])('with zeros and bias %s', async (given) => {

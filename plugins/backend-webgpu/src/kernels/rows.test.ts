@@ -1,7 +1,6 @@
-import { relativeError, runProgram } from '@pare/conformance';
-import { createRandom, type GraphNode, type HostTensor } from '@pare/core';
+import { evaluateOperator, randomFloats, relativeError, runProgram } from '@pare/conformance';
+import type { GraphNode, HostTensor } from '@pare/core';
 import type { DeviceTraits, NormalizationRequest } from '@pare/executor';
-import { evaluateNode } from '@pare/operators';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { normalization } from './normalization.js';
 import { softmax } from './softmax.js';
@@ -27,18 +26,8 @@ const settings = [
   { name: 'in windows of 64 KiB', traits: tinyTraits },
 ];
 
-function random(count: number, seed: number, size = 1): Float32Array {
-  const next = createRandom(seed);
-  return Float32Array.from({ length: count }, () => size * (next() + next() - 1));
-}
-
 function reference(operator: string, attributes: GraphNode['attributes'], shape: readonly [number, number], inputs: readonly Float32Array[], outputs = 1): HostTensor[] {
-  const names = Array.from({ length: outputs }, (_, index) => `y${String(index)}`);
-  const node: GraphNode = { name: operator, operator, domain: '', inputs: inputs.map((_, index) => `x${String(index)}`), outputs: names, attributes };
-  return evaluateNode(
-    node,
-    inputs.map((data, index) => ({ dtype: 'float32', shape: index === 0 ? shape : [shape[1]], data })),
-  );
+  return evaluateOperator(operator, attributes, inputs.map((data, index) => ({ dtype: 'float32', shape: index === 0 ? shape : [shape[1]], data })), outputs);
 }
 
 describe.each(settings)('softmax $name', ({ traits }) => {
@@ -50,7 +39,7 @@ describe.each(settings)('softmax $name', ({ traits }) => {
     }
   };
 
-  it.each(shapes)('of [%i, %i]', (rows, columns) => check([rows, columns], random(rows * columns, 5, 8), 2e-6));
+  it.each(shapes)('of [%i, %i]', (rows, columns) => check([rows, columns], randomFloats(rows * columns, 5, 8), 2e-6));
 
   it('does not overflow', async () => {
     await check([2, 5], Float32Array.of(1000, 1001, 999, 1000, 990, -1000, -1001, -1000, -999, -1010), 2e-6);
@@ -58,7 +47,7 @@ describe.each(settings)('softmax $name', ({ traits }) => {
   });
 
   it('gives keys at minus infinity nothing', async () => {
-    const x = random(600, 3);
+    const x = randomFloats(600, 3);
     for (let index = 0; index < 600; index++) if (index % 3 !== 0 || index < 250) x[index] = -Infinity;
     const y = new Float32Array(600);
     await runProgram(gpu.runner, softmax({ rows: 2, columns: 300, logarithm: false }, traits), { x, y });
@@ -79,8 +68,8 @@ describe.each(settings)('normalisation $name', ({ traits }) => {
   const check = async (shape: readonly [number, number], x: Float32Array, request: Partial<NormalizationRequest>, device: DeviceTraits = traits): Promise<void> => {
     const [rows, columns] = shape;
     const full: NormalizationRequest = { rows, columns, epsilon: 1e-5, kind: 'layer', scale: true, bias: true, mean: true, inverse: true, ...request };
-    const scale = full.scale ? random(columns, 11) : new Float32Array(columns).fill(1);
-    const bias = full.bias ? random(columns, 12) : new Float32Array(columns);
+    const scale = full.scale ? randomFloats(columns, 11) : new Float32Array(columns).fill(1);
+    const bias = full.bias ? randomFloats(columns, 12) : new Float32Array(columns);
     const [y, mean, inverse] = [new Float32Array(x.length), new Float32Array(rows), new Float32Array(rows)];
     await runProgram(gpu.runner, normalization(full, device), { x, y, mean, inverse, scale, bias });
     if (full.kind === 'layer') {
@@ -96,19 +85,19 @@ describe.each(settings)('normalisation $name', ({ traits }) => {
   };
 
   it.each(shapes)('of [%i, %i]', async (rows, columns) => {
-    await check([rows, columns], random(rows * columns, 5, 8), { kind: 'layer', epsilon: 1e-3 });
-    await check([rows, columns], random(rows * columns, 6, 8), { kind: 'rms', mean: false, epsilon: 1e-3 });
+    await check([rows, columns], randomFloats(rows * columns, 5, 8), { kind: 'layer', epsilon: 1e-3 });
+    await check([rows, columns], randomFloats(rows * columns, 6, 8), { kind: 'rms', mean: false, epsilon: 1e-3 });
   });
 
   it.each(['layer', 'rms'] as const)('of kind %s with and without parameters and statistics', async (kind) => {
     for (let bits = 0; bits < 16; bits++) {
       const [scale, bias, mean, inverse] = [1, 2, 4, 8].map((bit) => (bits & bit) !== 0) as [boolean, boolean, boolean, boolean];
-      await check([3, 20], random(60, bits), { kind, scale, bias, mean: mean && kind === 'layer', inverse });
+      await check([3, 20], randomFloats(60, bits), { kind, scale, bias, mean: mean && kind === 'layer', inverse });
     }
   });
 
   it('keeps the variance of values far from 0', async () => {
-    await check([2, 1000], random(2000, 5).map((value) => value + 256), { kind: 'layer' });
+    await check([2, 1000], randomFloats(2000, 5).map((value) => value + 256), { kind: 'layer' });
   });
 
   it('has nothing to do without elements', () => {

@@ -1,7 +1,6 @@
-import { runProgram } from '@pare/conformance';
-import { createRandom, type GraphNode } from '@pare/core';
-import type { DeviceTraits, TopKRequest } from '@pare/executor';
-import { evaluateNode } from '@pare/operators';
+import { checkTopK } from '@pare/conformance';
+import { createRandom } from '@pare/core';
+import type { DeviceTraits } from '@pare/executor';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { guaranteedTraits, testDevice, tinyTraits } from './testing.js';
 import { topK } from './topk.js';
@@ -19,19 +18,8 @@ function random(count: number, seed: number): Float32Array {
   return Float32Array.from({ length: count }, () => Math.round((next() - 0.5) * 200) / 8);
 }
 
-async function check(rows: number, columns: number, k: number, largest: boolean, x: Data, traits: DeviceTraits = guaranteedTraits): Promise<void> {
-  const type: TopKRequest['type'] = x instanceof Float32Array ? 'float32' : x instanceof Int32Array ? 'int32' : 'uint32';
-  const values = x instanceof Float32Array ? new Float32Array(rows * k) : x instanceof Int32Array ? new Int32Array(rows * k) : new Uint32Array(rows * k);
-  const indices = new Int32Array(rows * k).fill(-1);
-  await runProgram(gpu.runner, topK({ rows, columns, k, largest, type }, traits), { x, values, indices });
-  const node: GraphNode = { name: 't', operator: 'TopK', domain: '', inputs: ['x', 'k'], outputs: ['v', 'i'], attributes: { largest: Number(largest) } };
-  const expected = evaluateNode(node, [
-    { dtype: type, shape: [rows, columns], data: x },
-    { dtype: 'int64', shape: [1], data: BigInt64Array.of(BigInt(k)) },
-  ]);
-  expect(Array.from(indices)).toEqual(Array.from(expected[1]!.data as BigInt64Array, Number));
-  expect(values).toEqual(expected[0]!.data);
-}
+const check = (rows: number, columns: number, k: number, largest: boolean, x: Data, traits: DeviceTraits = guaranteedTraits): Promise<void> =>
+  checkTopK(gpu.runner, (request) => topK(request, traits), { rows, columns, k, largest }, x);
 
 describe.each([true, false])('largest %s', (largest) => {
   it.each([
