@@ -1,12 +1,12 @@
 import { huggingFaceFormat } from '@pare/format-hf';
 import { apiVersion, createRandom, defineTechnique, float32Tensor, isPareError, type ModuleHandle, type PareError, type ParameterHandle, type Recipe, type Technique, type TechniqueContext } from '@pare/core';
 import { findFoldSites, foldChanges } from './index.js';
-import { createBlockRunner, openModel } from '@pare/model';
+import { openModel } from '@pare/model';
 import type { CompressionRequest } from '@pare/runtime';
 import { denseFloat32, denseWeight } from '@pare/weights';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { architectures, folderHashes, leakCheckedBackend, memoryText, probeTechnique, sampleText, startTestHost, tinyModel, type FixtureName } from '@pare/testkit';
+import { architectures, folderHashes, leakCheckedBackend, memoryText, modelLogits, probeTechnique, sampleText, startTestHost, tinyModel, type FixtureName } from '@pare/testkit';
 
 const calibration = { data: memoryText(sampleText(4000)), samples: 3, sequenceLength: 16 };
 const options = z.strictObject({ seed: z.int().default(1).describe('What the scales are drawn from.') });
@@ -67,10 +67,7 @@ async function run(model: string, output: string, technique: Technique<Options> 
 async function logits(directory: string): Promise<Float32Array> {
   await using model = await openModel(directory, { architectures });
   await using backend = await leakCheckedBackend();
-  await using runner = createBlockRunner({ model, backend });
-  await using hidden = await runner.embed([Int32Array.from({ length: 12 }, (_, index) => 3 + 7 * index)]);
-  for (const block of model.description.blocks.keys()) await runner.advance(block, hidden);
-  return (await runner.logits(hidden))[0]!.data as Float32Array;
+  return modelLogits(backend, model, [Int32Array.from({ length: 12 }, (_, index) => 3 + 7 * index)]);
 }
 
 function largestDifference(a: Float32Array, b: Float32Array): number {

@@ -1,10 +1,11 @@
 import type { Format, Model, VerificationResult, WeightForm, WrittenFile } from '@pare/core';
 import { openModel, overlayModel } from '@pare/model';
 import { quantizeMatrix, storedBits, type QuantizerOptions, type ScaleType } from '@pare/weights';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { architectures } from './architectures.js';
 import { fixtures, type FixtureName } from './fixtures.js';
+import { formatContext } from './format-context.js';
 import { temporaryDirectory } from './temporary-directory.js';
 
 /** What a format wrote. */
@@ -16,6 +17,8 @@ export interface WrittenFolder {
   readonly warnings: readonly string[];
   /** Reads it back with the format; another model or other files than were written may be given. */
   verify(model?: Model, files?: readonly WrittenFile[]): Promise<VerificationResult>;
+  /** Changes the lowest bit of the first byte of a tensor in `model.safetensors`. */
+  corrupt(tensor: string): Promise<void>;
 }
 
 /** Opens and writes model folders for a test file, and cleans up behind it. */
@@ -67,21 +70,22 @@ export async function folderBench(): Promise<FolderBench> {
       const ignore = (): undefined => undefined;
       const parsed = await format.options['~standard'].validate(options);
       if (parsed.issues !== undefined) throw new Error(JSON.stringify(parsed.issues));
-      const context = {
-        model,
-        options: parsed.value,
-        directory,
-        files: model.files,
-        log: { debug: ignore, info: ignore, warn: (message: string) => warnings.push(message), error: ignore },
-        signal,
-        seed: 0,
-        progress: { report: ignore },
-        backend: undefined as never,
-        services: {},
-      };
+      const log = { debug: ignore, info: ignore, warn: (message: string) => void warnings.push(message), error: ignore };
+      const context = formatContext({ model, options: parsed.value, directory, log, signal, backend: undefined as never });
       const files = await format.write(context);
       const config = JSON.parse(await readFile(join(directory, 'config.json'), 'utf8')) as Record<string, unknown>;
-      return { directory, files, config, warnings, verify: (held = model, found = files) => format.verify({ ...context, model: held }, found) };
+      return {
+        ...{ directory, files, config, warnings },
+        verify: (held = model, found = files) => format.verify({ ...context, model: held }, found),
+        async corrupt(tensor) {
+          const path = join(directory, 'model.safetensors');
+          const file = await readFile(path);
+          const headerBytes = Number(file.readBigUInt64LE(0));
+          const header = JSON.parse(file.subarray(8, 8 + headerBytes).toString()) as Record<string, { data_offsets: [number, number] }>;
+          file[8 + headerBytes + header[tensor]!.data_offsets[0]]! ^= 1;
+          await writeFile(path, file);
+        },
+      };
     },
     async [Symbol.asyncDispose]() {
       await close();

@@ -18,6 +18,7 @@ import { referenceBackend } from '@pare/backend-reference';
 import { readOnnxFile } from '@pare/graph/node';
 import { createBlockRunner, openModel, overlayModel, SafetensorsFile } from '@pare/model';
 import { OnnxDecoder } from '@pare/onnx-decoder';
+import { formatContext } from '@pare/testkit';
 import { denseWeight, factorizedWeight, quantizeMatrix } from '@pare/weights';
 import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -44,18 +45,7 @@ afterEach(async () => {
 const openFixture = (name: string): Promise<Model> => openModel(folder(name), { architectures });
 
 function contextOf(model: Model, options: Partial<OnnxOptions> = {}): FormatContext<OnnxOptions> {
-  return {
-    model,
-    options: { ...onnxOptions.parse({}), ...options },
-    directory,
-    files: model.files,
-    backend,
-    log: console,
-    signal: new AbortController().signal,
-    seed: 0,
-    progress: { report: () => undefined },
-    services: {},
-  };
+  return formatContext({ model, options: { ...onnxOptions.parse({}), ...options }, directory, backend, log: console });
 }
 
 async function write(model: Model, options: Partial<OnnxOptions> = {}): Promise<readonly WrittenFile[]> {

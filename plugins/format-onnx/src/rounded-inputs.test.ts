@@ -1,9 +1,9 @@
 import type { Backend, FormatContext, InputQuantization, Model, QuantizedWeight, WeightForm } from '@pare/core';
 import { referenceBackend } from '@pare/backend-reference';
 import { readOnnxFile } from '@pare/graph/node';
-import { createBlockRunner, overlayModel } from '@pare/model';
+import { overlayModel } from '@pare/model';
 import { OnnxDecoder } from '@pare/onnx-decoder';
-import { openFixture } from '@pare/testkit';
+import { formatContext, modelLogits, openFixture } from '@pare/testkit';
 import { quantizeMatrix, type QuantizerOptions } from '@pare/weights';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -43,26 +43,10 @@ async function rounded(model: Model, options: QuantizerOptions, input: InputQuan
 }
 
 function contextOf(model: Model, options: Partial<OnnxOptions>): FormatContext<OnnxOptions> {
-  return {
-    model,
-    options: { ...onnxOptions.parse({}), ...options },
-    directory,
-    files: model.files,
-    backend,
-    log: console,
-    signal: new AbortController().signal,
-    seed: 0,
-    progress: { report: () => undefined },
-    services: {},
-  };
+  return formatContext({ model, options: { ...onnxOptions.parse({}), ...options }, directory, backend, log: console });
 }
 
-async function logitsInMemory(model: Model): Promise<Float32Array> {
-  await using runner = createBlockRunner({ model, backend });
-  await using hidden = await runner.embed(windows);
-  for (const block of model.description.blocks.keys()) await runner.advance(block, hidden);
-  return Float32Array.from((await runner.logits(hidden)).flatMap(({ data }) => Array.from(data as Float32Array)));
-}
+const logitsInMemory = (model: Model): Promise<Float32Array> => modelLogits(backend, model, windows);
 
 async function logitsOfFile(model: Model, file: string): Promise<Float32Array> {
   const runtime = await import('onnxruntime-node');

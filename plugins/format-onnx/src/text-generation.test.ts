@@ -1,8 +1,9 @@
-import type { FormatContext, Model, WeightForm } from '@pare/core';
+import type { Model, WeightForm } from '@pare/core';
 import { llamaArchitecture } from '@pare/architecture-llama';
 import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
 import { env, pipeline } from '@huggingface/transformers';
 import { openModel, overlayModel } from '@pare/model';
+import { formatContext } from '@pare/testkit';
 import { quantizeMatrix } from '@pare/weights';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -28,18 +29,7 @@ describe('a written folder in transformers.js', () => {
 
   async function write(weights: Model, dtype: OnnxOptions['dtype']): Promise<void> {
     await using backend = await cpuBackend.create(cpuOptions.parse({}), { log: console });
-    const context: FormatContext<OnnxOptions> = {
-      model: weights,
-      options: onnxOptions.parse({ dtype }),
-      directory,
-      files: weights.files,
-      backend,
-      log: console,
-      signal: new AbortController().signal,
-      seed: 0,
-      progress: { report: () => undefined },
-      services: {},
-    };
+    const context = formatContext({ model: weights, options: onnxOptions.parse({ dtype }), directory, backend, log: console });
     await onnxFormat.verify(context, await onnxFormat.write(context));
     expect(backend.memory().tensors).toBe(0);
   }

@@ -1,15 +1,17 @@
-import { float32Tensor, pareError, type BlockTrials, type HostTensor } from '@pare/core';
+import { float32Tensor, pareError, type BlockHalf, type BlockTrials, type HostTensor } from '@pare/core';
+import type { FoldTarget, TargetedSite } from '@pare/folding';
 import { absMeanStatistic, gramStatistic, type FeatureMagnitudes } from '@pare/model';
 import { resolveScheme } from '@pare/weights';
 import type { DeviceLosses } from './device-losses.js';
 import type { AwqOptions } from './options.js';
 import { searchScales, type ChosenScales } from './scale-grid.js';
-import type { ScaledSite, ScaledTarget } from './sites.js';
 import { roundedWeight, roundingError, type TrialGrid } from './trial-rounding.js';
 
 export interface SearchTools {
   readonly losses: DeviceLosses;
   readonly trials: BlockTrials | undefined;
+  /** The half of the block that the scales are judged by; undefined where the targets' own outputs tell. */
+  readonly half: BlockHalf | undefined;
 }
 
 /** The grid that a module's options mean. */
@@ -29,8 +31,8 @@ export function columnScales(channels: Int32Array, scales: Float64Array): Float6
  *
  * @throws PARE_STATISTIC_NOT_FINITE, PARE_LOSS_NOT_FINITE
  */
-export async function searchSite({ site, targets, half }: ScaledSite, { losses, trials }: SearchTools): Promise<ChosenScales | undefined> {
-  const [{ module: first }] = targets as [ScaledTarget];
+export async function searchSite({ site, targets }: TargetedSite<AwqOptions>, { losses, trials, half }: SearchTools): Promise<ChosenScales | undefined> {
+  const [{ module: first }] = targets;
   const { minimumTokens, gridPoints, objective } = first.options;
   const { values: magnitudes, rows } = await meanMagnitudes(site.channels, targets);
   if (rows < minimumTokens) return undefined;
@@ -59,7 +61,7 @@ export async function searchSite({ site, targets, half }: ScaledSite, { losses, 
 }
 
 /** Mean |x| of each channel over the tokens that reached the targets. Experts saw a part each; every token reached equally many of them. */
-async function meanMagnitudes(channels: number, targets: readonly ScaledTarget[]): Promise<FeatureMagnitudes> {
+async function meanMagnitudes(channels: number, targets: readonly FoldTarget<AwqOptions>[]): Promise<FeatureMagnitudes> {
   const sums = new Float64Array(channels);
   let rows = 0;
   const seen = new Set<FeatureMagnitudes>();

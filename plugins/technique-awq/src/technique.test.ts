@@ -3,11 +3,11 @@ import { webgpuBackend } from '@pare/backend-webgpu';
 import { isPareError, type Backend, type ModulePlan, type Recipe } from '@pare/core';
 import { findFoldSites } from '@pare/folding';
 import { huggingFaceFormat } from '@pare/format-hf';
-import { createBlockRunner, openModel } from '@pare/model';
+import { openModel } from '@pare/model';
 import type { CompressionResult } from '@pare/runtime';
 import { gptq } from '@pare/technique-gptq';
 import { rtn } from '@pare/technique-rtn';
-import { architectures, folderHashes, leakCheckedBackend, memoryText, sampleText, startTestHost, tinyModel, type FixtureName, type TestHost } from '@pare/testkit';
+import { architectures, folderHashes, leakCheckedBackend, memoryText, modelLogits, sampleText, startTestHost, tinyModel, type FixtureName, type TestHost } from '@pare/testkit';
 import { describe, expect, it } from 'vitest';
 import { awq, awqOptions, type AwqOptions } from './index.js';
 import pluginDefault from './index.js';
@@ -37,10 +37,7 @@ async function run(model: string, output: string, recipe: Recipe, given?: Backen
 async function logits(directory: string): Promise<Float32Array> {
   await using model = await openModel(directory, { architectures });
   await using backend = await leakCheckedBackend();
-  await using runner = createBlockRunner({ model, backend });
-  await using hidden = await runner.embed([Int32Array.from({ length: 12 }, (_, index) => 3 + 7 * index)]);
-  for (const block of model.description.blocks.keys()) await runner.advance(block, hidden);
-  return (await runner.logits(hidden))[0]!.data as Float32Array;
+  return modelLogits(backend, model, [Int32Array.from({ length: 12 }, (_, index) => 3 + 7 * index)]);
 }
 
 function difference(a: Float32Array, b: Float32Array): number {

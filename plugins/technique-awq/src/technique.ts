@@ -1,5 +1,5 @@
-import { apiVersion, defineTechnique, float32Tensor, isPareError, pareError, throwIfAborted, type ModuleInfo, type ParameterHandle, type Technique, type TechniqueContext } from '@pare/core';
-import { foldChanges, storableScales, type FoldChange } from '@pare/folding';
+import { apiVersion, defineTechnique, eachModule, inModule, pareError, throwIfAborted, type ModuleHandle, type ModuleInfo, type Technique, type TechniqueContext } from '@pare/core';
+import { BlockFolding, type FoldChange } from '@pare/folding';
 import { absMeanStatistic, fewTokens, gramStatistic } from '@pare/model';
 import { denseFloat32, denseWeight, quantizeMatrix, resolveScaleType } from '@pare/weights';
 import { clampGroups, searchClip } from './clip-search.js';
@@ -7,7 +7,7 @@ import { DeviceLosses } from './device-losses.js';
 import { awqOptions, type AwqOptions } from './options.js';
 import { checkGroupSize, planModule } from './plan.js';
 import { columnScales, searchSite, trialGrid } from './scale-search.js';
-import { findSites, type Changeable, type Handle, type ScaledSite } from './sites.js';
+import { judgingHalf } from './judging-half.js';
 
 /**
  * AWQ (Lin et al. 2024, arXiv 2306.00978): inputs with large activations get finer grids by scaling their weights up and what makes them down, which leaves the function as it is; then ranges of
@@ -45,54 +45,36 @@ interface Found {
 
 async function scaleAndRound(context: TechniqueContext<AwqOptions>, losses: DeviceLosses): Promise<void> {
   const { signal, progress, log, modules } = context;
-  const changeable: Changeable = {
-    modules: new Map(modules.map((module) => [`${module.info.name}.weight`, module])),
-    parameters: new Map(context.parameters.map((parameter) => [parameter.name, parameter])),
-  };
-  const { sites, text } = findSites(context, changeable);
+  const folding = new BlockFolding(context);
+  const { sites, text } = folding.sites();
   if (context.block?.index === 0) log.info(`scales of ${context.block.name}:\n${text}`);
   else log.debug(text);
 
   // All scales are searched on the weights as they are; dividing rows of a source does not change how they round.
-  const changes = new Map<string, FoldChange[]>();
   const found = new Map<string, Found>();
   for (const scaled of sites) {
     throwIfAborted(signal, 'AWQ');
-    const [{ module: first }] = scaled.targets as [ScaledSite['targets'][number]];
+    const [{ module: first }] = scaled.targets;
     progress.report({ completed: 0, total: modules.length, unit: 'modules', detail: `scales of ${first.info.name}` });
-    const chosen = await placed(first, () => searchSite(scaled, { losses, trials: context.trials }));
+    const chosen = await inModule(first, () => searchSite(scaled, { losses, trials: context.trials, half: judgingHalf(scaled.site, folding) }));
     if (chosen === undefined || chosen.exponent === 0) {
       for (const { module } of scaled.targets) found.set(module.info.name, { columns: new Float64Array(module.info.shape[1]).fill(1), details: chosen === undefined ? {} : searchDetails(chosen) });
       continue;
     }
-    const scales = await placed(first, () => withStorableScales(scaled, chosen.scales, changeable));
-    for (const change of foldChanges(scaled.site, scales)) changes.set(change.tensor, [...(changes.get(change.tensor) ?? []), change]);
+    const scales = await inModule(first, () => folding.storable(scaled.site, chosen.scales));
+    folding.fold(scaled.site, scales);
     for (const { module, consumer } of scaled.targets) found.set(module.info.name, { columns: columnScales(consumer.channels, scales), details: searchDetails(chosen) });
   }
-  for (const [index, module] of modules.entries()) {
-    throwIfAborted(signal, 'AWQ');
-    progress.report({ completed: index, total: modules.length, unit: 'modules', detail: module.info.name });
-    await placed(module, () => finishModule(module, changes.get(`${module.info.name}.weight`) ?? [], found.get(module.info.name), losses));
-  }
-  for (const [name, list] of changes) if (!changeable.modules.has(name)) await adjust(changeable.parameters.get(name)!, list);
-  progress.report({ completed: modules.length, total: modules.length, unit: 'modules' });
+  await eachModule(context, 'AWQ', (module) => finishModule(module, folding.changesOf(module), found.get(module.info.name), losses));
+  await folding.adjustParameters();
 }
 
 function searchDetails({ exponent, losses }: { readonly exponent: number; readonly losses: readonly number[] }): Record<string, number> {
   return { exponent, unscaledLoss: losses[0]!, scaledLoss: Math.min(...losses.filter((loss) => !Number.isNaN(loss))) };
 }
 
-/** Norm weights are rounded to their stored type when they are divided; the scales follow, so that the function stays. */
-async function withStorableScales({ site }: ScaledSite, scales: Float64Array, { parameters }: Changeable): Promise<Float64Array> {
-  for (const source of site.sources) {
-    const parameter = source.kind === 'vector' ? parameters.get(source.tensor) : undefined;
-    if (source.kind === 'vector' && parameter !== undefined) return storableScales(source, (await parameter.value()).data, parameter.dtype, scales);
-  }
-  return scales;
-}
-
 /** Scales, clips and rounds a matrix. */
-async function finishModule(module: Handle, changes: readonly FoldChange[], found: Found | undefined, losses: DeviceLosses): Promise<void> {
+async function finishModule(module: ModuleHandle<AwqOptions>, changes: readonly FoldChange[], found: Found | undefined, losses: DeviceLosses): Promise<void> {
   const { info, options } = module;
   const [rows, columns] = info.shape;
   const { data: weight } = await module.weight();
@@ -126,18 +108,3 @@ async function finishModule(module: Handle, changes: readonly FoldChange[], foun
 
 /** Queries and keys meet in products before the softmax: what is cut off there is not made up for by smaller errors elsewhere. */
 const unclipped: ReadonlySet<ModuleInfo['role']> = new Set<ModuleInfo['role']>(['attention.query', 'attention.key', 'attention.qkv']);
-
-async function adjust(parameter: ParameterHandle, changes: readonly FoldChange[]): Promise<void> {
-  const { data } = await parameter.value();
-  await parameter.replace(float32Tensor(parameter.shape, changes.reduce((values, { apply }) => apply(values), data)));
-}
-
-/** Notes the module on errors that do not name one. */
-async function placed<T>(module: Handle, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (isPareError(error)) error.place = { module: module.info.name, ...error.place };
-    throw error;
-  }
-}

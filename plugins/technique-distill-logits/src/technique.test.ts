@@ -1,8 +1,7 @@
 import { isPareError, type Backend, type Model, type Recipe } from '@pare/core';
 import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
 import { huggingFaceFormat } from '@pare/format-hf';
-import { createBlockRunner } from '@pare/model';
-import { expectNoLeaks, fixtures, memoryText, sampleText, startTestHost, temporaryDirectory, tinyModel, writeSyntheticLlama, type FixtureName } from '@pare/testkit';
+import { expectNoLeaks, fixtures, memoryText, modelLogits, sampleText, startTestHost, temporaryDirectory, tinyModel, writeSyntheticLlama, type FixtureName } from '@pare/testkit';
 import { describe, expect, it } from 'vitest';
 import { distillLogits } from './index.js';
 
@@ -12,12 +11,7 @@ const windows = Array.from({ length: 2 }, (_, window) => Int32Array.from({ lengt
 
 /** Mean squared difference of two models' logits. */
 async function difference(backend: Backend, left: Model, right: Model): Promise<number> {
-  const [first, second] = await Promise.all([left, right].map(async (model) => {
-    await using runner = createBlockRunner({ model, backend });
-    await using hidden = await runner.embed(windows);
-    for (const block of model.description.blocks.keys()) await runner.advance(block, hidden);
-    return (await runner.logits(hidden))[0]!.data as Float32Array;
-  }));
+  const [first, second] = await Promise.all([left, right].map((model) => modelLogits(backend, model, windows)));
   return first!.reduce((sum, value, index) => sum + (value - second![index]!) ** 2, 0) / first!.length;
 }
 

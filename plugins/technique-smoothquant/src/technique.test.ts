@@ -8,7 +8,7 @@ import { onnxFormat } from '@pare/format-onnx';
 import { absMaxStatistic, createBlockRunner, openModel } from '@pare/model';
 import { gptq } from '@pare/technique-gptq';
 import { rtn } from '@pare/technique-rtn';
-import { architectures, leakCheckedBackend, memoryText, sampleText, startTestHost, tinyModel, type FixtureName, type TestHost } from '@pare/testkit';
+import { architectures, leakCheckedBackend, memoryText, modelLogits, sampleText, startTestHost, tinyModel, type FixtureName, type TestHost } from '@pare/testkit';
 import { denseWeight } from '@pare/weights';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -68,10 +68,7 @@ async function compress(model: string, output: string, stages: readonly RecipeSt
 
 async function logits(model: Model): Promise<Float32Array> {
   await using backend = await leakCheckedBackend();
-  await using runner = createBlockRunner({ model, backend });
-  await using hidden = await runner.embed(windows);
-  for (const block of model.description.blocks.keys()) await runner.advance(block, hidden);
-  return (await runner.logits(hidden))[0]!.data as Float32Array;
+  return modelLogits(backend, model, windows);
 }
 
 async function folderLogits(directory: string): Promise<Float32Array> {

@@ -1,10 +1,10 @@
-import { apiVersion, defineTechnique, float32Tensor, isPareError, throwIfAborted, type InputQuantization, type ParameterHandle, type Technique, type TechniqueContext } from '@pare/core';
-import { foldChanges, storableScales, type FoldChange, type FoldSite } from '@pare/folding';
+import { apiVersion, defineTechnique, eachModule, inModule, throwIfAborted, type InputQuantization, type ModuleHandle, type Technique, type TechniqueContext } from '@pare/core';
+import { BlockFolding, type FoldChange, type TargetedSite } from '@pare/folding';
 import { absMaxStatistic, fewTokens, requireFiniteMagnitudes } from '@pare/model';
 import { denseWeight, dynamicTokenInput, quantizeMatrix, resolveScaleType, squaredError, staticTensorInput, withInput } from '@pare/weights';
 import { smoothquantOptions, type SmoothquantOptions } from './options.js';
 import { checkModule, planModules } from './plan.js';
-import { findSites, type Changeable, type Handle, type SmoothedSite } from './sites.js';
+import { smoothedSites } from './sites.js';
 import { smoothingScales } from './smoothing-scales.js';
 
 /**
@@ -39,24 +39,20 @@ interface Smoothed {
 
 async function smoothAndRound(context: TechniqueContext<SmoothquantOptions>): Promise<void> {
   const { signal, progress, log, modules, block } = context;
-  const changeable: Changeable = {
-    modules: new Map(modules.map((module) => [`${module.info.name}.weight`, module])),
-    parameters: new Map(context.parameters.map((parameter) => [parameter.name, parameter])),
-  };
-  const { sites, text } = findSites(context, changeable);
+  const folding = new BlockFolding(context);
+  const { sites, text } = folding.sites(smoothedSites);
   if (block?.index === 0) log.info(`scales of ${block.name}:\n${text}`);
   else log.debug(text);
 
   // All scales follow from the weights as they are.
-  const changes = new Map<string, FoldChange[]>();
   const smoothed = new Map<string, Smoothed>();
   for (const smoothedSite of sites) {
     throwIfAborted(signal, 'SmoothQuant');
     const [{ module: first }] = smoothedSite.targets;
     progress.report({ completed: 0, total: modules.length, unit: 'modules', detail: `scales of ${first.info.name}` });
-    await placed(first, async () => {
-      const { scales, fallback } = await scalesOf(smoothedSite, changeable);
-      if (scales !== undefined) for (const change of foldChanges(smoothedSite.site, scales)) changes.set(change.tensor, [...(changes.get(change.tensor) ?? []), change]);
+    await inModule(first, async () => {
+      const { scales, fallback } = await scalesOf(smoothedSite, folding);
+      if (scales !== undefined) folding.fold(smoothedSite.site, scales);
       for (const { module, consumer } of smoothedSite.targets) {
         const { values } = await module.statistic(absMaxStatistic);
         const after = values.map((value, column) => value / (scales?.[consumer.channels[column]!] ?? 1));
@@ -64,13 +60,8 @@ async function smoothAndRound(context: TechniqueContext<SmoothquantOptions>): Pr
       }
     });
   }
-  for (const [index, module] of modules.entries()) {
-    throwIfAborted(signal, 'SmoothQuant');
-    progress.report({ completed: index, total: modules.length, unit: 'modules', detail: module.info.name });
-    await placed(module, () => finishModule(module, changes.get(`${module.info.name}.weight`) ?? [], smoothed.get(module.info.name)));
-  }
-  for (const [name, list] of changes) if (!changeable.modules.has(name)) await adjust(changeable.parameters.get(name)!, list);
-  progress.report({ completed: modules.length, total: modules.length, unit: 'modules' });
+  await eachModule(context, 'SmoothQuant', (module) => finishModule(module, folding.changesOf(module), smoothed.get(module.info.name)));
+  await folding.adjustParameters();
 }
 
 interface SiteScales {
@@ -80,7 +71,7 @@ interface SiteScales {
 }
 
 /** The scales of a site: inputs by what any target saw, weights by all that read them, targets or not. */
-async function scalesOf({ site, targets }: SmoothedSite, { modules, parameters }: Changeable): Promise<SiteScales> {
+async function scalesOf({ site, targets }: TargetedSite<SmoothquantOptions>, folding: BlockFolding<SmoothquantOptions>): Promise<SiteScales> {
   const { strength, minimumTokens } = targets[0].module.options;
   const inputs = new Float32Array(site.channels);
   let tokens = 0;
@@ -93,23 +84,13 @@ async function scalesOf({ site, targets }: SmoothedSite, { modules, parameters }
   if (tokens < minimumTokens) return { scales: undefined, fallback: fewTokens(tokens, minimumTokens, 'not smoothed') };
   const weights = new Float32Array(site.channels);
   for (const { module, channels } of site.consumers) {
-    const name = `${module}.weight`;
-    const { data } = (await modules.get(name)?.weight()) ?? (await parameters.get(name)!.value());
+    const data = await folding.weight(module);
     const columns = channels.length;
     const maxima = new Float32Array(columns);
     for (let start = 0; start < data.length; start += columns) for (let column = 0; column < columns; column++) maxima[column] = Math.max(maxima[column]!, Math.abs(data[start + column]!));
     raise(weights, maxima, channels);
   }
-  return { scales: await storable(site, smoothingScales(inputs, weights, strength), parameters), fallback: undefined };
-}
-
-/** Norm weights are rounded to their stored type when they are divided; the scales follow, so that the function stays. */
-async function storable({ sources }: FoldSite, scales: Float64Array, parameters: Changeable['parameters']): Promise<Float64Array> {
-  for (const source of sources) {
-    const parameter = source.kind === 'vector' ? parameters.get(source.tensor) : undefined;
-    if (source.kind === 'vector' && parameter !== undefined) return storableScales(source, (await parameter.value()).data, parameter.dtype, scales);
-  }
-  return scales;
+  return { scales: await folding.storable(site, smoothingScales(inputs, weights, strength)), fallback: undefined };
 }
 
 /** maxima[channel] ← max(maxima[channel], value) for the channel of each value. */
@@ -122,7 +103,7 @@ function largest(values: Float32Array): number {
 }
 
 /** Scales a matrix and rounds it. */
-async function finishModule(module: Handle, changes: readonly FoldChange[], smoothed: Smoothed | undefined): Promise<void> {
+async function finishModule(module: ModuleHandle<SmoothquantOptions>, changes: readonly FoldChange[], smoothed: Smoothed | undefined): Promise<void> {
   const { info, options } = module;
   const { data: weight } = await module.weight();
   const scaled = changes.reduce((values, { apply }) => apply(values), weight);
@@ -135,26 +116,11 @@ async function finishModule(module: Handle, changes: readonly FoldChange[], smoo
 }
 
 /** How a layer rounds its inputs, which its sites have made smaller or left as they are. */
-async function inputGridOf(module: Handle, smoothed: Smoothed | undefined): Promise<InputQuantization | undefined> {
+async function inputGridOf(module: ModuleHandle<SmoothquantOptions>, smoothed: Smoothed | undefined): Promise<InputQuantization | undefined> {
   const { activations, minimumTokens } = module.options;
   if (activations === 'none') return undefined;
   const magnitudes = await module.statistic(absMaxStatistic);
   requireFiniteMagnitudes(magnitudes);
   if (activations === 'dynamic-token' || magnitudes.rows < minimumTokens) return dynamicTokenInput;
   return staticTensorInput(smoothed?.after ?? largest(magnitudes.values), resolveScaleType(module.options.scaleType, module.info.dtype));
-}
-
-async function adjust(parameter: ParameterHandle, changes: readonly FoldChange[]): Promise<void> {
-  const { data } = await parameter.value();
-  await parameter.replace(float32Tensor(parameter.shape, changes.reduce((values, { apply }) => apply(values), data)));
-}
-
-/** Notes the module on errors that do not name one. */
-async function placed<T>(module: Handle, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (isPareError(error)) error.place = { module: module.info.name, ...error.place };
-    throw error;
-  }
 }
