@@ -67,7 +67,7 @@ async function run(model: string, output: string, technique: Technique<Options> 
 async function logits(directory: string): Promise<Float32Array> {
   await using model = await openModel(directory, { architectures });
   await using backend = await leakCheckedBackend();
-  return modelLogits(backend, model, [Int32Array.from({ length: 12 }, (_, index) => 3 + 7 * index)]);
+  return await modelLogits(backend, model, [Int32Array.from({ length: 12 }, (_, index) => 3 + 7 * index)]);
 }
 
 function largestDifference(a: Float32Array, b: Float32Array): number {

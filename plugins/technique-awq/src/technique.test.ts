@@ -1,6 +1,6 @@
 import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
 import { webgpuBackend } from '@pare/backend-webgpu';
-import { isPareError, type Backend, type ModulePlan, type Recipe } from '@pare/core';
+import { apiVersion, defineTechnique, float32Tensor, isPareError, type Backend, type ModulePlan, type PareError, type Recipe, type Technique } from '@pare/core';
 import { findFoldSites } from '@pare/folding';
 import { huggingFaceFormat } from '@pare/format-hf';
 import { openModel } from '@pare/model';
@@ -8,7 +8,9 @@ import type { CompressionResult } from '@pare/runtime';
 import { gptq } from '@pare/technique-gptq';
 import { rtn } from '@pare/technique-rtn';
 import { architectures, folderHashes, leakCheckedBackend, memoryText, modelLogits, sampleText, startTestHost, tinyModel, type FixtureName, type TestHost } from '@pare/testkit';
+import { denseWeight } from '@pare/weights';
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { awq, awqOptions, type AwqOptions } from './index.js';
 import pluginDefault from './index.js';
 
@@ -16,6 +18,25 @@ const calibration = { data: memoryText(sampleText(6000)), samples: 4, sequenceLe
 const silent = (): void => undefined;
 const log = { debug: silent, info: silent, warn: silent, error: silent };
 const small = { bits: 3, groupSize: 32, minimumTokens: 1, trialTokens: 48 } as const;
+
+/** Turns every number of the norms to the largest there is, so that what they put out overflows. */
+const loudNorms: Technique<Record<string, never>> = defineTechnique<Record<string, never>>({
+  id: 'loud-norms',
+  api: apiVersion,
+  title: 'Loud norms',
+  summary: 'Makes activations overflow; for tests.',
+  family: 'activation',
+  scope: 'block',
+  adjusts: true,
+  options: z.strictObject({}),
+  accepts: ['dense'],
+  produces: ['dense'],
+  plan: (targets) => targets.map(({ info }) => ({ module: info.name, produces: 'dense', storedBits: info.shape[0] * info.shape[1] * (info.dtype === 'float32' ? 32 : 16), flops: 1, workingBytes: 1 })),
+  async apply({ modules, parameters }) {
+    for (const { info, weight, replace } of modules) await replace(denseWeight((await weight()).data, info.shape, info.dtype));
+    for (const { module, shape, replace } of parameters) if (module === undefined) await replace(float32Tensor(shape, new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(3e38)));
+  },
+});
 
 function recipeOf(options: Partial<AwqOptions> = {}, ...more: Recipe['stages']): Recipe {
   return { version: 1, stages: [{ technique: 'awq', options: { ...small, ...options } }, ...more] };
@@ -27,7 +48,7 @@ interface Run {
 }
 
 async function run(model: string, output: string, recipe: Recipe, given?: Backend): Promise<Run> {
-  await using host = await startTestHost({ plugins: [awq, gptq, rtn, huggingFaceFormat] });
+  await using host = await startTestHost({ plugins: [awq, loudNorms, gptq, rtn, huggingFaceFormat] });
   await using own = given === undefined ? await leakCheckedBackend() : undefined;
   const formats = [{ id: 'hf', options: { oddBits: true } }];
   const result = await host.compress({ model, recipe, calibration, output, formats, backend: given ?? own! });
@@ -37,7 +58,7 @@ async function run(model: string, output: string, recipe: Recipe, given?: Backen
 async function logits(directory: string): Promise<Float32Array> {
   await using model = await openModel(directory, { architectures });
   await using backend = await leakCheckedBackend();
-  return modelLogits(backend, model, [Int32Array.from({ length: 12 }, (_, index) => 3 + 7 * index)]);
+  return await modelLogits(backend, model, [Int32Array.from({ length: 12 }, (_, index) => 3 + 7 * index)]);
 }
 
 function difference(a: Float32Array, b: Float32Array): number {
@@ -49,7 +70,7 @@ function difference(a: Float32Array, b: Float32Array): number {
   return Math.sqrt(sum / whole);
 }
 
-async function failure(promise: Promise<unknown>): Promise<{ code: string; message: string }> {
+async function failure(promise: Promise<unknown>): Promise<PareError> {
   const error: unknown = await promise.then(() => undefined, (thrown: unknown) => thrown);
   if (!isPareError(error)) throw error ?? new Error('nothing was refused');
   return error;
@@ -153,6 +174,13 @@ describe('awq', () => {
     const { result } = await run(folder.model, folder.join('out'), recipeOf({ minimumTokens: 1000, symmetric: true }));
     expect(result.stages[0]!.fallbacks.length).toBe(result.stages[0]!.modules);
     expect(result.stages[0]!.fallbacks[0]!.reason).toMatch(/minimumTokens is 1000; rounded to nearest/);
+  });
+
+  it('refuses activations that overflow, by name', async () => {
+    await using folder = await tinyModel('llama');
+    const error = await failure(run(folder.model, folder.join('out'), { version: 1, stages: [{ technique: 'loud-norms' }, ...recipeOf().stages] }));
+    expect(error.code).toBe('PARE_STATISTIC_NOT_FINITE');
+    expect(error.place?.module).toMatch(/layers\.0/);
   });
 
   it.each([

@@ -22,7 +22,7 @@ const targetsOf = (modules: readonly ModuleInfo[], options: Partial<LlmPrunerOpt
 async function shapesOf(config: Readonly<Record<string, unknown>>): Promise<Model> {
   await using folder = await temporaryDirectory();
   await writeFile(folder.join('config.json'), JSON.stringify(config));
-  return describeModel(folder.path, { architectures, file: 'nothing', bytes: 0 });
+  return await describeModel(folder.path, { architectures, file: 'nothing', bytes: 0 });
 }
 
 const llama = { model_type: 'llama', hidden_act: 'silu', rms_norm_eps: 1e-5, max_position_embeddings: 8192, torch_dtype: 'bfloat16' };

@@ -68,7 +68,7 @@ async function compress(model: string, output: string, stages: readonly RecipeSt
 
 async function logits(model: Model): Promise<Float32Array> {
   await using backend = await leakCheckedBackend();
-  return modelLogits(backend, model, windows);
+  return await modelLogits(backend, model, windows);
 }
 
 async function folderLogits(directory: string): Promise<Float32Array> {
