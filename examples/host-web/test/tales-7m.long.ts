@@ -13,6 +13,8 @@ import { bundledText, download, equalCodes, fill, metric, openSite } from './pag
 
 const model = join(import.meta.dirname, '../../models/tales-7m');
 const windows = { samples: 4, sequenceLength: 128 };
+// Inputs of blocks come from the original model: with errors propagated, a code that differs changes the inputs of every block after it, and GPTQ answers to the last bit of those (docs/benchmarks.md).
+const settings = ['gptq.groupSize=64', 'gptq.propagateErrors=false'];
 
 it('compresses tales-7m as Node does on the processor', { timeout: 1_800_000 }, async () => {
   await using folder = await temporaryDirectory();
@@ -22,7 +24,7 @@ it('compresses tales-7m as Node does on the processor', { timeout: 1_800_000 }, 
   await page.click('#use-bundled');
   await page.waitForSelector('#fields:not([disabled])');
   await page.selectOption('#backend', 'webgpu');
-  await fill(page, { samples: '4', length: '128', 'evaluation-samples': '16', 'new-tokens': '12', set: 'gptq.groupSize=64' });
+  await fill(page, { samples: '4', length: '128', 'evaluation-samples': '16', 'new-tokens': '12', set: settings.join('\n') });
   await expect.poll(() => page.innerText('#plan')).toContain('on webgpu');
   await page.click('#start');
   await page.waitForSelector('#result:not([hidden]), #alert:not([hidden])', { timeout: 1_500_000 });
@@ -32,13 +34,12 @@ it('compresses tales-7m as Node does on the processor', { timeout: 1_800_000 }, 
 
   await using host = await createHost({ plugins: [architectures, cpuBackend, huggingFaceFormat, perplexity, presets, gptq] });
   const inNode = folder.join('cpu');
-  await host.compress({ model, recipe: 'gptq-w4', set: ['gptq.groupSize=64'], calibration: { data: bundledText('calibration'), ...windows }, backend: 'cpu', output: inNode });
+  await host.compress({ model, recipe: 'gptq-w4', set: settings, calibration: { data: bundledText('calibration'), ...windows }, backend: 'cpu', output: inNode });
   await using a = await host.openModel(inPage);
   await using b = await host.openModel(inNode);
   const quantized = a.modules.filter(({ form }) => form === 'quantized');
   expect(quantized.length).toBe(b.modules.filter(({ form }) => form === 'quantized').length);
 
-  // The first block has equal inputs on both. Later ones see what the codes before them left, and GPTQ answers to the last bit of that (docs/benchmarks.md).
   const shares = [];
   for (let block = 0; block < a.description.blocks.length; block++) shares.push(await equalCodes(a, b, quantized.filter((module) => module.block === block).map(({ name }) => name)));
   const evaluate = async (of: string): Promise<number> => {
@@ -47,7 +48,7 @@ it('compresses tales-7m as Node does on the processor', { timeout: 1_800_000 }, 
   };
   const [page64, node64, before] = [await evaluate(inPage), await evaluate(inNode), await evaluate(model)];
   process.stdout.write(`equal codes by block: ${shares.map((share) => share.toFixed(4)).join(', ')}; perplexity before ${before.toFixed(4)}, page ${page64.toFixed(4)}, Node on cpu ${node64.toFixed(4)}\n`);
-  expect(shares[0]).toBeGreaterThanOrEqual(0.995);
+  expect(Math.min(...shares)).toBeGreaterThanOrEqual(0.995);
   expect(await metric(page, 'perplexity-after')).toBeLessThan(1.1 * (await metric(page, 'perplexity-before')));
-  expect(Math.abs(page64 / node64 - 1)).toBeLessThan(0.01);
+  expect(Math.abs(page64 / node64 - 1)).toBeLessThan(0.002);
 });

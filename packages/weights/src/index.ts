@@ -2,6 +2,7 @@ export * from './scheme.js';
 export { roundToStorage, smallestPositive, roundingShift } from './rounding.js';
 export * from './power-table.js';
 export * from './grid.js';
+export { propagateErrorsOption } from './calibration-options.js';
 export { bitsOption, groupSizeOption, scaleTypeOption } from './grid-options.js';
 export * from './float8.js';
 export * from './quantize.js';

@@ -1,4 +1,4 @@
-import { bitsOption, groupSizeOption, scaleTypeOption } from '@pare/weights';
+import { bitsOption, groupSizeOption, propagateErrorsOption, scaleTypeOption } from '@pare/weights';
 import { z } from 'zod';
 
 /** Options of `awq`. */
@@ -18,10 +18,7 @@ export const awqOptions = z.strictObject({
     .default('halves')
     .describe('What scales of layers that share an input are judged by: the output of the whole attention or MLP (halves), or the sum over the layers of their own outputs (layers), which is faster.'),
   trialTokens: z.int().min(1).default(512).describe('With objective halves: calibration tokens that attention and MLP are run on for each exponent.'),
-  propagateErrors: z
-    .boolean()
-    .default(false)
-    .describe('True to calibrate each block on what the quantized blocks before it make; false to calibrate on what the blocks made before this stage.'),
+  propagateErrors: propagateErrorsOption(false),
   minimumTokens: z
     .int()
     .min(1)

@@ -1,4 +1,4 @@
-import { activationsOption, bitsOption, groupSizeOption, scaleTypeOption } from '@pare/weights';
+import { activationsOption, bitsOption, groupSizeOption, propagateErrorsOption, scaleTypeOption } from '@pare/weights';
 import { z } from 'zod';
 
 /** Options of `gptq`. */
@@ -24,6 +24,7 @@ export const gptqOptions = z.strictObject({
     .describe('Range of a grid: its extremes (minmax), or the shrunk range of least reconstruction error Σ|ŵ − w|^2.4 (mse).'),
   activations: activationsOption('none'),
   scaleType: scaleTypeOption("Type that scales are stored in; auto takes the weight's own."),
+  propagateErrors: propagateErrorsOption(true),
   minimumTokens: z
     .int()
     .min(1)

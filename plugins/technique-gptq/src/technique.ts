@@ -23,6 +23,7 @@ export const gptq: Technique<GptqOptions> = defineTechnique<GptqOptions>({
   produces: ['quantized', 'sparse'],
   statistics: ({ activations }) => [gramStatistic, ...inputGridStatistics(activations)],
   sequential: (options) => options.trueSequential,
+  inputs: ({ propagateErrors }) => (propagateErrors ? 'compressed' : 'original'),
   check: checkModule,
   plan: planModules,
   apply: (context) =>

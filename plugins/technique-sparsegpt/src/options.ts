@@ -1,5 +1,5 @@
 import { patternOption, sparsityOption } from '@pare/pruning';
-import { groupSizeOption, scaleTypeOption } from '@pare/weights';
+import { groupSizeOption, propagateErrorsOption, scaleTypeOption } from '@pare/weights';
 import { z } from 'zod';
 
 /** Options of `sparsegpt`. */
@@ -21,6 +21,7 @@ export const sparsegptOptions = z.strictObject({
     .describe('Columns for which an unstructured mask is chosen at once, each block with the same sparsity, and after which errors are propagated. A multiple of M for N:M patterns.'),
   damping: z.number().min(0).lt(1).default(0.01).describe('Share of the mean Hessian diagonal that is added to the diagonal.'),
   dampingIncrement: z.number().min(0).lt(1).default(0.01).describe('Added to the damping, again and again, while the Hessian is not positive definite; 0 to fail instead.'),
+  propagateErrors: propagateErrorsOption(true),
   minimumTokens: z
     .int()
     .min(1)

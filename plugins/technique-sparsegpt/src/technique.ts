@@ -23,6 +23,7 @@ export const sparsegpt: Technique<SparsegptOptions> = defineTechnique<SparsegptO
   accepts: ['dense', 'sparse'],
   produces: ['sparse'],
   statistics: () => [gramStatistic],
+  inputs: ({ propagateErrors }) => (propagateErrors ? 'compressed' : 'original'),
   check: checkTarget,
   plan: planModules,
   apply: (context) =>
