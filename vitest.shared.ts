@@ -12,7 +12,9 @@ export function packageTests(directory: string, overrides: NonNullable<ViteUserC
       watch: false,
       reporters: process.env['CI'] ? ['default', 'json'] : ['default', 'json'],
       outputFile: { json: 'test-results/results.json' },
-      testTimeout: 30_000,
+      // Long, because machines that test may be busy; what hangs is found all the same.
+      testTimeout: 60_000,
+      hookTimeout: 60_000,
       server: { deps: { inline: [/^@pare\//] } },
       ...overrides,
     },
