@@ -209,6 +209,10 @@ export const errorCatalogue = {
       `backend "${d.backend}" cannot run graph "${d.graph}": it lacks ${list(d.operators)}`,
     () => 'Choose another backend with --backend, or a plugin that brings these operators.',
   ),
+  PARE_OPTIONS_DIFFER: template(
+    (d: { module: string; first: string }) => `${d.module} has other options than ${d.first}`,
+    () => 'The model is trained as a whole: give options to the stage, and leave overrides out.',
+  ),
   PARE_OPTIONS_INVALID: template(
     (d: { owner: string; problems: readonly string[] }) => `options of ${d.owner}: ${d.problems.join('; ')}`,
     (d: { owner: string; problems: readonly string[]; allowed?: string }) => d.allowed ?? `"pare plugins ${d.owner}" lists its options.`,
@@ -428,8 +432,14 @@ export const errorCatalogue = {
     () => 'What was written is not what the model holds. Check the disk and try again; if it happens twice, report it with the recipe.',
   ),
   PARE_VOCABULARY_MISMATCH: template(
-    (d: { original: string; expected: number; model: string; found: number }) => `${d.model} predicts ${String(d.found)} tokens, the original ${d.original} ${String(d.expected)}`,
-    () => 'Their predictions cannot be compared; give the model that this one was made from with --original.',
+    (d: { original: string; expected: number; model: string; found: number; role?: string; token?: { id: number; original: string; model: string }; alternatives?: readonly string[] }) =>
+      d.token === undefined
+        ? `${d.model} predicts ${String(d.found)} tokens, ${d.role ?? 'the original'} ${d.original} ${String(d.expected)}`
+        : `token ${String(d.token.id)} is ${JSON.stringify(d.token.model)} to ${d.model} and ${JSON.stringify(d.token.original)} to ${d.role ?? 'the original'} ${d.original}`,
+    (d) =>
+      d.alternatives === undefined
+        ? 'Their predictions cannot be compared; give the model that this one was made from with --original.'
+        : `Predictions can be learnt from a teacher with the same tokens only. With other tokens there are techniques that learn from what it writes: ${list(d.alternatives)}.`,
   ),
   PARE_WEIGHTS_INACCESSIBLE: template(
     (d: { file: string; wanted: string }) => `${d.wanted} reads weights by module, and ${d.file} has them only packed for its runtime`,

@@ -70,7 +70,7 @@ describe('distill-logits', () => {
     };
     expect(await run({ calibration: undefined })).toBe('PARE_CALIBRATION_MISSING');
     const [stage] = recipe({}).stages;
-    expect(await run({ recipe: { version: 1, stages: [{ ...stage!, overrides: [{ match: '*.up_proj', options: { steps: 3 } }] }] } })).toBe('PARE_DISTILL_LOGITS_OPTIONS_DIFFER');
+    expect(await run({ recipe: { version: 1, stages: [{ ...stage!, overrides: [{ match: '*.up_proj', options: { steps: 3 } }] }] } })).toBe('PARE_OPTIONS_DIFFER');
     await using other = await temporaryDirectory();
     await writeSyntheticLlama(other.path, { layers: 1, vocabulary: 128 });
     expect(await run({ recipe: recipe({ steps: 1, teacher: other.path }) })).toBe('PARE_VOCABULARY_MISMATCH');
