@@ -424,8 +424,8 @@ export const errorCatalogue = {
     () => 'The tokenizer belongs to another model; use the one from the folder of these weights.',
   ),
   PARE_TRAINING_DIVERGED: template(
-    (d: { step: number; loss: number; cause: string }) => `training stopped at step ${String(d.step)} with a loss of ${String(d.loss)}; ${d.cause}`,
-    () => 'Parameters are those of the step before, and the checkpoint holds them. Lower the learning rate, clip gradients, or warm up longer; then go on or start again.',
+    (d: { step: number; loss: number; cause: string; checkpoint?: string | undefined }) => `training stopped at step ${String(d.step)} with a loss of ${String(d.loss)}; ${d.cause}`,
+    (d) => `${d.checkpoint === undefined ? '' : `${d.checkpoint} holds the step before. `}Lower the learning rate, clip gradients, or warm up longer, and start again.`,
   ),
   PARE_VERIFICATION_FAILED: template(
     (d: { file: string; tensor: string; problem: string }) => `reading back ${d.file}: "${d.tensor}" ${d.problem}`,

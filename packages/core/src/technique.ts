@@ -1,5 +1,6 @@
 import type { DeviceTensor } from './backend.js';
 import type { DType } from './dtype.js';
+import type { FileSystem } from './files.js';
 import type { Model, ModuleInfo, ModelSummary } from './model.js';
 import type { OptionsSchema } from './options.js';
 import type { PluginContext, PluginIdentity } from './plugin.js';
@@ -62,6 +63,8 @@ export interface ModulePlan {
   readonly flops: number;
   /** Peak bytes of working memory while this module is solved, statistics included. */
   readonly workingBytes: number;
+  /** Peak bytes of the call's work folder. */
+  readonly workFolderBytes?: number | undefined;
 }
 
 /** What became of one module. */
@@ -127,6 +130,16 @@ export interface BlockTrials {
   loss(half: BlockHalf, trial: ReadonlyMap<string, HostTensor & { readonly data: Float32Array }>): Promise<number>;
 }
 
+/**
+ * Where a long call may keep unfinished work, so that a run that stopped goes on in the midst of the call. What lies there is of an earlier run with the same recipe, plugin versions, model,
+ * calibration text, seed and backend; anything else that results follow from is the technique's to check. It is removed once the call's results are kept.
+ */
+export interface WorkFolder {
+  readonly files: FileSystem;
+  /** May not exist yet. */
+  readonly path: string;
+}
+
 /** The context of one `apply` call: the targeted modules of one tensor batch, of one block (one step of it when sequential), or all of them in training scope. */
 export interface TechniqueContext<O, D extends ServiceDependencies = ServiceDependencies> extends PluginContext<D> {
   readonly model: Model;
@@ -141,6 +154,8 @@ export interface TechniqueContext<O, D extends ServiceDependencies = ServiceDepe
   readonly targets: readonly TargetModule<O>[];
   /** Trials of the block at work, for techniques that ask for tokens with `trialTokens`; undefined for others. */
   readonly trials: BlockTrials | undefined;
+  /** For unfinished work of this call. */
+  readonly work: WorkFolder;
   /** The block these modules belong to, absent where they are not of one. */
   readonly block: { readonly index: number; readonly count: number; readonly name: string } | undefined;
   /**

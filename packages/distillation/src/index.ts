@@ -4,6 +4,6 @@ export { type AdapterOptions, teacherOption, type TrainingOptions, trainingOptio
 export { planTraining, type TrainingWork } from './plan.js';
 export { sharedOptions } from './shared-options.js';
 export { Student } from './student.js';
-export { openTeacher, requireSameTokens, type OpenedTeacher } from './teacher.js';
+export { openTeacher, requireSameTokens, teacherIdentity, type OpenedTeacher } from './teacher.js';
 export { TeacherLogits } from './teacher-logits.js';
 export { trainStudent, type StudentTraining } from './train-student.js';

@@ -23,7 +23,7 @@ it('shares the work of the whole among the targets by size', () => {
 
 it('keeps gradients and state for adapters alone', () => {
   const [plan] = planTraining(targets, { parameters: 1000 }, { options: options({ loraRank: 2 }), teacherPasses: 0 });
-  expect(plan!.workingBytes).toBe(4 * (1000 + 3 * 2 * (40 + 20)));
+  expect(plan).toMatchObject({ workingBytes: 4 * (1000 + 3 * 2 * (40 + 20)), workFolderBytes: 2 * 4 * 3 * 2 * (40 + 20) });
 });
 
 it('refuses options that differ, by both names', () => {

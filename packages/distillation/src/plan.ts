@@ -19,11 +19,14 @@ export function planTraining(targets: readonly TargetModule<unknown>[], { parame
   const trained = loraRank === 0 ? parameters : targets.reduce((sum, { info: { shape } }) => sum + loraRank * (shape[0] + shape[1]), 0);
   // Student and teacher, then gradients and two tensors of AdamW, in float32.
   const workingBytes = 4 * (parameters * (teacherPasses > 0 ? 2 : 1) + 3 * trained);
+  // Parameters and AdamW's state in a checkpoint, and in the one that is to replace it.
+  const workFolderBytes = 2 * 4 * 3 * trained;
   return targets.map(({ info }) => ({
     module: info.name,
     produces: 'dense',
     storedBits: elementCount(info.shape) * (info.dtype === 'float32' ? 32 : 16),
     flops: (flops * elementCount(info.shape)) / weights,
     workingBytes,
+    workFolderBytes,
   }));
 }

@@ -1,5 +1,6 @@
 import { pareError, type Model } from '@pare/core';
-import { readTokenizerFiles } from '@pare/model';
+import { describeModelFiles, readTokenizerFiles } from '@pare/model';
+import { createSha256 } from '@pare/platform';
 import { type TrainingContext } from './context.js';
 
 /** A teacher's model. One that was opened for the purpose is closed with it. */
@@ -16,6 +17,13 @@ export async function openTeacher({ original, services, signal }: Pick<TrainingC
   if (reference === undefined) return { model: original, [Symbol.asyncDispose]: () => Promise.resolve() };
   const model = await services.models.open(reference, { signal });
   return { model, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() };
+}
+
+/** Tells two states of a teacher apart, without reading all of it: for the identity of a training. */
+export async function teacherIdentity(teacher: Model): Promise<string> {
+  const hash = createSha256();
+  hash.update(new TextEncoder().encode(JSON.stringify(await describeModelFiles(teacher))));
+  return `teacher ${teacher.name} ${hash.hex().slice(0, 16)}`;
 }
 
 /** Techniques that learn from what a teacher writes, and so need not share its tokens. */

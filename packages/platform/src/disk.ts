@@ -28,6 +28,15 @@ export function isDiskFull(error: unknown): boolean {
   return false;
 }
 
+/** Bytes of a file, or of all files of a folder and below; 0 where nothing is. */
+export async function treeBytes(files: FileSystem, path: string): Promise<number> {
+  const status = await files.status(path);
+  if (status?.kind !== 'folder') return status?.bytes ?? 0;
+  let bytes = 0;
+  for (const { name } of await files.list(path)) bytes += await treeBytes(files, files.path.join(path, name));
+  return bytes;
+}
+
 /** Flushes a folder and everything below it. */
 export async function flushTree(files: FileSystem, directory: string): Promise<void> {
   for (const { name, kind } of await files.list(directory)) {

@@ -1,6 +1,6 @@
 export { createSha256, defaultFiles, isRunning, processId, sampleMemory } from '#system';
 export { copyFile, type FilePlace } from './copy-file.js';
-export { flushTree, isDiskFull, nearestFolder, requireFreeSpace, writeAtomically } from './disk.js';
+export { flushTree, isDiskFull, nearestFolder, requireFreeSpace, treeBytes, writeAtomically } from './disk.js';
 export { lockFolder, lockName, unlockFolder } from './folder-lock.js';
 export { FileSystemError } from './file-system-error.js';
 export type { Sha256, System } from './system.js';

@@ -5,7 +5,7 @@ import { pluginFailure } from './cancellation.js';
 import { runEvaluation, type PreparedEvaluation } from './evaluations.js';
 import type { CompressionRequest, CompressionResult, EvaluationRecord, FormatResult, LoadedPlugin, Manifest, StageResult } from './host-types.js';
 import { hasUnfinishedRun, Journal, journalFolder, journalState } from './journal.js';
-import { describeModelFiles, hashWindows, sha256, type JournalInputs } from './journal-inputs.js';
+import { hashWindows, sha256, type JournalInputs } from './journal-inputs.js';
 import { createManifest, writeManifest } from './manifest.js';
 import type { ModelLibrary } from './model-library.js';
 import { createPartialOutput, inspectOutput, recoverOutput } from './output-folder.js';
@@ -83,7 +83,7 @@ export async function compress(run: CompressionRun): Promise<CompressionResult> 
     completed = true;
     return result;
   } catch (error) {
-    throw runFailure(error, run, journal);
+    throw await runFailure(error, run, journal);
   } finally {
     if (!completed) await journal.release();
   }
@@ -116,7 +116,7 @@ export async function journalInputs(run: RecipeRun, calibration: Calibration): P
   return {
     // The name and description of a recipe change nothing.
     recipe: { version: preparation.recipe.version, stages: preparation.recipe.stages },
-    model: await describeModelFiles(model),
+    model: await run.library.describeModelFiles(model),
     calibration:
       preparation.calibration === undefined || calibration.textHash === undefined
         ? null
@@ -231,6 +231,7 @@ async function writeOutput(
       formats,
       before,
       after: after.metrics,
+      library: run.library,
       signal,
     });
     await writeManifest(files, partial.directory, manifest);
@@ -287,8 +288,8 @@ function stageResult(technique: string, { reports, seconds }: StageOutcome): Sta
 }
 
 /** A stopped run's error, with what is kept and how to go on. */
-function runFailure(error: unknown, run: CompressionRun, journal: Journal): unknown {
-  const kept = journal.finishedBatches > 0 ? `Finished blocks are kept in ${journal.directory}; run the same command with --resume to go on.` : undefined;
+async function runFailure(error: unknown, run: CompressionRun, journal: Journal): Promise<unknown> {
+  const kept = (await journal.hasWork()) ? `Finished work is kept in ${journal.directory}; run the same command with --resume to go on.` : undefined;
   if (run.signal.aborted) {
     const aborted = pareError('PARE_ABORTED', { what: 'compression', ...(kept === undefined ? {} : { resume: kept }) }, error);
     if (isPareError(error)) aborted.place = error.place;

@@ -159,7 +159,8 @@ export function outputEstimate(model: Model, finalPlans: ReadonlyMap<string, Mod
   const replacedBytes = sum(changed.map((module) => storedBytes(module, model)));
   const outputBytes = Math.max(0, Math.round(model.bytes - replacedBytes + sum([...finalPlans.values()].map(({ storedBits, writtenBits = storedBits }) => writtenBits / 8))));
   const journalBytes = sum(stages.flatMap((stage) => [...stage.plans.values()].map((plan) => plan.storedBits / 8)));
-  return { outputBytes, diskBytes: Math.round(Math.max(1, formats) * outputBytes + journalBytes + companionBytes) };
+  const workBytes = Math.max(0, ...stages.flatMap((stage) => [...stage.plans.values()].map(({ workFolderBytes = 0 }) => workFolderBytes)));
+  return { outputBytes, diskBytes: Math.round(Math.max(1, formats) * outputBytes + journalBytes + workBytes + companionBytes) };
 }
 
 /** Bytes that a module takes in the source. Models of @pare/model know; of others' compressed weights only the dense size can be told. */

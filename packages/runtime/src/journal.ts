@@ -1,5 +1,5 @@
-import { isPareError, pareError, type DenseWeight, type FileSystem, type HostTensor, type ModuleReport, type WeightForm } from '@pare/core';
-import { lockFolder, lockName, unlockFolder, writeAtomically } from '@pare/platform';
+import { isPareError, pareError, type DenseWeight, type FileSystem, type HostTensor, type ModuleReport, type WeightForm, type WorkFolder } from '@pare/core';
+import { lockFolder, lockName, treeBytes, unlockFolder, writeAtomically } from '@pare/platform';
 import { deserializeForm, serializeForm } from '@pare/weights';
 import { differences, type JournalInputs } from './journal-inputs.js';
 import type { ModelLibrary } from './model-library.js';
@@ -61,12 +61,15 @@ export async function journalState(files: FileSystem, output: string): Promise<{
   const directory = journalFolder(output);
   const document = await readDocument(files, directory);
   if (document === undefined) return undefined;
-  const batches = (await files.list(directory)).filter(({ name }) => batchFile.test(name));
-  const sizes = await Promise.all(batches.map(async ({ name }) => (await files.status(files.path.join(directory, name)))?.bytes ?? 0));
-  return { overwrite: document.overwrite, bytes: sizes.reduce((sum, size) => sum + size, 0) };
+  let bytes = 0;
+  for (const { name } of await files.list(directory)) if (workName.test(name)) bytes += await treeBytes(files, files.path.join(directory, name));
+  return { overwrite: document.overwrite, bytes };
 }
 
 const batchFile = /^stage-\d+-(block-\d+|outside)\.safetensors$|^stage-\d+-removal\.json$/;
+
+/** Finished batches, and folders of unfinished ones. */
+const workName = new RegExp(`${batchFile.source}|^stage-\\d+-(block-\\d+|outside)\\.work$`);
 
 /**
  * Results of a run on disk, batch by batch, so that memory does not grow with the model and a run that stopped can go on. A batch's file appears under
@@ -100,7 +103,7 @@ export class Journal {
       const earlier = await readDocument(files, directory);
       const names = (await files.list(directory)).map(({ name }) => name);
       const batches = names.filter((name) => batchFile.test(name));
-      if (earlier !== undefined && batches.length > 0 && !request.resume && !request.overwrite) {
+      if (earlier !== undefined && names.some((name) => workName.test(name)) && !request.resume && !request.overwrite) {
         throw pareError('PARE_JOURNAL_EXISTS', { output: request.output, journal: directory });
       }
       if (earlier !== undefined && request.resume) {
@@ -118,8 +121,18 @@ export class Journal {
     }
   }
 
-  get finishedBatches(): number {
-    return this.#finished.size;
+  /** True when there is something to go on from. */
+  async hasWork(): Promise<boolean> {
+    return (await this.#files.list(this.directory)).some(({ name }) => workName.test(name));
+  }
+
+  /** Where a call on a batch may keep unfinished work. */
+  workFolder(key: BatchKey, step: number): WorkFolder {
+    return { files: this.#files, path: this.#files.path.join(this.#path(`${batchName(key)}.work`), `step-${String(step)}`) };
+  }
+
+  async removeWork(key: BatchKey): Promise<void> {
+    await this.#files.remove(this.#path(`${batchName(key)}.work`));
   }
 
   /** Keeps a finished batch. */
@@ -143,6 +156,7 @@ export class Journal {
     await this.#files.rename(`${path}.partial`, path);
     await this.#files.flush(this.directory);
     this.#finished.add(fileName(key));
+    await this.removeWork(key);
   }
 
   /** What a finished batch holds; undefined when it is not finished, or its file is damaged. */
@@ -181,15 +195,13 @@ export class Journal {
 
   async writeNote(name: string, value: unknown): Promise<void> {
     await writeAtomically(this.#files, this.#path(`${name}.json`), JSON.stringify(value));
-    // What a stage takes out of the model is work to go on from, as batches are.
-    if (batchFile.test(`${name}.json`)) this.#finished.add(`${name}.json`);
   }
 
   /** Lets other runs have it; the batches stay. */
   async release(): Promise<void> {
     await unlockFolder(this.#files, this.directory);
     // A run that stopped before its first batch leaves nothing worth keeping.
-    if (this.#finished.size === 0) await this.#files.remove(this.directory);
+    if (!(await this.hasWork())) await this.#files.remove(this.directory);
   }
 
   /** Removes the journal after the output is complete. */
@@ -212,9 +224,8 @@ interface BatchEntry {
 
 const documentName = 'journal.json';
 
-function fileName({ stage, block }: BatchKey): string {
-  return `stage-${String(stage)}-${block === undefined ? 'outside' : `block-${String(block)}`}.safetensors`;
-}
+const batchName = ({ stage, block }: BatchKey): string => `stage-${String(stage)}-${block === undefined ? 'outside' : `block-${String(block)}`}`;
+const fileName = (key: BatchKey): string => `${batchName(key)}.safetensors`;
 
 async function readDocument(files: FileSystem, directory: string): Promise<JournalDocument | undefined> {
   try {

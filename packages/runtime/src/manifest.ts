@@ -1,7 +1,8 @@
 import type { Evaluator, FileSystem, Model } from '@pare/core';
 import { sparsityPatternText } from '@pare/weights';
 import type { FormatResult, LoadedPlugin, Manifest } from './host-types.js';
-import { hashFile, modelFileNames } from './journal-inputs.js';
+import { hashFile } from './journal-inputs.js';
+import type { ModelLibrary } from './model-library.js';
 import { manifestName } from './output-folder.js';
 import type { PreparedEvaluation } from './evaluations.js';
 import type { Preparation } from './prepare.js';
@@ -21,6 +22,7 @@ export interface ManifestParts {
   readonly formats: readonly FormatResult[];
   readonly before: Readonly<Record<string, number>>;
   readonly after: Readonly<Record<string, number>>;
+  readonly library: ModelLibrary;
   readonly signal: AbortSignal;
 }
 
@@ -28,7 +30,7 @@ export interface ManifestParts {
 export async function createManifest(parts: ManifestParts): Promise<Manifest> {
   const { preparation, model, outcomes } = parts;
   const { calibration, recipe, stages, formats } = preparation;
-  const names = await modelFileNames(model);
+  const names = await parts.library.modelFileNames(model);
   const files: Manifest['source']['files'][number][] = [];
   for (const path of names) {
     const file = await hashFile(model.files, model.files.path.join(model.directory, path), parts.signal);

@@ -154,6 +154,7 @@ class StageExecution {
     if (this.removal === undefined) throw pareError('PARE_RESULT_INVALID', { plugin: `technique "${technique.id}"`, module: label, problem: 'nothing was handed in' });
     const reports = new Map(kept?.reports ?? targets.map(({ info }) => [info.name, this.reports.get(info.name) ?? {}]));
     if (kept === undefined) await journal.writeNote(note, { removal: this.removal, reports: [...reports] });
+    await journal.removeWork(batch.key);
     for (const [module, report] of reports) {
       this.reports.set(module, report);
       core.emit('module:done', { stage: index, technique: technique.id, module, report });
@@ -281,6 +282,7 @@ class StageExecution {
       parameters: parameters.handles,
       trials,
       targets: this.#stage.targets,
+      work: this.#run.journal.workFolder(batch.key, step),
       remove: async (removal, reports = new Map()) => {
         this.#remove(source, removal, reports);
       },

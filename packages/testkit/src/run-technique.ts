@@ -12,6 +12,7 @@ import {
   type StatisticRef,
   type Technique,
   type WeightForm,
+  type WorkFolder,
 } from '@pare/core';
 import { GraphBuilder } from '@pare/graph';
 import { isStatistic, type Statistic } from '@pare/model';
@@ -101,6 +102,7 @@ export async function runTechnique<O>(technique: Technique<O>, run: LoneRun<O>):
       targets: handles,
       parameters: [],
       trials: undefined,
+      work: undefined as unknown as WorkFolder,
       remove: () => Promise.reject(new Error('lone modules have no structure')),
       block: technique.scope === 'block' ? { index: 0, count: 1, name: 'block' } : undefined,
     });

@@ -1,7 +1,9 @@
 import { isPareError, type Backend, type Model, type Recipe } from '@pare/core';
+import { cp } from 'node:fs/promises';
 import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
 import { huggingFaceFormat } from '@pare/format-hf';
-import { expectNoLeaks, fixtures, memoryText, modelLogits, sampleText, startTestHost, temporaryDirectory, tinyModel, writeSyntheticLlama, type FixtureName } from '@pare/testkit';
+import { expectNoLeaks, fixtures, folderHashes, memoryText, modelLogits, sampleText, startTestHost, temporaryDirectory, tinyModel, writeSyntheticLlama, type FixtureName } from '@pare/testkit';
+import { SafetensorsFile } from '@pare/model';
 import { describe, expect, it } from 'vitest';
 import { distillLogits } from './index.js';
 
@@ -54,6 +56,55 @@ describe('distill-logits', () => {
     const { details, before, after } = await distill({ steps: 2, learningRate: 1e-8 });
     expect(Math.abs(details['firstLoss']!)).toBeLessThan(1e-5);
     expect(after).toBeCloseTo(before, 4);
+  });
+
+  it('goes on in the midst of training, to the same bytes', async () => {
+    await using folder = await tinyModel('llama-tied-rope-scaled');
+    const settings = recipe({ teacher: fixtures.model('llama'), steps: 5, microBatch: 8 });
+    const run = async (output: string, given: { resume?: boolean; stopAt?: number } = {}): Promise<{ steps: number[]; error: unknown }> => {
+      await using host = await startTestHost({ plugins: [distillLogits, cpuBackend, huggingFaceFormat] });
+      const abort = new AbortController();
+      const steps: number[] = [];
+      host.events.on('progress', ({ unit, completed }) => {
+        if (unit !== 'steps') return;
+        steps.push(completed);
+        if (completed === given.stopAt) abort.abort();
+      });
+      const error = await host
+        .compress({ model: folder.model, recipe: settings, calibration, output, formats: ['hf'], seed: 3, resume: given.resume ?? false, signal: abort.signal, backend: 'cpu' })
+        .then(() => undefined, (reason: unknown) => reason);
+      return { steps, error };
+    };
+    const whole = folder.join('whole');
+    expect(await run(whole)).toEqual({ steps: [1, 2, 3, 4, 5], error: undefined });
+
+    const stopped = folder.join('stopped');
+    const { error } = await run(stopped, { stopAt: 3 });
+    expect(error).toMatchObject({ code: 'PARE_ABORTED' });
+    expect((error as Error & { help: string }).help).toContain('--resume');
+    // What a kill leaves is a journal, too: here that of the first run, without its lock.
+    const killed = folder.join('killed');
+    await cp(`${stopped}.pare-journal`, `${killed}.pare-journal`, { recursive: true, filter: (path) => !path.endsWith('lock') });
+    for (const output of [stopped, killed]) {
+      expect(await run(output, { resume: true })).toEqual({ steps: [4, 5], error: undefined });
+      expect(await folderHashes(output)).toEqual(await folderHashes(whole));
+    }
+  });
+
+  it('stops when the loss is no number, and says where the last good step is', async () => {
+    await using folder = await tinyModel('llama');
+    await using host = await startTestHost({ plugins: [distillLogits, cpuBackend] });
+    const output = folder.join('out');
+    const wild = recipe({ teacher: fixtures.model('llama-tied-rope-scaled'), steps: 4, learningRate: 1e25, warmup: 0, clipNorm: 1e30 });
+    const stopped = await host.compress({ model: folder.model, recipe: wild, calibration, output, formats: ['dump'], backend: 'cpu' }).then(() => undefined, (reason: unknown) => reason);
+    expect(stopped).toMatchObject({ code: 'PARE_TRAINING_DIVERGED', place: { stage: expect.stringContaining('distill-logits') as string } });
+    const { data, help } = stopped as { data: { step: number; checkpoint: string }; help: string };
+    expect(data.step).toBe(2);
+    expect(data.checkpoint).toContain('out.pare-journal');
+    expect(help).toContain(data.checkpoint);
+    await using file = await SafetensorsFile.open(data.checkpoint);
+    expect(file.metadata['step']).toBe('1');
+    expect(file.names).toContain('parameter.model.norm.weight');
   });
 
   it('needs a text, one set of options, and a teacher of the same tokens', async () => {

@@ -1,5 +1,5 @@
 import { apiVersion, defineTechnique, type Technique } from '@pare/core';
-import { calibrationBatches, openTeacher, planTraining, requireSameTokens, sharedOptions, Student, TeacherLogits, teacherServices, trainStudent, type TeacherServices, type TrainingContext } from '@pare/distillation';
+import { calibrationBatches, openTeacher, planTraining, requireSameTokens, sharedOptions, Student, TeacherLogits, teacherIdentity, teacherServices, trainStudent, type TeacherServices, type TrainingContext } from '@pare/distillation';
 import { distillation } from '@pare/training';
 import { distillLogitsOptions, type DistillLogitsOptions } from './options.js';
 
@@ -39,6 +39,7 @@ async function apply(context: TrainingContext<DistillLogitsOptions>): Promise<vo
     options,
     loss: distillation({ divergence, beta, temperature, labelShare }),
     batches: (step) => lessons.beside(text(step)),
+    identity: await teacherIdentity(teacher.model),
   });
   await student.writeBack({ details: { steps, firstLoss: losses[0]!, lastLoss: losses.at(-1)! } });
 }

@@ -12,6 +12,7 @@ import type {
   StatisticRef,
   TechniqueContext,
   WeightForm,
+  WorkFolder,
 } from '@pare/core';
 import { SafetensorsFile } from '@pare/model';
 import path from 'node:path';
@@ -132,6 +133,7 @@ export function testContext(modules: readonly TestModule[], settings: { signal?:
     targets: handles,
     parameters: [],
     trials: undefined,
+    work: {} as WorkFolder,
     remove: () => Promise.reject(new Error('no structure')),
     block: { index: 0, count: 1, name: 'layers.0' },
   };

@@ -9,6 +9,7 @@ import {
   type QuantizedWeight,
   type TechniqueContext,
   type WeightForm,
+  type WorkFolder,
 } from '@pare/core';
 import { SafetensorsFile } from '@pare/model';
 import { dequantize, quantizeMatrix, squaredError, storedBits } from '@pare/weights';
@@ -80,6 +81,7 @@ async function apply(modules: readonly TestModule[], signal = new AbortControlle
     targets: handles,
     parameters: [],
     trials: undefined,
+    work: {} as WorkFolder,
     block: undefined,
     remove: () => Promise.reject(new Error('no structure')),
   };

@@ -1,4 +1,4 @@
-import { isPareError, type PareError, type Recipe } from '@pare/core';
+import { isPareError, type PareError, type Recipe, type TechniqueContext } from '@pare/core';
 import type { CompressionRequest, CompressionResult } from '@pare/runtime';
 import { cp, mkdir, readdir, readFile, truncate, utimes, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -153,6 +153,32 @@ describe('a resumed run', () => {
     // The journal is as it was.
     await run(output, {}, { resume: true });
     expect(await folderHashes(output)).toEqual(expected);
+  });
+});
+
+describe('the work folder of a call', () => {
+  it('outlives a run that stops, is found by the next, and goes with the results', async () => {
+    const output = newOutput();
+    const found: string[] = [];
+    const controller = new AbortController();
+    let calls = 0;
+    const onApply = async ({ work: { files, path } }: TechniqueContext<unknown>): Promise<void> => {
+      const file = files.path.join(path, 'notes');
+      found.push((await files.status(file)) === undefined ? 'nothing' : await files.readText(file));
+      await files.makeFolder(path);
+      await files.writeText(file, String(calls));
+      if (calls++ === 1) controller.abort();
+    };
+    const stopped = run(output, { onApply }, { signal: controller.signal });
+    await expect(stopped).rejects.toMatchObject({ code: 'PARE_ABORTED', help: expect.stringContaining('--resume') as string });
+    expect((await readdir(`${output}.pare-journal`)).sort()).toEqual(['journal.json', 'stage-0-block-0.work']);
+    await expect(run(output)).rejects.toMatchObject({ code: 'PARE_JOURNAL_EXISTS' });
+    await run(output, { onApply }, { resume: true });
+    // Two steps of the first block were begun before.
+    expect(found.slice(2, 5)).toEqual(['0', '1', 'nothing']);
+    expect(new Set(found.slice(4))).toEqual(new Set(['nothing']));
+    expect(await folderHashes(output)).toEqual(expected);
+    expect((await readdir(folder.path)).some((name) => name.endsWith('.pare-journal') && output.endsWith(name.replace('.pare-journal', '')))).toBe(false);
   });
 });
 

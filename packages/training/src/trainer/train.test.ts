@@ -96,10 +96,25 @@ describe('train', () => {
     const files = memoryFiles();
     const checkpoint = { path: '/run/checkpoint.safetensors', files, identity: 'test', every: 2, resume: true };
     const uninterrupted = await run({});
-    const abort = new AbortController();
-    const stopped = run({ checkpoint, signal: abort.signal, onStep: ({ step }) => void (step === 3 ? abort.abort() : undefined) });
-    expect(await problem(stopped)).toMatch(/^PARE_ABORTED/);
+    const killed = run({
+      checkpoint,
+      onStep: ({ step }) => {
+        if (step === 3) throw new Error('killed');
+      },
+    });
+    await expect(killed).rejects.toThrow('killed');
     const resumed: number[] = [];
+    // A signal leaves time to write one more: of step 4, where step 2's was the last.
+    const abort = new AbortController();
+    const stopped = run({
+      checkpoint: { ...checkpoint, every: 100 },
+      signal: abort.signal,
+      onStep: ({ step }) => {
+        resumed.push(step);
+        if (step === 4) abort.abort();
+      },
+    });
+    expect(await problem(stopped)).toMatch(/^PARE_ABORTED/);
     const { losses, weights } = await run({ checkpoint, onStep: ({ step }) => resumed.push(step) });
     expect(resumed).toEqual([3, 4, 5, 6]);
     expect(losses).toEqual(uninterrupted.losses);
@@ -108,6 +123,15 @@ describe('train', () => {
     // A finished run has nothing left to do.
     expect((await run({ checkpoint })).weights).toEqual(uninterrupted.weights);
     expect(await problem(run({ checkpoint: { ...checkpoint, identity: 'another' } }))).toMatch(/PARE_RESUME_MISMATCH .*of test; this is another/);
+  });
+
+  it('writes one after the first step when not told how often', async () => {
+    const files = memoryFiles();
+    const checkpoint = { path: '/run/checkpoint.safetensors', files, identity: 'test', resume: true };
+    const found: number[] = [];
+    await run({ checkpoint, onStep: () => void files.status(checkpoint.path).then((status) => found.push(status?.modified ?? 0)) });
+    expect(found).toHaveLength(6);
+    expect(new Set(found.slice(0, 5)).size).toBe(1);
   });
 
   it('keeps the earlier checkpoint when writing one fails', async () => {

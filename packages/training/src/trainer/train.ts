@@ -5,6 +5,7 @@ import { type Segment } from '../decoder/segments.js';
 import { DeviceOptimizer, type DeviceOptimizerOptions } from '../optimizers/device-optimizer.js';
 import { type Optimizer } from '../optimizers/optimizer.js';
 import { type Schedule } from '../optimizers/schedule.js';
+import { CheckpointClock, type CheckpointTimes } from './checkpoint-clock.js';
 import { readCheckpoint, writeCheckpoint, type CheckpointPlace } from './checkpoint.js';
 
 /** A finished step. */
@@ -37,7 +38,7 @@ export interface TrainOptions {
   readonly clipNorm?: number | undefined;
   /** Compute blocks anew in the backward pass, to hold one block's intermediate values at a time; true by default. */
   readonly recompute?: boolean | undefined;
-  readonly checkpoint?: (CheckpointPlace & { readonly every: number; readonly resume: boolean }) | undefined;
+  readonly checkpoint?: (CheckpointPlace & CheckpointTimes & { readonly resume: boolean }) | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onStep?: ((report: StepReport) => void) | undefined;
 }
@@ -51,8 +52,8 @@ export interface TrainingResult {
 
 /**
  * Trains a decoder. The same options give the same numbers, bit for bit, on one backend and machine; a run that is interrupted and goes on from its checkpoint ends with the
- * weights of one that was not. Numbers are finite or the run stops before it uses them: parameters are then those of the last good step, and so is the checkpoint, which is
- * written once more.
+ * weights of one that was not. Numbers are finite or the run stops before it uses them. Whether it stops for that or because the signal fires, parameters are those of the last good step,
+ * and so is the checkpoint, which is written once more.
  * @throws PARE_TRAINING_DIVERGED naming the step and what is known of the cause; PARE_ABORTED; PARE_RESUME_MISMATCH
  */
 export async function train(options: TrainOptions): Promise<TrainingResult> {
@@ -72,35 +73,40 @@ export async function train(options: TrainOptions): Promise<TrainingResult> {
   }
   const losses = [...(kept?.losses ?? [])];
   const restored = kept?.step ?? 0;
-  const save = async (step: number): Promise<void> => {
-    if (checkpoint === undefined) return;
-    await writeCheckpoint(backend, checkpoint, { step, losses }, new Map(names.map((name) => [name, parameters.get(name)!])), optimizer.state);
+  const clock = new CheckpointClock(checkpoint ?? {});
+  let saved = restored;
+  const save = async (): Promise<void> => {
+    if (checkpoint === undefined || saved === losses.length) return;
+    await clock.timed(() => writeCheckpoint(backend, checkpoint, { step: losses.length, losses }, new Map(names.map((name) => [name, parameters.get(name)!])), optimizer.state));
+    saved = losses.length;
   };
 
-  let saved = restored;
   for (let step = restored; step < steps; step++) {
-    throwIfAborted(signal, 'training');
     const start = performance.now();
     const learningRate = schedule(step);
     using held = new HeldGradients();
     let total: BatchLoss = { loss: 0, metrics: {} };
     let tokens = 0;
-    for await (const batch of batches(step)) {
-      tokens += batch.ids.data.length;
-      total = plus(total, await held.add(gradients, batch));
+    try {
+      throwIfAborted(signal, 'training');
+      for await (const batch of batches(step)) {
+        tokens += batch.ids.data.length;
+        total = plus(total, await held.add(gradients, batch));
+      }
+    } catch (error) {
+      // Nothing of this step has reached the parameters yet.
+      if (signal?.aborted === true) await save();
+      throw error;
     }
     const norm = Number.isFinite(total.loss) ? await optimizer.norm(held.tensors) : NaN;
     if (!Number.isFinite(norm)) {
-      if (saved < step) await save(step);
-      throw pareError('PARE_TRAINING_DIVERGED', { step: step + 1, loss: total.loss, cause: likelyCause(total, losses, learningRate) });
+      await save();
+      throw pareError('PARE_TRAINING_DIVERGED', { step: step + 1, loss: total.loss, cause: likelyCause(total, losses, learningRate), checkpoint: saved === 0 ? undefined : checkpoint?.path });
     }
     const { clipNorm } = options;
     await optimizer.step(held.tensors, step + 1, learningRate, clipNorm === undefined ? 1 : Math.min(1, clipNorm / (norm + 1e-6)));
     losses.push(total.loss);
-    if (checkpoint !== undefined && ((step + 1) % checkpoint.every === 0 || step + 1 === steps)) {
-      await save(step + 1);
-      saved = step + 1;
-    }
+    if (clock.due(step + 1) || step + 1 === steps) await save();
     options.onStep?.({ step: step + 1, steps, ...total, learningRate, gradientNorm: norm, tokens, seconds: (performance.now() - start) / 1000 });
   }
   return { losses, restored };
