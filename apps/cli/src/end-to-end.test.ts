@@ -135,6 +135,29 @@ describe('compress', () => {
     expect(stdout + stderr).not.toContain('\u001b');
   });
 
+  it('prunes, recovers, quantizes and exports by one recipe, and reports on it', async () => {
+    const document = readFileSync(fileURLToPath(new URL('../../../docs/recipes.md', import.meta.url)), 'utf8');
+    const recipe = join(folder, 'prune-recover-quantize.yaml');
+    writeFileSync(recipe, /```yaml\n([^`]*prune-recover-quantize[^`]*)```/.exec(document)![1]!);
+    const output = join(folder, 'recovered');
+    const small = ['llm-pruner.multipleOf=16', 'distill-logits.steps=3', 'distill-logits.warmup=1', 'distill-logits.loraRank=2', 'gptq.groupSize=16'].flatMap((setting) => ['--set', setting]);
+    const settings = ['--calibration', text, '--samples', '16', '--sequence-length', '16', '--data', text, '--format', 'hf,onnx', '--output', output];
+    interface Compression {
+      readonly stages: readonly { readonly technique: string; readonly modules: number }[];
+      readonly metrics: Readonly<Record<string, number>>;
+      readonly metricsBefore: Readonly<Record<string, number>>;
+    }
+    const { stages, metrics, metricsBefore } = await pareJson<Compression>(['compress', model, '--recipe', recipe, ...small, ...settings]);
+    expect(stages.map(({ technique, modules }) => [technique, modules])).toEqual([['llm-pruner', 14], ['distill-logits', 14], ['gptq', 14]]);
+    expect(metrics['parameters']).toBeLessThan(metricsBefore['parameters']!);
+    expect(metrics['perplexity']).toBeGreaterThan(1);
+    expect(readdirSync(join(output, 'onnx'))).toContain('model_q4.onnx');
+    const report = join(folder, 'recovered.html');
+    expect((await pare(['report', output, '--output', report])).exitCode).toBe(0);
+    const page = readFileSync(report, 'utf8');
+    for (const technique of ['llm-pruner', 'distill-logits', 'gptq']) expect(page).toContain(technique);
+  });
+
   it('says nothing on standard error with --quiet, and colours when told to', async () => {
     const quiet = await pare([...rounding(join(folder, 'quiet')), '--quiet']);
     expect(quiet).toMatchObject({ exitCode: 0, stderr: '' });

@@ -8,8 +8,8 @@ export interface StudentTraining {
   readonly loss: Loss;
   /** What the loss asks for, step by step; `calibrationBatches` or windows of a technique's own. They follow from the step, the student and `identity` alone, so that a run that stopped can go on. */
   readonly batches: BatchSource;
-  /** What batches follow from beyond the recipe, the model, the calibration text and the seed: `teacherIdentity`, a hash of texts. */
-  readonly identity: string;
+  /** What batches follow from beyond the recipe, the model, the calibration text and the seed: `teacherIdentity`, a hash of texts. Nothing by default. */
+  readonly identity?: string | undefined;
   /** Tells the trainings of one call apart. */
   readonly name?: string | undefined;
   /** Called after each step, beside the progress that is reported anyway. */
@@ -21,7 +21,7 @@ export interface StudentTraining {
  * ended, goes on from there and gives the weights that it would have given without the stop.
  * @throws PARE_TRAINING_DIVERGED, PARE_ABORTED; PARE_RESUME_MISMATCH for a checkpoint of another identity
  */
-export async function trainStudent({ signal, progress, work: { files, path } }: Pick<TrainingContext, 'signal' | 'progress' | 'work'>, student: Student, { options, loss, batches, identity, name = 'training', onStep }: StudentTraining): Promise<TrainingResult> {
+export async function trainStudent({ signal, progress, work: { files, path } }: Pick<TrainingContext, 'signal' | 'progress' | 'work'>, student: Student, { options, loss, batches, identity = 'no teacher', name = 'training', onStep }: StudentTraining): Promise<TrainingResult> {
   const { steps, learningRate, warmup, weightDecay, clipNorm, recompute } = options;
   return train({
     backend: student.backend,
