@@ -7,6 +7,10 @@ export { describeRoutines, type RoutineConformanceOptions } from './device/descr
 export { attentionRequest, checkAttention, checkFarActivation, checkMatMul, checkQuantizedMatMul, checkTopK, evaluateOperator, matMulRequest, randomFloats } from './device/routine-checks.js';
 export { relativeError } from './device/relative-error.js';
 export { runProgram, type TestArray } from './device/run-program.js';
-export { describeTechnique } from './technique/describe-technique.js';
+export { check, declareChecks, runChecks, type Check, type CheckSuite } from './kit/check.js';
+export { describeFinding, type Finding } from './kit/finding.js';
+export { type OptionSamples } from './kit/identity-checks.js';
+export { awkwardModels, checkTechnique, describeTechnique } from './technique/describe-technique.js';
+export { type BenchRequest, type BenchResult, type ModelBench } from './technique/model-bench.js';
 export { type LayerSample, type TechniqueConformanceOptions, type TechniqueResult, type TechniqueRun } from './technique/technique-subject.js';
 export { awkwardLayers, randomLayer, usualLayers } from './technique/layer-samples.js';

@@ -5,6 +5,7 @@ export { gpuBackends } from './gpu-backends.js';
 export { formatContext } from './format-context.js';
 export { folderHashes } from './folder-hashes.js';
 export { fixtureNames, fixtures, type FixtureName } from './fixtures.js';
+export { modelBench, techniqueBench, type BenchOutcome, type BenchRun, type TechniqueModels } from './model-bench.js';
 export { modelLogits } from './model-logits.js';
 export { expectNoLeaks, leakCheckedBackend } from './leak-check.js';
 export { probeTechnique, type ProbeOptions, type ProbeSettings } from './probe-technique.js';

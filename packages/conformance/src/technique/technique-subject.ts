@@ -1,4 +1,6 @@
 import type { Backend, HostTensor, ModelSummary, ModuleInfo, ModuleKind, ModuleReport, Technique, WeightForm } from '@pare/core';
+import type { OptionSamples } from '../kit/identity-checks.js';
+import type { ModelBench } from './model-bench.js';
 
 /** A linear layer with the inputs it gets in calibration. */
 export interface LayerSample {
@@ -23,9 +25,12 @@ export interface TechniqueResult {
   readonly report: ModuleReport;
 }
 
-export interface TechniqueConformanceOptions<O> {
-  /** Applies the technique to the layers and frees what the host would own. `runTechnique` of `@pare/testkit` fits as it is. */
-  readonly run: (technique: Technique<O>, request: TechniqueRun<O>) => Promise<ReadonlyMap<string, TechniqueResult>>;
+export interface TechniqueConformanceOptions<O> extends OptionSamples {
+  /**
+   * Applies the technique to the layers and frees what the host would own. `runTechnique` of `@pare/testkit` fits as it is. Leave it out for techniques of scope `training` or `model`, which
+   * need a model.
+   */
+  readonly run?: (technique: Technique<O>, request: TechniqueRun<O>) => Promise<ReadonlyMap<string, TechniqueResult>>;
   readonly makeBackend: () => Backend | Promise<Backend>;
   /** Further backends by name, on which every variant must give what it gives on the first: 99.5 % of the weights equal to a thousandth. */
   readonly otherBackends?: Readonly<Record<string, () => Backend | Promise<Backend>>>;
@@ -34,18 +39,22 @@ export interface TechniqueConformanceOptions<O> {
    * all of them. On other backends their losses must agree to 1 % instead.
    */
   readonly sensitive?: readonly string[];
-  /** Options to try besides the defaults, as a recipe would have them. */
-  readonly variants?: Readonly<Record<string, unknown>>;
   /** Options that fit the schema and that `check` must refuse for a module of this shape ([out, in]), with what it must say. */
   readonly refusals?: Readonly<Record<string, { readonly options: unknown; readonly shape: readonly [number, number]; readonly says: RegExp }>>;
-  /** Options that the schema must refuse. */
-  readonly invalid?: Readonly<Record<string, unknown>>;
   /** Layers to run on; by default three of random weights with in sizes 128 and 256. Change them when the technique cannot take those. */
   readonly layers?: Readonly<Record<string, LayerSample>>;
   /** What the layers are; linear ones by default. */
   readonly kind?: ModuleKind | undefined;
   /** What `plan` gets; by default a summary of the layers with the description of no model. */
   readonly summary?: ModelSummary;
+  /** Tiny models with a host, `modelBench` of `@pare/testkit`: for what cannot be seen on lone layers. */
+  readonly models?: () => Promise<ModelBench>;
+  /** The bench's models to run on; all of `awkwardModels` by default. The first is interrupted and resumed, and the second runs in between; both need at least two blocks. */
+  readonly modelNames?: readonly string[];
+  /** Options for runs on models, as a recipe would have them; the defaults when absent. Choose cheap ones that fit layers of 64 inputs. */
+  readonly modelOptions?: Readonly<Record<string, unknown>>;
+  /** Stored names of the tensors beside its targets that a technique with `adjusts` may change. */
+  readonly adjusts?: readonly RegExp[];
 }
 
 /** A layer as the host would describe it. */
