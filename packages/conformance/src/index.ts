@@ -14,3 +14,6 @@ export { awkwardModels, checkTechnique, describeTechnique } from './technique/de
 export { type BenchRequest, type BenchResult, type ModelBench } from './technique/model-bench.js';
 export { type LayerSample, type TechniqueConformanceOptions, type TechniqueResult, type TechniqueRun } from './technique/technique-subject.js';
 export { awkwardLayers, randomLayer, usualLayers } from './technique/layer-samples.js';
+export { checkEvaluator, describeEvaluator, type EvaluatedModel, type EvaluatorConformanceOptions } from './evaluator/describe-evaluator.js';
+export { checkFormat, describeFormat, type FormatConformanceOptions } from './format/describe-format.js';
+export { checkArchitecture, describeArchitecture, type ArchitectureConformanceOptions } from './architecture/describe-architecture.js';

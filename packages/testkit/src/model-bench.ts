@@ -1,14 +1,13 @@
-import { referenceBackend } from '@pare/backend-reference';
-import { defineFormat, type Backend, type Format, type ModuleReport, type Technique, type WeightForm, type WeightFormKind } from '@pare/core';
+import { defineFormat, type Format, type ModuleReport, type Technique, type WeightForm, type WeightFormKind } from '@pare/core';
 import type { CompressionPlan } from '@pare/runtime';
 import { createHash } from 'node:crypto';
+import { awkwardModel, awkwardModelNames, type ModelFolder } from './awkward-models.js';
 import { dumpFormat, readDump } from './dump-format.js';
 import { folderHashes } from './folder-hashes.js';
-import { runTechnique } from './run-technique.js';
+import { makeBackend } from './make-backend.js';
 import { temporaryDirectory } from './temporary-directory.js';
 import { startTestHost } from './test-host.js';
 import { memoryText, sampleText } from './text.js';
-import { tinyModel, writeSyntheticLlama } from './tiny-model.js';
 
 /** A stage with one technique on a model of a bench. */
 export interface BenchRun<O> {
@@ -43,47 +42,25 @@ export interface TechniqueModels extends AsyncDisposable {
 }
 
 const forms: readonly WeightFormKind[] = ['dense', 'quantized', 'sparse', 'factorized', 'tensor-train', 'shared'];
-const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
-
-/** How the folder of each model is made. */
-const makers: Readonly<Record<string, () => Promise<{ readonly model: string } & AsyncDisposable>>> = {
-  'grouped queries': () => tinyModel('llama'),
-  'a tied head': () => tinyModel('llama-tied-rope-scaled'),
-  experts: () => tinyModel('qwen3_moe'),
-  'fused projections': () => tinyModel('phi3'),
-  biases: () => tinyModel('opt'),
-  'one block': () => syntheticModel({ layers: 1, vocabulary: 120 }),
-  // Heads of 10 dimensions, rows of 30 and 45 weights: nothing that a power of two divides.
-  'odd sizes': () => syntheticModel({ layers: 2, hidden: 30, intermediate: 45, heads: 3, vocabulary: 101 }),
-};
-
-async function syntheticModel(sizes: Parameters<typeof writeSyntheticLlama>[1]): Promise<{ readonly model: string } & AsyncDisposable> {
-  const folder = await temporaryDirectory();
-  const model = folder.join('model');
-  await writeSyntheticLlama(model, sizes);
-  return { ...folder, model };
-}
 
 /** Makes models when they are first asked for, and removes them with everything written when it is disposed. */
 export async function modelBench(): Promise<TechniqueModels> {
   const outputs = await temporaryDirectory();
-  const made = new Map<string, { readonly model: string } & AsyncDisposable>();
+  const made = new Map<string, ModelFolder>();
   const folderOf = async (name: string): Promise<string> => {
-    const maker = makers[name];
-    if (maker === undefined) throw new Error(`the bench has no model with ${name}; there are: ${Object.keys(makers).join(', ')}`);
-    const folder = made.get(name) ?? (await maker());
+    const folder = made.get(name) ?? (await awkwardModel(name));
     made.set(name, folder);
     return folder.model;
   };
   return {
-    models: Object.keys(makers),
+    models: awkwardModelNames,
     async compress({ technique, model: name, options, modules, output, resume = false, signal, onModule, onBlock }) {
       const model = await folderOf(name);
       const after = new Map<string, string>();
       await using host = await startTestHost({ plugins: [technique, hashingFormat(after)] });
       if (onModule !== undefined) host.events.on('module:done', ({ module }) => { onModule(module); });
       if (onBlock !== undefined) host.events.on('block:done', onBlock);
-      const backend: Backend = await referenceBackend.create({}, { log });
+      const backend = await makeBackend();
       try {
         const request = {
           model,
@@ -119,9 +96,6 @@ export async function modelBench(): Promise<TechniqueModels> {
     },
   };
 }
-
-/** What `describeTechnique` needs to know of a host: `describeTechnique(mine, { ...techniqueBench, variants: … })`. Leave `run` out for techniques that work on whole models. */
-export const techniqueBench = { run: runTechnique, makeBackend: (): Promise<Backend> => Promise.resolve(referenceBackend.create({}, { log })), models: modelBench };
 
 /** The dump of every form, which also hashes every tensor of the model that it is given. */
 function hashingFormat(hashes: Map<string, string>): Format<Record<string, never>> {

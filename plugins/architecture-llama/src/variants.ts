@@ -28,13 +28,13 @@ const noWindows: WindowRule = (_, layers) => everywhere(undefined, layers);
 
 /** One window for every layer, `null` for none. */
 function sameWindow(fallback: number | undefined): WindowRule {
-  return (config, layers) => everywhere(config.positiveOrOff('sliding_window', fallback), layers);
+  return (config, layers) => everywhere(windowSize(config, fallback), layers);
 }
 
 /** `layer_types` when the file has it, else a rule by layer index. */
 function byLayer(fallbackWindow: number, slides: (layer: number, config: ConfigReader) => boolean): WindowRule {
   return (config, layers) => {
-    const window = config.positiveOrOff('sliding_window', fallbackWindow);
+    const window = windowSize(config, fallbackWindow);
     const types = config.choices('layer_types', layers, ['full_attention', 'sliding_attention']);
     if (window === undefined) {
       const sliding = types?.indexOf('sliding_attention') ?? -1;
@@ -43,6 +43,13 @@ function byLayer(fallbackWindow: number, slides: (layer: number, config: ConfigR
     }
     return Array.from({ length: layers }, (_, layer) => ((types === undefined ? slides(layer, config) : types[layer] === 'sliding_attention') ? window : undefined));
   };
+}
+
+/** A window of whole positions; `null` means none. */
+function windowSize(config: ConfigReader, fallback: number | undefined): number | undefined {
+  const size = config.positiveOrOff('sliding_window', fallback);
+  if (size !== undefined && !Number.isSafeInteger(size)) config.fail('sliding_window', size, 'a whole number of positions, or null');
+  return size;
 }
 
 /** Qwen: windows only with `use_sliding_window`, and then from layer `max_window_layers` on (or in every layer for the mixtures). */
