@@ -5,11 +5,12 @@ import { describe, expect, it } from 'vitest';
 import { root } from './workspace.js';
 
 describe('a plugin from outside the repository', () => {
-  it('is built, installed from tarballs, found, and runs in a recipe', async () => {
+  it('is built, installed from tarballs, found, and runs in a recipe; a new one passes its conformance suite', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, [join(root, 'examples/third-party-plugin/prove.mjs')], { env: { ...process.env, NO_COLOR: '1' }, maxBuffer: 1 << 24 });
-    const proof = JSON.parse(stdout) as { stages: { technique: string; modules: number }[]; forms: Record<string, string>; info: string };
+    const proof = JSON.parse(stdout) as { generatedTests: number; stages: { technique: string; modules: number }[]; forms: Record<string, string>; info: string };
     const identity = { kind: 'technique', package: 'pare-technique-ternary', version: '1.0.0', api: 1 };
     expect(proof).toMatchObject({ listed: { id: 'ternary', ...identity }, scanned: identity });
+    expect(proof.generatedTests).toBeGreaterThan(30);
     expect(proof.info).toContain('--set ternary.<option>=<value>');
     expect(proof.stages).toMatchObject([
       { technique: 'ternary', modules: 6 },

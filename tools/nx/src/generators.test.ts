@@ -50,7 +50,7 @@ describe('generators', () => {
   it('fill in every name', () => {
     for (const [path, text] of written) {
       expect(path).not.toContain('.template');
-      expect(text, path).not.toMatch(/<%|%>|undefined-|&#\d+;|&amp;/);
+      expect(text, path).not.toMatch(/\{\{|\}\}$|undefined-|&#\d+;|&amp;/);
     }
     expect(written.get('plugins/technique-my-sample/src/index.ts')).toContain(String.raw`title: 'O\'Neill\'s <sample>'`);
     expect(written.get('plugins/format-my-sample/README.md')).toContain('| `folder` | string | `"my-sample"` |');
@@ -89,7 +89,7 @@ describe('generators', () => {
     run(join(dirname(require.resolve('vitest/package.json')), 'vitest.mjs'), ['run', '--root', directory], directory);
     const report = JSON.parse(readFileSync(join(directory, 'test-results/results.json'), 'utf8')) as { numPassedTests: number; numTotalTests: number; success: boolean };
     expect(report.success).toBe(true);
-    expect(report.numPassedTests).toBeGreaterThanOrEqual(2);
+    expect(report.numPassedTests).toBeGreaterThan(10);
     expect(report.numPassedTests).toBe(report.numTotalTests);
   }, 120_000);
 

@@ -1,0 +1,3 @@
+export { imports, pluginFiles, pluginKinds, renderFolder, valuesOf } from './plugin-files.mjs';
+export { idPattern } from './names.mjs';
+export { standaloneFiles, toolchains } from './standalone-files.mjs';

@@ -1,0 +1,69 @@
+// npm run test:authors: what plugin authors get, tried from packed tarballs in a folder outside the repository. Every kind with every tool chain is written, built, type-checked and tested;
+// three versions of TypeScript compile the published types and the written sources. Needs a build, and a registry for the tool chains. Takes minutes.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { authorTools, runBin, tryPackage } from './generated.mjs';
+import { installProject, npm, packPare, tarballDependencies } from './tarballs.mjs';
+
+const kinds = ['technique', 'evaluator', 'backend', 'format', 'architecture'];
+const toolchains = ['tsc', 'esbuild', 'tsup', 'js'];
+const compilers = { 'typescript-5.9': 'npm:typescript@~5.9.0', 'typescript-6': 'npm:typescript@~6.0.0', 'typescript-7': 'npm:typescript@^7.0.0' };
+const failures = [];
+
+function attempt(what, action) {
+  const started = performance.now();
+  try {
+    const result = action();
+    console.log(`passed  ${what}${result === undefined ? '' : `: ${result}`} (${((performance.now() - started) / 1000).toFixed(0)} s)`);
+  } catch (error) {
+    failures.push(what);
+    console.log(`FAILED  ${what}\n${error.message}`);
+  }
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'pare-authors-'));
+try {
+  const tarballs = join(folder, 'tarballs');
+  console.log('packing');
+  packPare(tarballs, ['@pare/cli', '@pare/testkit', '@pare/conformance', 'create-pare-plugin']);
+  console.log('installing the tarballs and the tool chains');
+  const project = join(folder, 'project');
+  const pare = tarballDependencies(tarballs);
+  installProject(project, { ...pare, ...(await authorTools()), ...compilers });
+
+  for (const toolchain of toolchains) {
+    for (const kind of kinds) attempt(`${kind} with ${toolchain}`, () => `${String(tryPackage(project, `${toolchain}-${kind}`, ['--kind', kind, '--id', 'sample', '--toolchain', toolchain]))} tests`);
+    attempt(`technique with kernels and ${toolchain}`, () => `${String(tryPackage(project, `${toolchain}-kernel`, ['--id', 'sample', '--kernel', '--toolchain', toolchain]))} tests`);
+  }
+
+  // Every declaration of every package, as a user's compiler reads them.
+  const names = Object.keys(pare).filter((name) => name !== '@pare/cli');
+  const types = join(project, 'types');
+  mkdirSync(types);
+  writeFileSync(join(types, 'index.ts'), names.map((name, index) => `export * as p${String(index)} from '${name}';\n`).join(''));
+  const options = { target: 'es2022', module: 'nodenext', lib: ['es2023', 'esnext.disposable', 'dom'], types: ['node'], strict: true, exactOptionalPropertyTypes: true, noEmit: true };
+  writeFileSync(join(types, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, include: ['.'] }));
+  for (const compiler of Object.keys(compilers)) {
+    const { version } = JSON.parse(npm(['pkg', 'get', 'version', '--json'], join(project, 'node_modules', compiler)).replace(/^"(.*)"\s*$/, '{"version":"$1"}'));
+    attempt(`published types of ${String(names.length)} packages with TypeScript ${version}`, () => {
+      const ours = complaints(() => runBin(project, compiler, ['-p', types], types)).filter((line) => line.includes('node_modules/@pare/') || line.startsWith('index.ts'));
+      if (ours.length > 0) throw new Error(ours.join('\n'));
+    });
+    for (const toolchain of ['tsc', 'js']) for (const kind of kinds) attempt(`sources of ${kind} (${toolchain}) with TypeScript ${version}`, () => void runBin(project, compiler, ['-p', '.'], join(project, `${toolchain}-${kind}`)));
+  }
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+console.log(failures.length === 0 ? 'all passed' : `${String(failures.length)} failed: ${failures.join('; ')}`);
+process.exitCode = failures.length === 0 ? 0 : 1;
+
+/** What a compiler says, line by line. Declarations of other people's packages may have faults of their own. */
+function complaints(compile) {
+  try {
+    compile();
+    return [];
+  } catch (error) {
+    return error.message.split('\n');
+  }
+}
