@@ -9,8 +9,11 @@ import { runTechnique } from './run-technique.js';
 import { memoryText, sampleText } from './text.js';
 import { openFixture } from './tiny-model.js';
 
-/** What `describeTechnique` needs to know of a host: `describeTechnique(mine, { ...techniqueBench, variants: … })`. Leave `run` out for techniques that work on whole models. */
-export const techniqueBench = { run: runTechnique, makeBackend, models: modelBench };
+/** What `describeTechnique` needs to try a technique on a few plain layers. */
+export const layerBench = { run: runTechnique, makeBackend };
+
+/** The same with whole models: `describeTechnique(mine, { ...techniqueBench, variants: … })`. */
+export const techniqueBench = { ...layerBench, models: modelBench };
 
 /** A tiny model as evaluators get it, compared with itself. */
 export interface OpenedForEvaluation extends AsyncDisposable {

@@ -6,7 +6,7 @@ export { formatContext } from './format-context.js';
 export { folderHashes } from './folder-hashes.js';
 export { fixtureNames, fixtures, type FixtureName } from './fixtures.js';
 export { awkwardModel, awkwardModelNames, type ModelFolder } from './awkward-models.js';
-export { evaluatorBench, formatBench, techniqueBench, type OpenedForEvaluation } from './benches.js';
+export { evaluatorBench, formatBench, layerBench, techniqueBench, type OpenedForEvaluation } from './benches.js';
 export { makeBackend } from './make-backend.js';
 export { modelBench, type BenchOutcome, type BenchRun, type TechniqueModels } from './model-bench.js';
 export { modelLogits } from './model-logits.js';

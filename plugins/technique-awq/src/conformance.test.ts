@@ -1,15 +1,14 @@
-import { referenceBackend } from '@pare/backend-reference';
 import { describeTechnique } from '@pare/conformance';
-import { gpuBackends, runTechnique } from '@pare/testkit';
+import { gpuBackends, techniqueBench } from '@pare/testkit';
 import { awq } from './index.js';
-
-const silent = (): void => undefined;
-const log = { debug: silent, info: silent, warn: silent, error: silent };
 
 // Layers by themselves have no operator before them, so that these runs clip and round; scales are tested on models.
 describeTechnique(awq, {
-  run: runTechnique,
-  makeBackend: () => referenceBackend.create({}, { log }),
+  ...techniqueBench,
+  modelNames: ['grouped queries', 'a tied head', 'odd sizes'],
+  modelOptions: { groupSize: 32, gridPoints: 2, clipSearch: false },
+  // Scales are folded into what comes before: norms, and matrices whose outputs the targets read.
+  adjusts: [/norm\.weight$/, /_proj\.weight$/, /mlp\.gate\.weight$/],
   otherBackends: gpuBackends(),
   variants: {
     'three bits, symmetric': { bits: 3, symmetric: true, groupSize: 32 },

@@ -1,14 +1,10 @@
-import { referenceBackend } from '@pare/backend-reference';
 import { describeTechnique } from '@pare/conformance';
-import { gpuBackends, runTechnique } from '@pare/testkit';
+import { gpuBackends, techniqueBench } from '@pare/testkit';
 import { gptq } from './index.js';
 
-const silent = (): void => undefined;
-const log = { debug: silent, info: silent, warn: silent, error: silent };
-
 describeTechnique(gptq, {
-  run: runTechnique,
-  makeBackend: () => referenceBackend.create({}, { log }),
+  ...techniqueBench,
+  modelOptions: { groupSize: 32 },
   otherBackends: gpuBackends(),
   sensitive: ['dynamic groups with an index'],
   variants: {

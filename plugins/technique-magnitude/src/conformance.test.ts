@@ -1,14 +1,9 @@
-import { referenceBackend } from '@pare/backend-reference';
 import { describeTechnique } from '@pare/conformance';
-import { gpuBackends, runTechnique } from '@pare/testkit';
+import { gpuBackends, techniqueBench } from '@pare/testkit';
 import { magnitude } from './index.js';
 
-const silent = (): void => undefined;
-const log = { debug: silent, info: silent, warn: silent, error: silent };
-
 describeTechnique(magnitude, {
-  run: runTechnique,
-  makeBackend: () => referenceBackend.create({}, { log }),
+  ...techniqueBench,
   otherBackends: gpuBackends(),
   variants: {
     '2:4': { pattern: '2:4' },

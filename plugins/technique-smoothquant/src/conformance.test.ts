@@ -1,14 +1,11 @@
-import { referenceBackend } from '@pare/backend-reference';
 import { describeTechnique } from '@pare/conformance';
-import { gpuBackends, runTechnique } from '@pare/testkit';
+import { gpuBackends, techniqueBench } from '@pare/testkit';
 import { smoothquant } from './index.js';
 
-const silent = (): void => undefined;
-const log = { debug: silent, info: silent, warn: silent, error: silent };
-
 describeTechnique(smoothquant, {
-  run: runTechnique,
-  makeBackend: () => referenceBackend.create({}, { log }),
+  ...techniqueBench,
+  // Scales are folded into what comes before: norms, and matrices whose outputs the targets read.
+  adjusts: [/norm\.weight$/, /_proj\.weight$/, /mlp\.gate\.weight$/],
   otherBackends: gpuBackends(),
   variants: {
     'static activations, one grid a matrix': { activations: 'static-tensor', granularity: 'tensor', minimumTokens: 1 },

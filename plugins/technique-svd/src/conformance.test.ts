@@ -1,14 +1,9 @@
-import { referenceBackend } from '@pare/backend-reference';
 import { describeTechnique } from '@pare/conformance';
-import { gpuBackends, runTechnique } from '@pare/testkit';
+import { gpuBackends, layerBench } from '@pare/testkit';
 import { svd } from './index.js';
 
-const silent = (): void => undefined;
-const log = { debug: silent, info: silent, warn: silent, error: silent };
-
 describeTechnique(svd, {
-  run: runTechnique,
-  makeBackend: () => referenceBackend.create({}, { log }),
+  ...layerBench,
   otherBackends: gpuBackends(),
   variants: {
     'a third of the numbers': { ratio: 0.33 },

@@ -1,16 +1,11 @@
-import { referenceBackend } from '@pare/backend-reference';
 import { describeTechnique, randomLayer } from '@pare/conformance';
-import { gpuBackends, runTechnique } from '@pare/testkit';
+import { gpuBackends, layerBench } from '@pare/testkit';
 import { tensorgpt } from './index.js';
 
-const silent = (): void => undefined;
-const log = { debug: silent, info: silent, warn: silent, error: silent };
-
 describeTechnique(tensorgpt, {
-  run: runTechnique,
+  ...layerBench,
   kind: 'embedding',
   layers: { 'even sizes': randomLayer(24, 256, 1), 'zeros behind every row': randomLayer(33, 300, 2), 'one token': randomLayer(1, 320, 3) },
-  makeBackend: () => referenceBackend.create({}, { log }),
   otherBackends: gpuBackends(),
   variants: {
     'rank 1': { maxRank: 1 },

@@ -1,14 +1,9 @@
-import { referenceBackend } from '@pare/backend-reference';
 import { describeTechnique } from '@pare/conformance';
-import { gpuBackends, runTechnique } from '@pare/testkit';
+import { gpuBackends, techniqueBench } from '@pare/testkit';
 import { wanda } from './index.js';
 
-const silent = (): void => undefined;
-const log = { debug: silent, info: silent, warn: silent, error: silent };
-
 describeTechnique(wanda, {
-  run: runTechnique,
-  makeBackend: () => referenceBackend.create({}, { log }),
+  ...techniqueBench,
   otherBackends: gpuBackends(),
   variants: { '2:4': { pattern: '2:4' }, '5:16': { pattern: '5:16', sparsity: 5 / 16 }, 'ten per cent': { sparsity: 0.1 }, variant: { variant: true, sparsity: 0.6 } },
   refusals: {
