@@ -28,7 +28,7 @@ try {
 
   say('installing the tarballs');
   const project = join(folder, 'project');
-  installProject(project, { ...tarballDependencies(tarballs), ...(await authorTools()) });
+  installProject(project, { ...tarballDependencies(tarballs), ...(await authorTools(['tsc'])) });
 
   say('type-checking the plugin against the installed packages');
   cpSync(join(plugin, 'src'), join(project, 'src'), { recursive: true });

@@ -5,11 +5,11 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { repository } from './tarballs.mjs';
 
-/** What generated packages use beside Pare, as their own manifests name it. */
-export async function authorTools() {
+/** What packages with these tool chains use beside Pare, as their own manifests name it. */
+export async function authorTools(toolchains) {
   const { standaloneFiles } = await import(join(repository, 'packages/create-pare-plugin/src/index.mjs'));
   const names = {};
-  for (const toolchain of ['esbuild', 'tsup']) {
+  for (const toolchain of toolchains) {
     const files = standaloneFiles({ kind: 'technique', id: 'x', packageName: 'x', toolchain, license: 'MIT', author: '', kernel: true, workflow: false });
     const { dependencies, devDependencies } = JSON.parse(files.get('package.json'));
     Object.assign(names, dependencies, devDependencies);

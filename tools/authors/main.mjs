@@ -30,7 +30,7 @@ try {
   console.log('installing the tarballs and the tool chains');
   const project = join(folder, 'project');
   const pare = tarballDependencies(tarballs);
-  installProject(project, { ...pare, ...(await authorTools()), ...compilers });
+  installProject(project, { ...pare, ...(await authorTools(toolchains)), ...compilers });
 
   for (const toolchain of toolchains) {
     for (const kind of kinds) attempt(`${kind} with ${toolchain}`, () => `${String(tryPackage(project, `${toolchain}-${kind}`, ['--kind', kind, '--id', 'sample', '--toolchain', toolchain]))} tests`);

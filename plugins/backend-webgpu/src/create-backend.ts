@@ -1,3 +1,5 @@
+// Stays in the declarations: what uses this package need not know the types of WebGPU.
+/// <reference types="@webgpu/types" preserve="true" />
 import { capabilityRef, pareError, type BackendScore, type CapabilityRef, type Logger } from '@pare/core';
 import { ExecutorBackend, type DevicePrograms, type RoutineTable } from '@pare/executor';
 import { columnSolver } from '@pare/solvers';

@@ -89,7 +89,7 @@ describe('generators', () => {
     run(join(dirname(require.resolve('vitest/package.json')), 'vitest.mjs'), ['run', '--root', directory], directory);
     const report = JSON.parse(readFileSync(join(directory, 'test-results/results.json'), 'utf8')) as { numPassedTests: number; numTotalTests: number; success: boolean };
     expect(report.success).toBe(true);
-    expect(report.numPassedTests).toBeGreaterThan(10);
+    expect(report.numPassedTests).toBeGreaterThanOrEqual(10);
     expect(report.numPassedTests).toBe(report.numTotalTests);
   }, 120_000);
 

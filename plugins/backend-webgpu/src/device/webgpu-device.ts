@@ -1,3 +1,5 @@
+// Stays in the declarations: what uses this package need not know the types of WebGPU.
+/// <reference types="@webgpu/types" preserve="true" />
 import { pareError, type DeviceInfo } from '@pare/core';
 import { kernelError, kernelKey, type BoundOperand, type DeviceBuffer, type DeviceTraits, type KernelDevice, type KernelLayout, type Launch, type PreparedKernel } from '@pare/executor';
 import { adapterName, bufferUsage, deviceInfo, isSoftware, mapMode, shaderStage } from './gpu.js';
