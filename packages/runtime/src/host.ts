@@ -42,7 +42,7 @@ import type {
   RecipeRequest,
   Selection,
 } from './host-types.js';
-import { loadPlugins, refuseProblems } from './loader.js';
+import { loadPlugins, problemText, refuseProblems } from './loader.js';
 import { readManifest } from './manifest.js';
 import { watchMemory } from './memory.js';
 import { loadModelLibrary, type ModelLibrary } from './model-library.js';
@@ -72,6 +72,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
 
   const loaded = await loadPlugins(options.plugins, { cwd: defaultFiles.path.resolve(options.cwd ?? '.', options.pluginFolder ?? '.'), timeoutSeconds: options.pluginTimeoutSeconds ?? 30 });
   const problems: PluginProblem[] = [...loaded.problems];
+  for (const warning of loaded.warnings) options.logger?.warn(`left out ${problemText(warning)}`);
   endPhase('validate', loaded.timings.map((timing) => `${timing.source} ${timing.milliseconds.toFixed(1)} ms: ${timing.plugins.join(', ')}`));
 
   const factories = withDefaults(options.services ?? [], [
@@ -352,7 +353,7 @@ class PareHost implements Host {
   }
 
   #recipeCatalogue(): RecipeCatalogue {
-    return { techniques: this.#byId('technique'), presets: this.#byId('preset'), files: this.#files, cwd: this.#cwd };
+    return { techniques: this.#byId('technique'), presets: this.#byId('preset'), plugins: this.plugins, files: this.#files, cwd: this.#cwd };
   }
 
   #evaluationCatalogue(library: ModelLibrary): Parameters<typeof prepareEvaluation>[1] {
