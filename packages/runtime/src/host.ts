@@ -72,7 +72,6 @@ export async function createHost(options: HostOptions): Promise<Host> {
 
   const loaded = await loadPlugins(options.plugins, { cwd: defaultFiles.path.resolve(options.cwd ?? '.', options.pluginFolder ?? '.'), timeoutSeconds: options.pluginTimeoutSeconds ?? 30 });
   const problems: PluginProblem[] = [...loaded.problems];
-  for (const warning of loaded.warnings) options.logger?.warn(`left out ${problemText(warning)}`);
   endPhase('validate', loaded.timings.map((timing) => `${timing.source} ${timing.milliseconds.toFixed(1)} ms: ${timing.plugins.join(', ')}`));
 
   const factories = withDefaults(options.services ?? [], [
@@ -85,7 +84,9 @@ export async function createHost(options: HostOptions): Promise<Host> {
   const container = createServiceContainer(factories);
   endPhase('register', [`${String(factories.length)} service(s)`]);
 
-  const host: PareHost = new PareHost(options, await container.get(fileSystemRef), await container.get(loggerRef), loaded.plugins, container, phases);
+  const log = await container.get(loggerRef);
+  for (const warning of loaded.warnings) log.warn(`left out ${problemText(warning)}`);
+  const host: PareHost = new PareHost(options, await container.get(fileSystemRef), log, loaded.plugins, container, phases);
   endPhase('connect', [`${String(loaded.plugins.length)} plugin(s)`]);
   endPhase('ready');
   return host;
