@@ -1,6 +1,6 @@
 import { nearest, pareError } from '@pare/core';
 import type { PluginProblem } from '@pare/runtime';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, rmdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { hostPackage } from './host-packages.js';
 import { NpmError, runNpm, type Npm } from './npm.js';
@@ -44,9 +44,13 @@ export interface Stage extends AsyncDisposable {
  * @throws PARE_PLUGIN_INSTALL_FAILED, PARE_PLUGINS_INVALID, PARE_ABORTED
  */
 export async function stagePlugin({ spec, source, parent, npm, taken, seconds, env, signal }: StageOptions): Promise<Stage> {
-  await mkdir(parent, { recursive: true });
+  const made = await mkdir(parent, { recursive: true });
   const folder = await mkdtemp(join(parent, '.installing-'));
-  const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  const remove = async (): Promise<void> => {
+    await rm(folder, { recursive: true, force: true });
+    // A store that was made for this plugin, and did not get it, is not left behind.
+    if (made !== undefined) await rmdir(parent).catch(() => undefined);
+  };
   try {
     await writeFile(join(folder, 'package.json'), `${JSON.stringify({ name: 'pare-installed-plugin', version: '0.0.0', private: true })}\n`);
     // A stage of its own for each plugin: what one needs cannot disturb what another needs. Folders are packed, as publishing would, not linked.

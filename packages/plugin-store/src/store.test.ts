@@ -87,6 +87,9 @@ describe('UserStore', () => {
     await expect(install('./twin', { env: { PATH: cwd } })).rejects.toMatchObject({ code: 'PARE_NPM_MISSING', message: 'pare plugins install needs npm, and there is none on the PATH' });
     await expect(install('./twin', { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'PARE_ABORTED' });
     expect(await readdir(store.folder)).toEqual(before);
+    const fresh = new UserStore(join(cwd, 'fresh'));
+    await expect(fresh.install({ spec: 'broken.tgz', cwd, taken: [] })).rejects.toMatchObject({ code: 'PARE_PLUGIN_INSTALL_FAILED' });
+    expect(await readdir(cwd)).not.toContain('fresh');
   });
 
   it('leaves a plugin that went bad out of a host, with a warning that names it', async () => {
