@@ -51,7 +51,6 @@ describe('pare plugins', () => {
     writePlugin('mine', 'pare-preset-mine', 'mine');
     expect(await pare('plugins', 'install', '../mine')).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('installed pare-preset-mine 1.0.0 in this project: preset mine') as string });
     expect(JSON.parse(readFileSync(join(project, 'package.json'), 'utf8'))).toMatchObject({ pare: { plugins: ['pare-preset-mine'] } });
-    expect(JSON.parse((await pare('plugins', '--json')).stdout)).toContainEqual({ id: 'mine', kind: 'preset', package: 'pare-preset-mine', version: '1.0.0', api: 1 });
 
     expect((await pare('plugins', 'lock')).stdout).toMatch(/^locked \d+ packages in pare-plugins\.lock\.json/);
     expect(Object.keys((JSON.parse(readFileSync(join(project, 'pare-plugins.lock.json'), 'utf8')) as { packages: object }).packages)).toEqual(expect.arrayContaining(['@pare/technique-rtn', 'pare-preset-mine']));
@@ -66,10 +65,9 @@ describe('pare plugins', () => {
     expect(refused.exitCode).toBe(2);
     expect(refused.stderr).toMatch(/^PARE_PLUGIN_LOCK_BROKEN plugins are not those of .*pare-plugins\.lock\.json:\n {2}pare-preset-mine: locked 1\.0\.0 sha256:\w+; found 1\.0\.0 sha256:\w+$/m);
     expect(existsSync(join(project, 'never'))).toBe(false);
-    expect(await pare('plugins', 'lock', '--check')).toMatchObject({ exitCode: 2, stderr: refused.stderr });
 
     expect(await pare('plugins', 'remove', 'pare-preset-mine')).toMatchObject({ exitCode: 0, stdout: 'removed pare-preset-mine\n' });
-    expect((await compress('never')).stderr).toContain('pare-preset-mine: locked version 1.0.0 with preset "mine"; found nothing');
+    expect(await pare('plugins', 'lock', '--check')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('pare-preset-mine: locked version 1.0.0 with preset "mine"; found nothing') as string });
   });
 
   it('doctor tells which plugins are ill and of what; the user’s own give way to the rest', async () => {
@@ -86,12 +84,13 @@ describe('pare plugins', () => {
     expect(stdout).toContain('pare-twin: found preset id "gptq-w4", which @pare/preset-standard has already');
 
     write('project/pare.config.mjs', `export default { plugins: ['pare-well'] };\n`);
-    const { plugins, healthy } = JSON.parse((await pare('plugins', 'doctor', '--json')).stdout) as { healthy: boolean; plugins: { package: string; problems: unknown[] }[] };
-    expect([healthy, ...plugins.map((plugin) => [plugin.package, plugin.problems.length])]).toEqual([false, ['pare-well', 0], ['pare-twin', 1]]);
     const listed = await pare('plugins', '--json');
+    expect(JSON.parse(listed.stdout)).toContainEqual({ id: 'well', kind: 'preset', package: 'pare-well', version: '1.0.0', api: 1 });
     expect(listed).toMatchObject({ exitCode: 0, stderr: expect.stringMatching(/^warning left out plugins\[\d+\] \(pare-twin\) export "default": found preset id "gptq-w4", which plugins\[\d+\] \(@pare\/preset-standard\)/) as string });
     expect(await pare('plugins', 'remove', '--user', 'pare-twin')).toMatchObject({ exitCode: 0 });
     expect(readdirSync(join(folder, 'store'))).toEqual([]);
-    expect(await pare('plugins', 'doctor')).toMatchObject({ exitCode: 0 });
+    const { plugins, healthy } = JSON.parse((await pare('plugins', 'doctor', '--json')).stdout) as { healthy: boolean; plugins: object[] };
+    expect(healthy).toBe(true);
+    expect(plugins).toMatchObject([{ package: 'pare-well', version: '1.0.0', place: 'config', plugins: [{ kind: 'preset', id: 'well' }], problems: [] }]);
   });
 });
