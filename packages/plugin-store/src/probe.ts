@@ -9,7 +9,7 @@ import { configName, type ProbeReply, type ProbeRequest, type ProbeResult } from
 const startSeconds = 60;
 
 /** Seconds beyond the plugin's own limit after which a process that does not answer is taken to be stuck in a loop. */
-const graceSeconds = 1;
+const graceSeconds = 2;
 
 /**
  * Loads a plugin in a process of its own. One that throws, never finishes, loops without end, ends the process or leaves something running is a problem in the result, by

@@ -16,6 +16,8 @@ process.once('message', (request: ProbeRequest) => {
 async function answer(request: ProbeRequest): Promise<void> {
   // Node makes them when they are first used, which is not for a plugin to answer for.
   void [process.stdout, process.stderr, process.stdin];
+  // The loader's own library is not on the plugin's time.
+  await import('jiti');
   const before = surroundings();
   send({ kind: 'loading' });
   const loaded = request.kind === 'package' ? await loadPackage(request) : await loadFromConfig(request);
