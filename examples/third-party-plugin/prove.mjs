@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { authorTools, tryPackage } from '../../tools/authors/generated.mjs';
-import { installProject, npm, packPare, repository, tarballDependencies } from '../../tools/authors/tarballs.mjs';
+import { installProject, npm, packPackages, readJson, repository, tarballName } from '../tarballs.mjs';
 
 const example = dirname(fileURLToPath(import.meta.url));
 const require = createRequire(join(repository, 'package.json'));
@@ -17,7 +17,7 @@ const folder = mkdtempSync(join(tmpdir(), 'pare-third-party-'));
 try {
   const tarballs = join(folder, 'tarballs');
   say('packing');
-  packPare(tarballs, ['@pare/cli', '@pare/testkit', '@pare/conformance', 'create-pare-plugin']);
+  const packed = packPackages(['@pare/cli', '@pare/testkit', '@pare/conformance', 'create-pare-plugin'], tarballs);
 
   say('bundling the plugin');
   const plugin = join(folder, 'plugin');
@@ -28,7 +28,8 @@ try {
 
   say('installing the tarballs');
   const project = join(folder, 'project');
-  installProject(project, { ...tarballDependencies(tarballs), ...(await authorTools(['tsc'])) });
+  const manifest = readJson(join(plugin, 'package.json'));
+  installProject(project, { ...packed, [manifest.name]: `file:${join(tarballs, tarballName(manifest))}`, ...(await authorTools(['tsc'])) });
 
   say('type-checking the plugin against the installed packages');
   cpSync(join(plugin, 'src'), join(project, 'src'), { recursive: true });

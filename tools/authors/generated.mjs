@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { repository } from './tarballs.mjs';
+import { repository } from '../../examples/tarballs.mjs';
 
 /** What packages with these tool chains use beside Pare, as their own manifests name it. */
 export async function authorTools(toolchains) {

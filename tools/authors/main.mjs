@@ -5,8 +5,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { installProject, npmOutput, packPackages } from '../../examples/tarballs.mjs';
 import { authorTools, runBin, tryPackage } from './generated.mjs';
-import { installProject, npm, packPare, tarballDependencies } from './tarballs.mjs';
 
 const { values: chosen } = parseArgs({ options: { kind: { type: 'string', multiple: true }, toolchain: { type: 'string', multiple: true } } });
 const kinds = chosen.kind ?? ['technique', 'evaluator', 'backend', 'format', 'architecture'];
@@ -29,10 +29,9 @@ const folder = mkdtempSync(join(tmpdir(), 'pare-authors-'));
 try {
   const tarballs = join(folder, 'tarballs');
   console.log('packing');
-  packPare(tarballs, ['@pare/cli', '@pare/testkit', '@pare/conformance', 'create-pare-plugin']);
+  const pare = packPackages(['@pare/cli', '@pare/testkit', '@pare/conformance', 'create-pare-plugin'], tarballs);
   console.log('installing the tarballs and the tool chains');
   const project = join(folder, 'project');
-  const pare = tarballDependencies(tarballs);
   installProject(project, { ...pare, ...(await authorTools(toolchains)), ...compilers });
 
   for (const toolchain of toolchains) {
@@ -48,7 +47,7 @@ try {
   const options = { target: 'es2022', module: 'nodenext', lib: ['es2023', 'esnext.disposable', 'dom'], types: ['node'], strict: true, exactOptionalPropertyTypes: true, noEmit: true };
   writeFileSync(join(types, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, include: ['.'] }));
   for (const compiler of Object.keys(compilers)) {
-    const { version } = JSON.parse(npm(['pkg', 'get', 'version', '--json'], join(project, 'node_modules', compiler)).replace(/^"(.*)"\s*$/, '{"version":"$1"}'));
+    const { version } = JSON.parse(npmOutput(['pkg', 'get', 'version', '--json'], join(project, 'node_modules', compiler)).replace(/^"(.*)"\s*$/, '{"version":"$1"}'));
     attempt(`published types of ${String(names.length)} packages with TypeScript ${version}`, () => {
       const ours = complaints(() => runBin(project, compiler, ['-p', types], types)).filter((line) => line.includes('node_modules/@pare/') || line.startsWith('index.ts'));
       if (ours.length > 0) throw new Error(ours.join('\n'));

@@ -1,6 +1,7 @@
 import type { Plugin, PluginKind } from '@pare/core';
 import type { PackagedPlugin } from '@pare/runtime';
 import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
 
 /** A first-party plugin that comes with the command. Its package is imported only when a host needs it. */
 export interface BundledPlugin {
@@ -56,10 +57,14 @@ export async function loadBundledPlugins(kinds?: readonly PluginKind[]): Promise
   return Promise.all(
     bundledPlugins
       .filter(({ kind }) => kinds === undefined || kinds.includes(kind))
-      .map(async (bundled) => ({
-        plugin: (await bundled.load()).default,
-        package: bundled.package,
-        version: (require(`${bundled.package}/package.json`) as { version: string }).version,
-      })),
+      .map(async (bundled) => {
+        const manifest = `${bundled.package}/package.json`;
+        return {
+          plugin: (await bundled.load()).default,
+          package: bundled.package,
+          version: (require(manifest) as { version: string }).version,
+          folder: dirname(require.resolve(manifest)),
+        };
+      }),
   );
 }

@@ -11,4 +11,6 @@ export interface CommandContext {
   readonly argv: readonly string[];
   /** Fires at the first Ctrl-C. */
   readonly signal: AbortSignal;
+  /** Sets the exit code of a command that did its work and found something that the user must mend. */
+  readonly endWith: (code: 2) => void;
 }

@@ -45,7 +45,7 @@ interface RunOptions {
 
 async function pare(args: readonly string[], { cwd = folder, env = {}, nodeArguments = [], watch }: RunOptions = {}): Promise<Outcome> {
   const { NO_COLOR: _noColor, FORCE_COLOR: _forceColor, ...inherited } = process.env;
-  const child = spawn(process.execPath, [...nodeArguments, command, ...args], { cwd, env: { ...inherited, PARE_CACHE: join(folder, 'cache'), ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [...nodeArguments, command, ...args], { cwd, env: { ...inherited, PARE_CACHE: join(folder, 'cache'), PARE_PLUGINS: join(folder, 'plugins'), ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => {
@@ -369,6 +369,6 @@ describe('completion', () => {
     expect(await complete('compress', '--rec')).toEqual(['--recipe']);
     expect(await complete('compress', 'm', '--recipe', 'gptq')).toEqual(['gptq-w3', 'gptq-w4', 'gptq-w4-asymmetric', 'gptq-w8']);
     expect(await complete('compress', 'm', '--backend', '')).toEqual(['auto', 'cpu', 'cuda', 'reference', 'webgpu']);
-    expect(await complete('plugins', '')).toEqual(expect.arrayContaining(['list', 'info', 'scan']));
+    expect(await complete('plugins', '')).toEqual(expect.arrayContaining(['list', 'info', 'scan', 'install', 'remove', 'doctor', 'lock']));
   });
 });

@@ -52,7 +52,7 @@ interface Outcome {
 
 /** Runs the command. `killWhen` is asked every few milliseconds whether to kill it. */
 async function run(args: readonly string[], { cache = 'cache', killWhen }: { readonly cache?: string; readonly killWhen?: () => boolean } = {}): Promise<Outcome> {
-  const child = spawn(process.execPath, [command, ...args], { cwd: folder, env: { ...process.env, PARE_CACHE: join(folder, cache), NO_COLOR: '1' }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [command, ...args], { cwd: folder, env: { ...process.env, PARE_CACHE: join(folder, cache), PARE_PLUGINS: join(folder, 'plugins'), NO_COLOR: '1' }, stdio: ['ignore', 'pipe', 'pipe'] });
   const timer = setInterval(() => {
     if (killWhen?.() === true) child.kill('SIGKILL');
   }, 2);

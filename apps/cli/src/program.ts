@@ -1,5 +1,6 @@
 import { pareError } from '@pare/core';
 import { Command, Option } from 'commander';
+import type { LockOptions, PlaceOptions, ProbeOptions } from './commands/plugin-life.js';
 import type { CommandContext } from './context.js';
 import { createStyle } from './terminal/style.js';
 import { parseBytes } from './values/bytes.js';
@@ -217,9 +218,18 @@ export function createProgram(version: string, makeContext: ContextMaker): Comma
     .action(act(async (context, files: string[]) => (await import('./commands/compare.js')).compare(context, files)));
 
   const extensions = 'Plugins and machine:';
-  const plugins = command('plugins', 'List plugins, show one, or find installed ones.', extensions).argument('[id]', 'show this plugin, as "plugins info" does');
+  const plugins = command('plugins', 'List plugins, show one, install, remove and examine them.', extensions).argument('[id]', 'show this plugin, as "plugins info" does');
   addGlobalOptions(plugins)
-    .addHelpText('after', examples(['pare plugins', 'everything that is loaded'], ['pare plugins info gptq', 'its options and an example'], ['pare plugins scan', 'installed packages that are plugins, as lines for pare.config.ts']))
+    .addHelpText(
+      'after',
+      examples(
+        ['pare plugins', 'everything that is loaded'],
+        ['pare plugins info gptq', 'its options and an example'],
+        ['pare plugins install pare-technique-ternary', 'from npm; also ./folder or ./file.tgz'],
+        ['pare plugins doctor', 'does every plugin load, and load cleanly?'],
+        ['pare plugins scan', 'installed packages that are plugins, as lines for pare.config.ts'],
+      ),
+    )
     .action(
       act(async (context, id: string | undefined) => {
         const { listPlugins, showPlugin } = await import('./commands/plugins.js');
@@ -235,6 +245,22 @@ export function createProgram(version: string, makeContext: ContextMaker): Comma
   addGlobalOptions(plugins.command('scan').description('Find dependencies of the package in this folder that are plugins. Runs none of their code.')).action(
     act(async (context) => (await import('./commands/plugins.js')).scanPlugins(context)),
   );
+  const userOption = (): Option => new Option('--user', 'for you, in every folder, instead of for the project in this one');
+  const timeoutOption = (): Option => new Option('--timeout <seconds>', 'seconds that a plugin may take to load').argParser(integer('--timeout', 1)).default(30);
+  const install = plugins.command('install').description('Install a plugin, after trying it out in a process of its own.').argument('<plugin>', 'package name (name@version), folder, or tarball');
+  addGroup(install, 'Installation:', [userOption(), timeoutOption()]);
+  addGlobalOptions(install).action(
+    act(async (context, plugin: string, options: PlaceOptions & ProbeOptions) => (await import('./commands/plugin-life.js')).installPlugin(context, plugin, options)),
+  );
+  const remove = plugins.command('remove').description('Remove a plugin that was installed.').argument('<package>', 'its package');
+  addGroup(remove, 'Installation:', [userOption()]);
+  addGlobalOptions(remove).action(act(async (context, name: string, options: PlaceOptions) => (await import('./commands/plugin-life.js')).removePlugin(context, name, options)));
+  const doctor = plugins.command('doctor').description('Examine every plugin beside those that come with pare: does it load, in time, and cleanly?');
+  addGroup(doctor, 'Examination:', [timeoutOption()]);
+  addGlobalOptions(doctor).action(act(async (context, options: ProbeOptions) => (await import('./commands/plugin-life.js')).examine(context, options)));
+  const lock = plugins.command('lock').description('Write names, versions and hashes of all plugins, for recipes to pin.').argument('[file]', 'where to write (default: pare-plugins.lock.json)');
+  addGroup(lock, 'Lock:', [new Option('--check', 'compare instead of writing')]);
+  addGlobalOptions(lock).action(act(async (context, file: string | undefined, options: LockOptions) => (await import('./commands/plugin-life.js')).lockPlugins(context, file, options)));
 
   const backends = command('backends', 'List backends and what they found on this machine.', extensions);
   addGlobalOptions(backends).action(act(async (context) => (await import('./commands/backends.js')).backends(context)));

@@ -27,9 +27,13 @@ export async function runCommandLine(argv: readonly string[], environment: Comma
   let terminal = terminalFor({ json: argv.includes('--json'), quiet: false, debug: argv.includes('--debug'), color: !argv.includes('--no-color') });
   using interruption = watchInterrupts(() => terminal);
 
+  let result: ExitCode = 0;
+  const endWith = (code: ExitCode): void => {
+    result = code;
+  };
   const program = createProgram(environment.version, (options) => {
     terminal = terminalFor(options);
-    return { terminal, cwd, env, config: options.config, argv, signal: interruption.signal };
+    return { terminal, cwd, env, config: options.config, argv, signal: interruption.signal, endWith };
   });
   prepare(program, stdout, stderr);
 
@@ -39,7 +43,7 @@ export async function runCommandLine(argv: readonly string[], environment: Comma
       return 0;
     }
     await program.parseAsync([...argv], { from: 'user' });
-    return 0;
+    return result;
   } catch (thrown) {
     if (thrown instanceof CommanderError) {
       return isInformation(thrown) ? 0 : printError(commandError(thrown, program, argv), terminal);

@@ -196,6 +196,10 @@ export const errorCatalogue = {
     (d: { module: string; nearest?: string | undefined }) => `the model has no module "${d.module}"`,
     (d) => `${suggestion(d.nearest)}"pare inspect <model>" lists modules.`,
   ),
+  PARE_NPM_MISSING: template(
+    (d: { operation: string }) => `${d.operation} needs npm, and there is none on the PATH`,
+    () => 'Install npm (it comes with Node), or put the package into node_modules by other means and list it in pare.config.ts.',
+  ),
   PARE_ONNX_MISSING: template(
     (d: { directory: string; wanted: string; found: readonly string[] }) => `${d.directory} has no ${d.wanted}${d.found.length === 0 ? '' : `; it has ${list(d.found)}`}`,
     () => 'Export one: pare compress <model> --recipe <recipe> --output <dir> --format hf,onnx (--set onnx.dtype=… picks the files), or name a folder that has one.',
@@ -241,6 +245,23 @@ export const errorCatalogue = {
   PARE_PLUGIN_FAILED: template(
     (d: { plugin: string; activity: string; reason: string }) => `${d.plugin} failed while ${d.activity}: ${d.reason}`,
     (d) => `This is a defect of ${d.plugin}; its author needs this message and the output of --debug.`,
+  ),
+  PARE_PLUGIN_INSTALL_FAILED: template(
+    (d: { plugin: string; reason: string }) => `${d.plugin} was not installed: ${d.reason}`,
+    () => 'Nothing was changed. A plugin is a package name (with @version if you like), a folder with a package.json, or a tarball of npm pack.',
+  ),
+  PARE_PLUGIN_LOCK_BROKEN: template(
+    (d: { lock: string; differences: readonly { subject: string; locked: string; found: string; fix: string }[] }) =>
+      `plugins are not those of ${d.lock}:${d.differences.map((difference) => `\n  ${difference.subject}: locked ${difference.locked}; found ${difference.found}`).join('')}`,
+    (d) => `${[...new Set(d.differences.map((difference) => difference.fix))].join(' ')} If the change is wanted, "pare plugins lock" writes the lock anew.`,
+  ),
+  PARE_PLUGIN_LOCK_INVALID: template(
+    (d: { file: string; problem: string }) => `${d.file} is no plugin lock: ${d.problem}`,
+    () => 'Restore the file, or write it anew with "pare plugins lock".',
+  ),
+  PARE_PLUGIN_NOT_INSTALLED: template(
+    (d: { plugin: string; place: string; installed: readonly string[]; nearest?: string | undefined }) => `${d.place} has no plugin package "${d.plugin}"`,
+    (d) => `${suggestion(d.nearest)}Installed there: ${list(d.installed)}.`,
   ),
   PARE_PLUGIN_UNKNOWN: template(
     (d: { kind: string; id: string; known: readonly string[]; nearest?: string | undefined }) => `no ${d.kind} is called "${d.id}"`,

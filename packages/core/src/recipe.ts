@@ -27,6 +27,8 @@ export interface Recipe {
   readonly version: 1;
   readonly name?: string | undefined;
   readonly description?: string | undefined;
+  /** What the plugins of a run must be, exactly: the file that `pare plugins lock` writes, by its path from the recipe on. */
+  readonly plugins?: { readonly lock: string } | undefined;
   readonly stages: readonly RecipeStage[];
 }
 

@@ -1,9 +1,8 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from './config.js';
-import { scanPlugins } from './scan.js';
 
 let cwd = '';
 
@@ -50,35 +49,12 @@ describe('loadConfig', () => {
     await expect(loadConfig(cwd)).rejects.toThrow(found);
   });
 
+  it('refuses a file that waits for what never comes', async () => {
+    await writeFile(join(cwd, 'pare.config.mjs'), `await new Promise(() => {}); export default {};`);
+    await expect(loadConfig(cwd, undefined, 0.1)).rejects.toThrow(/a file that had not loaded after 0\.1 s/);
+  });
+
   it('refuses a named file that is missing', async () => {
     await expect(loadConfig(cwd, 'other.config.ts')).rejects.toMatchObject({ code: 'PARE_FILE_UNREADABLE' });
-  });
-});
-
-describe('scanPlugins', () => {
-  async function installed(name: string, content: object, folder = cwd): Promise<void> {
-    await mkdir(join(folder, 'node_modules', name), { recursive: true });
-    await writeFile(join(folder, 'node_modules', name, 'package.json'), JSON.stringify({ name, version: '2.0.0', ...content }));
-    await writeFile(join(folder, 'node_modules', name, 'index.js'), `throw new Error('executed');`);
-  }
-
-  it('lists direct dependencies that say they are plugins, and executes nothing', async () => {
-    const project = join(cwd, 'app');
-    await mkdir(project);
-    await writeFile(join(project, 'package.json'), JSON.stringify({ dependencies: { b: '*', plain: '*', gone: '*' }, devDependencies: { '@x/a': '*', odd: '*' } }));
-    await installed('b', { pare: { kind: 'technique', api: 1 } }, project);
-    await installed('plain', {}, project);
-    await installed('odd', { pare: { kind: 'gadget', api: 1 } }, project);
-    await installed('transitive', { pare: { kind: 'technique', api: 1 } }, project);
-    // Hoisted to the folder above, as in a workspace.
-    await installed('@x/a', { pare: { kind: 'backend', api: 2 } });
-    expect(await scanPlugins(project)).toEqual([
-      { package: '@x/a', version: '2.0.0', kind: 'backend', api: 2, configLine: `'@x/a', // backend, API 2` },
-      { package: 'b', version: '2.0.0', kind: 'technique', api: 1, configLine: `'b', // technique, API 1` },
-    ]);
-  });
-
-  it('needs a package.json', async () => {
-    await expect(scanPlugins(cwd)).rejects.toMatchObject({ code: 'PARE_FILE_UNREADABLE' });
   });
 });

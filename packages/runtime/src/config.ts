@@ -1,4 +1,5 @@
 import { isPareError, pareError, type PareConfig } from '@pare/core';
+import { TimeLimitError, withTimeLimit } from '@pare/platform';
 import { access } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { notAList } from './loader.js';
@@ -15,9 +16,10 @@ export interface LoadedConfig {
 
 /**
  * Reads the `pare.config.*` of a folder, or the given file.
- * @throws PARE_FILE_UNREADABLE when a named file is missing; PARE_PLUGINS_INVALID when it throws or exports something else
+ * @param seconds that it may take to load
+ * @throws PARE_FILE_UNREADABLE when a named file is missing; PARE_PLUGINS_INVALID when it throws, takes too long, or exports something else
  */
-export async function loadConfig(cwd: string, file?: string): Promise<LoadedConfig> {
+export async function loadConfig(cwd: string, file?: string, seconds = 30): Promise<LoadedConfig> {
   const path = file === undefined ? await findConfig(cwd) : resolve(cwd, file);
   if (path === undefined) return { file: undefined, config: {} };
   if (!(await exists(path))) throw pareError('PARE_FILE_UNREADABLE', { file: path, reason: 'no such file' });
@@ -27,10 +29,12 @@ export async function loadConfig(cwd: string, file?: string): Promise<LoadedConf
   let exported: unknown;
   try {
     const { createJiti } = await import('jiti');
-    const module = await createJiti(join(cwd, 'noop.mjs'), { fsCache: false, moduleCache: false, interopDefault: false }).import<Record<string, unknown>>(path);
+    const loading = createJiti(join(cwd, 'noop.mjs'), { fsCache: false, moduleCache: false, interopDefault: false }).import<Record<string, unknown>>(path);
+    const module = await withTimeLimit(loading, seconds);
     exported = module['default'];
   } catch (error) {
     if (isPareError(error)) throw error;
+    if (error instanceof TimeLimitError) throw invalid(`a file that had not loaded after ${String(seconds)} s`, `Remove what ${path}, or something that it imports, awaits at its top level.`);
     throw invalid(`a file that throws while it loads: ${error instanceof Error ? error.message : String(error)}`, `Correct ${path}.`);
   }
   if (typeof exported !== 'object' || exported === null || Array.isArray(exported) || '$$type' in exported) {

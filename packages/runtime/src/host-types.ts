@@ -30,10 +30,21 @@ export interface PackagedPlugin {
   readonly plugin: Plugin | readonly Plugin[];
   readonly package: string;
   readonly version: string;
+  /** Where the package lies, for the hashes of a plugin lock. */
+  readonly folder?: string | undefined;
 }
 
-/** What a host loads: plugins, lists of them, package names (resolved from `cwd`), packaged plugins; falsy entries are dropped. */
-export type HostPluginEntry = PluginEntry | PackagedPlugin | readonly HostPluginEntry[];
+/** An installed package that is looked up from a folder of its own, such as that of a plugin store. */
+export interface PluginReference {
+  readonly package: string;
+  /** Folder whose `node_modules` hold it. */
+  readonly from: string;
+  /** When something is wrong with it, it is left out with a warning, where any other plugin keeps the host from starting. */
+  readonly optional?: boolean | undefined;
+}
+
+/** What a host loads: plugins, lists of them, package names (resolved from `cwd`), packaged plugins, references; falsy entries are dropped. */
+export type HostPluginEntry = PluginEntry | PackagedPlugin | PluginReference | readonly HostPluginEntry[];
 
 export interface HostOptions {
   readonly plugins: readonly HostPluginEntry[];
@@ -65,6 +76,10 @@ export interface LoadedPlugin {
   readonly api: number;
   readonly package: string | undefined;
   readonly version: string | undefined;
+  /** Where its package lies, as far as that is known. */
+  readonly folder: string | undefined;
+  /** True for plugins that an application brought along: their dependencies are the application's. */
+  readonly bundled: boolean;
   /** Where it came from: `plugins[2]`, `plugins[0] (pare-technique-x) export "x"`. */
   readonly source: string;
   readonly plugin: Plugin;
@@ -368,13 +383,3 @@ export interface Host extends AsyncDisposable {
 
 /** The plugin type of a kind. */
 export type PluginOfKind<K extends PluginKind> = Extract<Plugin, { readonly $$type: `@pare/${K}` }>;
-
-/** Where an installed package says it is a plugin. */
-export interface ScannedPlugin {
-  readonly package: string;
-  readonly version: string;
-  readonly kind: PluginKind;
-  readonly api: number;
-  /** A line for the `plugins` list of `pare.config.ts`. */
-  readonly configLine: string;
-}

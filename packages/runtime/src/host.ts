@@ -42,7 +42,7 @@ import type {
   RecipeRequest,
   Selection,
 } from './host-types.js';
-import { loadPlugins, refuseProblems } from './loader.js';
+import { loadPlugins, problemText, refuseProblems } from './loader.js';
 import { readManifest } from './manifest.js';
 import { watchMemory } from './memory.js';
 import { loadModelLibrary, type ModelLibrary } from './model-library.js';
@@ -84,7 +84,9 @@ export async function createHost(options: HostOptions): Promise<Host> {
   const container = createServiceContainer(factories);
   endPhase('register', [`${String(factories.length)} service(s)`]);
 
-  const host: PareHost = new PareHost(options, await container.get(fileSystemRef), await container.get(loggerRef), loaded.plugins, container, phases);
+  const log = await container.get(loggerRef);
+  for (const warning of loaded.warnings) log.warn(`left out ${problemText(warning)}`);
+  const host: PareHost = new PareHost(options, await container.get(fileSystemRef), log, loaded.plugins, container, phases);
   endPhase('connect', [`${String(loaded.plugins.length)} plugin(s)`]);
   endPhase('ready');
   return host;
@@ -352,7 +354,7 @@ class PareHost implements Host {
   }
 
   #recipeCatalogue(): RecipeCatalogue {
-    return { techniques: this.#byId('technique'), presets: this.#byId('preset'), files: this.#files, cwd: this.#cwd };
+    return { techniques: this.#byId('technique'), presets: this.#byId('preset'), plugins: this.plugins, files: this.#files, cwd: this.#cwd };
   }
 
   #evaluationCatalogue(library: ModelLibrary): Parameters<typeof prepareEvaluation>[1] {

@@ -36,8 +36,8 @@ afterAll(async () => {
   await rm(cwd, { recursive: true });
 });
 
-async function install(name: string, files: Record<string, string>, packageJson: Record<string, unknown> = {}): Promise<void> {
-  const folder = join(cwd, 'node_modules', name);
+async function install(name: string, files: Record<string, string>, packageJson: Record<string, unknown> = {}, below = '.'): Promise<void> {
+  const folder = join(cwd, below, 'node_modules', name);
   for (const [file, content] of Object.entries({
     ...files,
     'package.json': JSON.stringify({ name, version: '1.2.3', type: 'module', exports: './index.js', ...packageJson }),
@@ -92,10 +92,41 @@ describe('entries', () => {
   });
 });
 
+describe('references', () => {
+  const reference = (name: string, optional = false): HostPluginEntry => ({ package: name, from: join(cwd, 'stores', name), optional });
+  const stored = (name: string, code: string): Promise<void> => install(name, { 'index.js': code }, {}, join('stores', name));
+
+  it('are looked up from their own folders, with their own packages around them', async () => {
+    for (const version of ['1', '2']) {
+      await stored(`pare-v${version}`, `import { answer } from 'library'; export default ${source(`v${version}`, `paper: answer`)};`);
+      await install('library', { 'index.js': `export const answer = '${version}';` }, {}, join('stores', `pare-v${version}`));
+    }
+    const { plugins, problems } = await load(reference('pare-v1'), reference('pare-v2'));
+    expect(problems).toEqual([]);
+    expect(plugins.map(({ id, plugin }) => [id, (plugin as { paper?: string }).paper])).toEqual([
+      ['v1', '1'],
+      ['v2', '2'],
+    ]);
+    expect(plugins[0]).toMatchObject({ folder: join(cwd, 'stores/pare-v1/node_modules/pare-v1'), bundled: false, source: 'plugins[0] (pare-v1) export "default"' });
+  });
+
+  it('that are optional are left out with a warning when something is wrong with them', async () => {
+    await stored('pare-bad', `throw new Error('no licence');`);
+    await stored('pare-twin', `export default ${source('twin')};`);
+    await stored('pare-old', `export default ${source('old', 'api: 7')};`);
+    const twin = definePreset({ id: 'twin', api: 1, title: 'T', summary: 's', recipe: { version: 1, stages: [{ technique: 'rtn' }] } });
+    const { plugins, problems, warnings } = await load(twin, ...['pare-bad', 'pare-twin', 'pare-old'].map((name) => reference(name, true)));
+    expect(plugins.map(({ source: from }) => from)).toEqual(['plugins[0]']);
+    expect(problems).toEqual([]);
+    expect(warnings.map(({ path }) => path)).toEqual(['plugins[1] (pare-bad)', 'plugins[3] (pare-old) export "default".api', 'plugins[2] (pare-twin) export "default"']);
+    expect(warnings[2]).toMatchObject({ found: 'preset id "twin", which plugins[0] has already' });
+  });
+});
+
 describe('problems', () => {
   it('of every plugin are reported together, each with its place', async () => {
     await install('pare-throws', { 'index.js': `throw new Error('no licence');` });
-    await install('pare-hangs', { 'index.js': `await new Promise(() => setInterval(() => {}, 1000)); export default {};` });
+    await install('pare-hangs', { 'index.js': `await new Promise(() => {}); export default {};` });
     await install('pare-empty', { 'index.js': `export const answer = 42;` });
     const { problems, plugins } = await load(
       technique('fine'),

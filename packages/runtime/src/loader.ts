@@ -1,7 +1,7 @@
 import { isPareError, pareError, pluginKind, type Plugin } from '@pare/core';
 import { TimeLimitError, withTimeLimit } from '@pare/platform';
 import { importFile, locate, packageOf } from '#node-only';
-import type { HostPluginEntry, LoadedPlugin, PackagedPlugin } from './host-types.js';
+import type { HostPluginEntry, LoadedPlugin, PackagedPlugin, PluginReference } from './host-types.js';
 import { conflictProblems, pluginProblems } from './plugin-checks.js';
 import { describeValue, type PluginProblem } from './plugin-problem.js';
 
@@ -23,6 +23,8 @@ export interface LoadResult {
   readonly timings: readonly LoadTiming[];
   /** Everything that is wrong; plugins with problems are left out of `plugins`. */
   readonly problems: readonly PluginProblem[];
+  /** What is wrong with optional plugins, which are left out. */
+  readonly warnings: readonly PluginProblem[];
 }
 
 interface Candidate {
@@ -30,6 +32,8 @@ interface Candidate {
   readonly source: string;
   readonly package: string | undefined;
   readonly version: string | undefined;
+  readonly folder: string | undefined;
+  readonly bundled: boolean;
 }
 
 interface EntryOutcome {
@@ -40,7 +44,8 @@ interface EntryOutcome {
 
 /** Flattens entries, imports packages (at the same time, each within its time limit) and checks every plugin. Collects problems, never throws for them. */
 export async function loadPlugins(entries: readonly HostPluginEntry[], options: LoadOptions): Promise<LoadResult> {
-  const outcomes = await Promise.all(flatten(entries, 'plugins').map(({ entry, path }) => loadEntry(entry, path, options)));
+  const flat = flatten(entries, 'plugins');
+  const outcomes = await Promise.all(flat.map(({ entry, path }) => loadEntry(entry, path, options)));
   const problems = outcomes.flatMap((outcome) => outcome.problems);
   const plugins: LoadedPlugin[] = [];
   for (const candidate of outcomes.flatMap((outcome) => outcome.candidates)) {
@@ -56,12 +61,21 @@ export async function loadPlugins(entries: readonly HostPluginEntry[], options: 
       api: plugin.api,
       package: candidate.package ?? plugin.package,
       version: candidate.version ?? plugin.version,
+      folder: candidate.folder,
+      bundled: candidate.bundled,
       source: candidate.source,
       plugin,
     });
   }
   problems.push(...conflictProblems(plugins));
-  return { plugins, problems, timings: outcomes.flatMap((outcome) => outcome.timing ?? []) };
+  const optional = flat.flatMap(({ entry, path }) => (isReference(entry) && entry.optional === true ? [`${path} `] : []));
+  const warnings = problems.filter(({ path }) => optional.some((prefix) => path.startsWith(prefix)));
+  return {
+    plugins: plugins.filter(({ source }) => !warnings.some(({ path }) => path === source)),
+    problems: problems.filter((problem) => !warnings.includes(problem)),
+    warnings,
+    timings: outcomes.flatMap((outcome) => outcome.timing ?? []),
+  };
 }
 
 function flatten(entries: readonly HostPluginEntry[], path: string): { entry: unknown; path: string }[] {
@@ -74,6 +88,7 @@ function flatten(entries: readonly HostPluginEntry[], path: string): { entry: un
 
 async function loadEntry(entry: unknown, path: string, options: LoadOptions): Promise<EntryOutcome> {
   if (typeof entry === 'string') return loadPackage(entry, path, options);
+  if (isReference(entry)) return loadPackage(entry.package, path, { ...options, cwd: entry.from });
   if (isPackaged(entry)) {
     const list: readonly unknown[] = Array.isArray(entry.plugin) ? entry.plugin : [entry.plugin];
     const candidates = list.map((value, index) => ({
@@ -81,10 +96,16 @@ async function loadEntry(entry: unknown, path: string, options: LoadOptions): Pr
       source: `${path} (${entry.package})${list.length > 1 ? `[${String(index)}]` : ''}`,
       package: entry.package,
       version: entry.version,
+      folder: entry.folder,
+      bundled: true,
     }));
     return { candidates, problems: [], timing: undefined };
   }
-  return { candidates: [{ value: entry, source: path, package: undefined, version: undefined }], problems: [], timing: undefined };
+  return { candidates: [{ value: entry, source: path, package: undefined, version: undefined, folder: undefined, bundled: false }], problems: [], timing: undefined };
+}
+
+function isReference(entry: unknown): entry is PluginReference {
+  return typeof entry === 'object' && entry !== null && !('$$type' in entry) && 'from' in entry && typeof entry.from === 'string' && 'package' in entry && typeof entry.package === 'string';
 }
 
 function isPackaged(entry: unknown): entry is PackagedPlugin {
@@ -124,7 +145,7 @@ async function loadPackage(name: string, path: string, options: LoadOptions): Pr
     for (const value of list) {
       if (pluginKind(value) === undefined || seen.has(value)) continue;
       seen.add(value);
-      candidates.push({ value, source: `${source} export "${exportName}"`, package: identity?.name ?? name, version: identity?.version });
+      candidates.push({ value, source: `${source} export "${exportName}"`, package: identity?.name ?? name, version: identity?.version, folder: identity?.folder, bundled: false });
     }
   }
   if (candidates.length === 0) {
@@ -136,6 +157,11 @@ async function loadPackage(name: string, path: string, options: LoadOptions): Pr
   }
   const timing = { source, milliseconds: performance.now() - started, plugins: candidates.map((candidate) => (candidate.value as Plugin).id) };
   return { candidates, problems: [], timing };
+}
+
+/** A problem in one line, for a warning. */
+export function problemText({ path, found, allowed, fix }: PluginProblem): string {
+  return `${path}: found ${found}; allowed: ${allowed}. ${fix}`;
 }
 
 /** @throws PARE_PLUGINS_INVALID with every problem when there is any */

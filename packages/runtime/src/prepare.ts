@@ -69,6 +69,7 @@ export interface PreparationContext {
   readonly library: ModelLibrary;
   readonly techniques: ReadonlyMap<string, Technique>;
   readonly presets: ReadonlyMap<string, Preset>;
+  readonly plugins: readonly LoadedPlugin[];
   readonly formats: ReadonlyMap<string, Format>;
   readonly backend: ChosenBackend;
   readonly signal: AbortSignal;

@@ -19,6 +19,7 @@ const recipe = z.strictObject({
   version: z.literal(recipeVersion),
   name: z.string().min(1).optional(),
   description: z.string().optional(),
+  plugins: z.strictObject({ lock: z.string().min(1) }).optional(),
   stages: z.array(stage).min(1),
 });
 

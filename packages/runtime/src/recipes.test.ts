@@ -1,6 +1,6 @@
 import { definePreset, defineTechnique, type Preset, type Recipe, type Technique } from '@pare/core';
 import { defaultFiles } from '@pare/platform';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -32,7 +32,7 @@ let catalogue: RecipeCatalogue;
 
 beforeAll(async () => {
   cwd = await mkdtemp(join(tmpdir(), 'pare-recipes-'));
-  catalogue = { techniques: new Map([gptq, rtn].map((entry) => [entry.id, entry])), presets: new Map([[preset.id, preset]]), files: defaultFiles, cwd };
+  catalogue = { techniques: new Map([gptq, rtn].map((entry) => [entry.id, entry])), presets: new Map([[preset.id, preset]]), plugins: [], files: defaultFiles, cwd };
   await writeFile(join(cwd, 'recipe.yaml'), 'version: 1\nstages:\n  - technique: rtn\n    options: { bits: 6 }\n    targets: { exclude: ["head"] }\n');
   await writeFile(join(cwd, 'recipe.json'), JSON.stringify({ $schema: './schema.json', version: 1, stages: [{ technique: 'gptq' }] }));
 });
@@ -135,5 +135,23 @@ describe('recipeJsonSchema', () => {
     const { $defs } = JSON.parse(text) as { $defs: Record<string, unknown> };
     expect(references).toContain('tree.Node');
     expect(references.filter((reference) => !(reference in $defs))).toEqual([]);
+  });
+});
+
+describe('a recipe that pins a plugin lock', () => {
+  it('is refused unless the plugins are those of the lock, which lies beside the recipe', async () => {
+    await mkdir(join(cwd, 'pinned'));
+    await writeFile(join(cwd, 'pinned/recipe.yaml'), 'version: 1\nplugins: { lock: plugins.lock.json }\nstages:\n  - technique: rtn\n');
+    await expect(resolve('pinned/recipe.yaml')).rejects.toMatchObject({ code: 'PARE_FILE_UNREADABLE', data: { file: join(cwd, 'pinned/plugins.lock.json') } });
+    await writeFile(join(cwd, 'pinned/plugins.lock.json'), '{ "lockfileVersion": 1, "packages": {} }');
+    expect(await resolve('pinned/recipe.yaml')).toMatchObject({ plugins: { lock: 'plugins.lock.json' }, stages: [{ technique: 'rtn' }] });
+    const loaded = { ...rtn, kind: 'technique', plugin: rtn, package: undefined, version: undefined, folder: undefined, bundled: false, source: 'plugins[0]' } as const;
+    const document = { version: 1, plugins: { lock: 'pinned/plugins.lock.json' }, stages: [{ technique: 'rtn' }] };
+    await expect(resolveRecipe(document as Recipe, [], { ...catalogue, plugins: [loaded] })).rejects.toMatchObject({ code: 'PARE_PLUGIN_LOCK_BROKEN', message: expect.stringContaining('technique "rtn"') as string });
+  });
+
+  it('is refused with anything else in its place', async () => {
+    expect(await failure({ version: 1, plugins: { lock: '' }, stages: [{ technique: 'rtn' }] })).toMatchObject({ code: 'PARE_RECIPE_INVALID', message: expect.stringContaining('plugins.lock') as string });
+    expect(await failure({ version: 1, plugins: ['pare-x'], stages: [{ technique: 'rtn' }] })).toMatchObject({ code: 'PARE_RECIPE_INVALID', message: expect.stringContaining('plugins') as string });
   });
 });

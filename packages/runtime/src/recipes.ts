@@ -1,4 +1,6 @@
 import { nearest, optionsJsonSchema, pareError, systemErrorCode, type FileSystem, type JsonSchema, type Preset, type Recipe, type RecipeStage, type Technique } from '@pare/core';
+import { requireLock } from '@pare/plugin-lock';
+import type { LoadedPlugin } from './host-types.js';
 import { applySetting, parseOptions, parseSetting } from './options.js';
 import { asRecipe, recipeProblems, recipeVersion } from './recipe-document.js';
 
@@ -6,6 +8,8 @@ import { asRecipe, recipeProblems, recipeVersion } from './recipe-document.js';
 export interface RecipeCatalogue {
   readonly techniques: ReadonlyMap<string, Technique>;
   readonly presets: ReadonlyMap<string, Preset>;
+  /** Everything that is loaded, for recipes that pin a plugin lock. */
+  readonly plugins: readonly LoadedPlugin[];
   readonly files: FileSystem;
   /** Folder that relative paths start from. */
   readonly cwd: string;
@@ -41,14 +45,14 @@ function checkDocument(document: unknown, name: string): Recipe {
   return asRecipe(document);
 }
 
-/** The recipe that a preset id, a file path or a document means, as it is written. */
-async function readRecipe(recipe: string | Recipe, catalogue: RecipeCatalogue): Promise<{ recipe: Recipe; name: string }> {
+/** The recipe that a preset id, a file path or a document means, as it is written, and the folder that its paths start from. */
+async function readRecipe(recipe: string | Recipe, catalogue: RecipeCatalogue): Promise<{ recipe: Recipe; folder: string }> {
   if (typeof recipe !== 'string') {
     const name = typeof (recipe as Partial<Recipe> | null)?.name === 'string' ? `"${recipe.name!}"` : 'document';
-    return { recipe: checkDocument(recipe, name), name };
+    return { recipe: checkDocument(recipe, name), folder: catalogue.cwd };
   }
   const preset = catalogue.presets.get(recipe);
-  if (preset !== undefined) return { recipe: checkDocument(preset.recipe, `preset "${recipe}"`), name: `preset "${recipe}"` };
+  if (preset !== undefined) return { recipe: checkDocument(preset.recipe, `preset "${recipe}"`), folder: catalogue.cwd };
   const { files } = catalogue;
   const file = files.path.resolve(catalogue.cwd, recipe);
   const isFile = (await files.status(file).catch(() => undefined))?.kind === 'file';
@@ -62,7 +66,7 @@ async function readRecipe(recipe: string | Recipe, catalogue: RecipeCatalogue): 
   } catch (error) {
     throw pareError('PARE_FILE_UNREADABLE', { file: recipe, reason: systemErrorCode(error) === 'ENOENT' ? 'no such file' : (error as Error).message }, error);
   }
-  return { recipe: await parseRecipe(text, recipe), name: recipe };
+  return { recipe: await parseRecipe(text, recipe), folder: files.path.dirname(file) };
 }
 
 /** The technique of a stage. @throws PARE_PLUGIN_UNKNOWN */
@@ -76,10 +80,11 @@ export function techniqueOf(stage: RecipeStage, techniques: ReadonlyMap<string, 
 /**
  * Reads a recipe, applies settings and checks techniques and options. In the result every option of a stage is written out, defaults included;
  * overrides hold what they change.
- * @throws PARE_RECIPE_INVALID, PARE_PLUGIN_UNKNOWN, PARE_RECIPE_SET_INVALID, PARE_OPTIONS_INVALID, PARE_FILE_UNREADABLE
+ * @throws PARE_RECIPE_INVALID, PARE_PLUGIN_UNKNOWN, PARE_RECIPE_SET_INVALID, PARE_OPTIONS_INVALID, PARE_FILE_UNREADABLE, PARE_PLUGIN_LOCK_BROKEN
  */
 export async function resolveRecipe(source: string | Recipe, settings: readonly string[], catalogue: RecipeCatalogue): Promise<Recipe> {
-  const { recipe } = await readRecipe(source, catalogue);
+  const { recipe, folder } = await readRecipe(source, catalogue);
+  if (recipe.plugins !== undefined) await requireLock(catalogue.files, catalogue.files.path.resolve(folder, recipe.plugins.lock), catalogue.plugins);
   const techniques = recipe.stages.map((stage) => techniqueOf(stage, catalogue.techniques));
   const options: Readonly<Record<string, unknown>>[] = recipe.stages.map((stage) => stage.options ?? {});
   for (const text of settings) {
@@ -173,6 +178,12 @@ export function recipeJsonSchema(techniques: Iterable<Technique>): JsonSchema {
       version: { const: recipeVersion },
       name: { type: 'string', minLength: 1 },
       description: { type: 'string' },
+      plugins: {
+        type: 'object',
+        properties: { lock: { type: 'string', minLength: 1, description: 'Plugin lock that loaded plugins must match; a path from the recipe on.' } },
+        required: ['lock'],
+        additionalProperties: false,
+      },
       stages: { type: 'array', minItems: 1, items: { anyOf: stages } },
     },
     required: ['version', 'stages'],

@@ -30,6 +30,6 @@ export function violations(path: string, text: string): string[] {
 
 /** Violations in the whole repository. */
 export function checkForbiddenWords(): string[] {
-  const files = ['packages', 'plugins', 'apps', 'tools', 'docs', 'examples/third-party-plugin', 'examples/kernel-plugin', 'examples/host-app'].flatMap((folder) => sourceFiles(folder, textual));
+  const files = ['packages', 'plugins', 'apps', 'tools', 'docs', 'examples/third-party-plugin', 'examples/kernel-plugin', 'examples/host-node'].flatMap((folder) => sourceFiles(folder, textual));
   return [...files, 'README.md', 'CONTRIBUTING.md'].flatMap((path) => violations(path, readText(path)));
 }

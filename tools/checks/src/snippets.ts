@@ -79,7 +79,7 @@ export function checkSnippets(): string[] {
   const documents = [
     'README.md',
     'CONTRIBUTING.md',
-    ...['docs', 'packages', 'plugins', 'apps', 'tools', 'examples/third-party-plugin', 'examples/kernel-plugin'].flatMap((folder) => sourceFiles(folder, (path) => path.endsWith('.md') && !path.includes('/templates/'))),
+    ...['docs', 'packages', 'plugins', 'apps', 'tools', 'examples/third-party-plugin', 'examples/kernel-plugin', 'examples/host-node'].flatMap((folder) => sourceFiles(folder, (path) => path.endsWith('.md') && !path.includes('/templates/'))),
   ];
   return compileSnippets(documents.flatMap((document) => snippetsOf(document, readText(document))));
 }

@@ -151,7 +151,7 @@ function exampleOf(plugin: Plugin, calibrated: (technique: string) => boolean): 
 
 /** `pare plugins scan`: dependencies of the package here that say they are plugins. */
 export async function scanPlugins({ terminal, cwd }: CommandContext): Promise<void> {
-  const { scanPlugins: scan } = await import('@pare/runtime/node');
+  const { scanPlugins: scan } = await import('@pare/plugin-store');
   const found = await scan(cwd);
   if (terminal.json) {
     terminal.printJson(found);

@@ -131,6 +131,24 @@ function throwingPackage(folder: string): string[] {
   return rounding();
 }
 
+/** `pare plugins install` of a folder with a package. */
+function installing(manifest: object, code: string): (folder: string) => string[] {
+  return (folder) => {
+    mkdirSync(join(folder, 'plugin'));
+    writeFileSync(join(folder, 'plugin', 'package.json'), JSON.stringify({ name: 'pare-technique-theirs', version: '1.0.0', type: 'module', exports: './index.js', ...manifest }));
+    writeFileSync(join(folder, 'plugin', 'index.js'), code);
+    return ['plugins', 'install', './plugin', '--user', '--timeout', '1'];
+  };
+}
+
+/** A recipe that pins a plugin lock, and what lies in the lock's place. */
+function pinning(lock: string | undefined): (folder: string) => string[] {
+  return (folder) => {
+    if (lock !== undefined) writeFileSync(join(folder, 'plugins.lock.json'), lock);
+    return withRecipe('version: 1\nplugins: { lock: plugins.lock.json }\nstages:\n  - technique: rtn\n')(folder);
+  };
+}
+
 /** A model too large for the disk: its file is sparse and takes no room itself. */
 function hugeModel(folder: string): string[] {
   const { bavail, bsize } = statfsSync(folder);
@@ -413,5 +431,13 @@ export const badInputs: readonly BadInput[] = [
   { name: 'plugin for another API version', code: 'PARE_PLUGINS_INVALID', says: [/\b7\b/, /\b1\b/], prepare: withPlugins(technique('futuristic', 7)) },
   { name: 'plugin that throws while loading', code: 'PARE_PLUGINS_INVALID', says: [/pare-technique-broken/, /licence server/], prepare: throwingPackage },
   { name: 'plugin package that is not installed', code: 'PARE_PLUGINS_INVALID', says: [/pare-technique-absent/], prepare: withPlugins(`'pare-technique-absent'`) },
+  { name: 'plugin to install that never finishes loading', code: 'PARE_PLUGINS_INVALID', says: [/pare-technique-theirs/, /blocks the process/, /1 s/], prepare: installing({ pare: { kind: 'technique', api: 1 } }, 'for (;;);\n') },
+  { name: 'plugin to install for another API version', code: 'PARE_PLUGINS_INVALID', says: [/pare-technique-theirs@1\.0\.0/, /plugin API 7/, /Update Pare/], prepare: installing({ pare: { kind: 'technique', api: 7 } }, '') },
+  { name: 'package to install that is no plugin', code: 'PARE_PLUGINS_INVALID', says: [/pare-technique-theirs/, /"pare"/], prepare: installing({}, '') },
+  { name: 'plugin to install that is not there', code: 'PARE_PLUGIN_INSTALL_FAILED', says: [/\.\/plugin/, /no file or folder/], prepare: () => ['plugins', 'install', './plugin', '--user'] },
+  { name: 'plugin to install in a folder without a package.json', code: 'PARE_PLUGIN_INSTALL_FAILED', says: [/package\.json/, /--user/], prepare: () => ['plugins', 'install', 'pare-technique-theirs'] },
+  { name: 'plugin to remove that is not installed', code: 'PARE_PLUGIN_NOT_INSTALLED', says: [/pare-technique-theirs/], prepare: () => ['plugins', 'remove', 'pare-technique-theirs', '--user'] },
+  { name: 'recipe that pins a plugin lock that is not there', code: 'PARE_FILE_UNREADABLE', says: [/plugins\.lock\.json/, /pare plugins lock/], prepare: pinning(undefined) },
+  { name: 'plugin lock that is no JSON', code: 'PARE_PLUGIN_LOCK_INVALID', says: [/plugins\.lock\.json/], prepare: pinning('not JSON') },
   { name: 'configuration that throws', code: 'PARE_PLUGINS_INVALID', says: [/no such luck/], prepare: withPlugins('', `throw new Error('no such luck');`) },
 ];

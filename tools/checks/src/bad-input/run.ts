@@ -20,7 +20,7 @@ export const command = join(root, 'apps/cli/dist/main.js');
 
 /** Runs the command in a folder. */
 export async function runCommand(folder: string, args: readonly string[]): Promise<Pick<Answer, 'exitCode' | 'stdout' | 'stderr'>> {
-  const child = spawn(process.execPath, [command, ...args], { cwd: folder, env: { ...process.env, NO_COLOR: '1', HF_ENDPOINT: 'http://127.0.0.1:9' }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [command, ...args], { cwd: folder, env: { ...process.env, NO_COLOR: '1', PARE_PLUGINS: join(folder, 'plugins'), HF_ENDPOINT: 'http://127.0.0.1:9' }, stdio: ['ignore', 'pipe', 'pipe'] });
   const out: Buffer[] = [];
   const err: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => out.push(chunk));

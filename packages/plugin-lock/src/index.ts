@@ -1,0 +1,5 @@
+export { compareLock, type LockDifference } from './compare-lock.js';
+export { createLock, lockablePackages, type LockablePlugin } from './create-lock.js';
+export { formatLock, lockFileName, lockFileVersion, parseLock, type LockedPackage, type PluginLock } from './lock-file.js';
+export { hashFolder } from './hash-folder.js';
+export { requireLock } from './require-lock.js';
