@@ -14,6 +14,9 @@ export interface MatMulRequest {
   /** Elements between the matrices of neighbouring products; 0 when all share one. */
   readonly aBatchStride: number;
   readonly bBatchStride: number;
+  /** Elements between neighbouring lines of a and b as they are stored, where the device says `spacedProducts`; the length of a line by default. */
+  readonly aLineStride?: number | undefined;
+  readonly bLineStride?: number | undefined;
   /** a is stored [k, m] instead of [m, k]. */
   readonly transposeA: boolean;
   /** b is stored [n, k] instead of [k, n], as weights are. */
@@ -111,7 +114,7 @@ export interface RoutineTable {
 /** Products that share b and whose rows follow each other become one. */
 export function mergedRows(request: MatMulRequest): MatMulRequest {
   const { m, n, k, batch, aBatchStride, bBatchStride, transposeA, addend } = request;
-  const rowsFollow = !transposeA && bBatchStride === 0 && aBatchStride === m * k;
+  const rowsFollow = !transposeA && bBatchStride === 0 && aBatchStride === m * (request.aLineStride ?? k);
   const addendFollows = addend === undefined || addend.batchStride === m * addend.rowStride;
   if (batch <= 1 || m === 0 || n === 0 || !rowsFollow || !addendFollows) return request;
   return { ...request, m: batch * m, batch: 1, aBatchStride: 0, addend: addend && { ...addend, batchStride: 0 } };

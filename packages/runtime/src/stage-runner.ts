@@ -208,9 +208,10 @@ class StageExecution {
         at = block;
         throwIfAborted(signal, 'compression');
         const batch = byBlock.get(block);
-        if (batch !== undefined && !this.#restore(batch)) await this.#timed(batch, () => this.#compressBlock(batch, block, runner, hidden));
+        // What was just made is at hand yet: the block runs on it without reading it back.
+        const made = batch === undefined || this.#restore(batch) ? undefined : await this.#timed(batch, () => this.#compressBlock(batch, block, runner, hidden));
         // Nobody reads what comes out of the last one.
-        if (block < lastUnfinished) await runner.advance(block, hidden, original ?? this.#current());
+        if (block < lastUnfinished) await runner.advance(block, hidden, original ?? this.#current(made));
       }
     }
     for (const batch of this.#batches) if (lastUnfinished === undefined || batch.key.block! > lastUnfinished) this.#restore(batch);
@@ -300,7 +301,7 @@ class StageExecution {
   }
 
   /** Computes a batch, keeps its results on disk and tells how long it took. */
-  async #timed(batch: Batch, work: () => Promise<BatchOutcome>): Promise<void> {
+  async #timed(batch: Batch, work: () => Promise<BatchOutcome>): Promise<BatchOutcome> {
     throwIfAborted(this.#run.signal, 'compression');
     const started = performance.now();
     this.#announceStart(batch);
@@ -309,6 +310,7 @@ class StageExecution {
     this.#adopt(batch, { reports: new Map([...outcomes.modules].map(([module, { report }]) => [module, report])), parameters: [...outcomes.parameters.keys()] });
     this.computedBlocks++;
     this.#announceDone(batch, (performance.now() - started) / 1000, false);
+    return outcomes;
   }
 
   /** Takes a finished batch from the journal; false when it has to be computed. */

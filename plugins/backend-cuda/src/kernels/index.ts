@@ -6,14 +6,18 @@ import { topK } from './topk.js';
 
 export { createCudaColumnSolver } from './solver.js';
 
-/** Everything that kernels are written by hand for here, with products that multiply in this precision. */
-export function cudaRoutines(precision: Precision): RoutineTable {
+/** Compute capability from which on tensor cores take bfloat16 and tf32. */
+const narrowCapability = 80;
+
+/** Everything that kernels are written by hand for here, with products that multiply in this precision where the GPU can. */
+export function cudaRoutines(wanted: Precision, capability: number): RoutineTable {
+  const precision = capability < narrowCapability ? 'float32' : wanted;
   return {
     matMul: (request) => matMul(request, precision),
     quantizedMatMul: (request) => quantizedMatMul(request, precision),
     softmax,
     normalization,
-    attention,
+    attention: (request, traits) => attention(request, traits, precision === 'bfloat16'),
     topK,
   };
 }

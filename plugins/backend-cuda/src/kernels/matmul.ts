@@ -29,14 +29,15 @@ export function matMul(request: MatMulRequest, precision: Precision): Program {
   const kind: Addend = activation === undefined ? addendOf(product) : 'none';
   const y: MatrixPlace = { first: 0, row: n, batchStride: m * n };
   const c = kind === 'matrix' ? { first: 0, row: Math.max(n, addend!.rowStride), batchStride: addend!.batchStride } : y;
-  const large = precision === 'bfloat16' && m * n * k * batch >= largeProduct && m * n >= reuse * (m + n);
+  const spaced = product.aLineStride !== undefined || product.bLineStride !== undefined;
+  const large = precision === 'bfloat16' && !spaced && m * n * k * batch >= largeProduct && m * n >= reuse * (m + n);
   const operands = large ? narrowed(product) : undefined;
   const source = productSource(
     {
       ...{ m, n, k, batch, alpha, beta: kind === 'matrix' ? addend!.beta : 0, c, y },
       ...{ transposeA: product.transposeA, transposeB: product.transposeB },
-      a: { first: 0, row: product.transposeA ? m : k, batchStride: product.aBatchStride },
-      b: { first: 0, row: product.transposeB ? k : n, batchStride: product.bBatchStride },
+      a: { first: 0, row: product.aLineStride ?? (product.transposeA ? m : k), batchStride: product.aBatchStride },
+      b: { first: 0, row: product.bLineStride ?? (product.transposeB ? k : n), batchStride: product.bBatchStride },
       type: large ? 'bfloat16' : 'float32',
       compute: large || precision === 'float32' ? 'float32' : 'tf32',
     },
