@@ -7,6 +7,8 @@ export type { DeviceTraits, Dispatch, KernelSource, Operand, Program, Routine } 
 export type {
   AttentionRequest,
   MatMulRequest,
+  Narrowing,
+  NarrowRequest,
   NormalizationRequest,
   QuantizedMatMulRequest,
   RoutineTable,

@@ -6,6 +6,8 @@ import type { Routine } from './program.js';
 
 /** Matrix product with optional addend: y[b] = alpha · op(a[b]) · op(b[b]) + beta · c. Buffers `a`, `b`, `c` (when `addend`), `y`. */
 export interface MatMulRequest {
+  /** Element type of a and b, float32 by default; c and y are float32. Another only where `narrowing` asks for it. */
+  readonly type?: 'float32' | 'bfloat16' | undefined;
   readonly m: number;
   readonly n: number;
   readonly k: number;
@@ -101,8 +103,21 @@ export interface TopKRequest {
   readonly type: 'float32' | 'int32' | 'uint32';
 }
 
+/** float32 to bfloat16, rounded to nearest. Buffers `x` ([count]), `y` ([count] bfloat16, room for a multiple of four). */
+export interface NarrowRequest {
+  readonly count: number;
+}
+
+/** Products in fewer bits than their operands have. A buffer that several products read is narrowed once. */
+export interface Narrowing {
+  /** Whether a product of float32 operands is made with operands in bfloat16. */
+  readonly pays: (request: MatMulRequest) => boolean;
+  readonly narrow: Routine<NarrowRequest>;
+}
+
 /** The routines that a device has kernels for. */
 export interface RoutineTable {
+  readonly narrowing?: Narrowing | undefined;
   readonly matMul: Routine<MatMulRequest>;
   readonly quantizedMatMul?: Routine<QuantizedMatMulRequest> | undefined;
   readonly softmax?: Routine<SoftmaxRequest> | undefined;

@@ -65,6 +65,11 @@ function stackOf(call: LoweringCall, tensor: LazyTensor, batch: readonly number[
   return { buffer: call.lowering.dense(whole, call.name).view.buffer, transposed: false, batchStride: rows * columns };
 }
 
+/** Whether a matrix still begins where a binding can once its elements take half as much. */
+function isNarrowable({ lowering }: LoweringCall, { offset = 0 }: Stack): boolean {
+  return offset % (2 * lowering.traits.offsetAlignment) === 0;
+}
+
 function windowOf({ buffer, offset = 0 }: Stack): BufferReference | BufferWindow {
   return offset === 0 ? buffer : { buffer, offset };
 }
@@ -105,7 +110,7 @@ export function product(call: LoweringCall, a: LazyTensor, b: LazyTensor, option
   const stackA = stackOf(call, wide(left), batch);
   const stackB = stackOf(call, wide(flatRight), batch);
   const addend = options.addend === undefined ? undefined : addendOf(call, wide(options.addend.tensor), options.addend.beta);
-  const request: MatMulRequest = {
+  const wanted: MatMulRequest = {
     m,
     n,
     k,
@@ -121,9 +126,13 @@ export function product(call: LoweringCall, a: LazyTensor, b: LazyTensor, option
   };
   const result = call.lowering.output('float32', shape);
   if (count(result) > 0) {
-    call.lowering.program(call.lowering.target.routines.matMul(request, call.lowering.traits), {
-      a: windowOf(stackA),
-      b: windowOf(stackB),
+    const { matMul, narrowing } = call.lowering.target.routines;
+    const pays = narrowing?.pays(wanted) === true && [stackA, stackB].every((stack) => isNarrowable(call, stack));
+    const request: MatMulRequest = pays ? { ...wanted, type: 'bfloat16' } : wanted;
+    const operand = (stack: Stack): BufferReference | BufferWindow => windowOf(pays ? { ...stack, buffer: call.lowering.narrowed(stack.buffer, narrowing), offset: (stack.offset ?? 0) / 2 } : stack);
+    call.lowering.program(matMul(request, call.lowering.traits), {
+      a: operand(stackA),
+      b: operand(stackB),
       y: result.view.buffer,
       ...(addend === undefined ? {} : { c: addend.buffer }),
     });

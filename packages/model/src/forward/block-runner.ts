@@ -3,7 +3,7 @@ import { advance } from './advance.js';
 import { collect, type StatisticRequest } from './collect.js';
 import type { CollectedStatistics } from './collected-statistics.js';
 import type { RunnerContext, RunnerProgress } from './context.js';
-import { checkWindowLengths, embedChunk, readEmbeddingTables } from './embed.js';
+import { checkWindowLengths, deviceEmbedding, embedChunk, readEmbeddingTables } from './embed.js';
 import { ExecutableCache } from './executables.js';
 import { HiddenStates } from './hidden-states.js';
 import { logits, negativeLogLikelihood } from './likelihood.js';
@@ -81,10 +81,12 @@ export function createBlockRunner(options: BlockRunnerOptions): BlockRunner {
         spillDirectory: options.spillDirectory,
       });
       try {
-        const tables = await readEmbeddingTables(source);
+        using onDevice = hidden.spilled ? undefined : await deviceEmbedding(context, model, source, windows);
+        const tables = onDevice === undefined ? await readEmbeddingTables(source) : undefined;
         for (const [index, chunk] of hidden.chunks.entries()) {
           throwIfAborted(signal, 'embedding');
-          await hidden.write(index, embedChunk(description, tables, windows, chunk));
+          if (tables === undefined) await hidden.replace(index, await onDevice!.chunk(chunk));
+          else await hidden.write(index, embedChunk(description, tables, windows, chunk));
           context.report('embed', index + 1, hidden.chunks.length);
         }
         return hidden;

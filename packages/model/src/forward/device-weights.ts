@@ -1,4 +1,4 @@
-import { elementCount, float32Tensor, hostTensor, type DeviceTensor, type DType, type Graph, type HostTensor, type Model, type QuantizedWeight } from '@pare/core';
+import { elementCount, float32Tensor, hostTensor, type DeviceTensor, type DType, type Graph, type HostTensor, type Model, type QuantizedWeight, type WeightForm } from '@pare/core';
 import { GraphBuilder } from '@pare/graph';
 import { columnGroups, denseFloat32, groupsPerRow, isFloat8, symmetricZero } from '@pare/weights';
 import type { RunnerContext } from './context.js';
@@ -10,12 +10,30 @@ import type { RunnerContext } from './context.js';
 
 type Context = Pick<RunnerContext, 'backend' | 'executables'>;
 
-/** A module's matrix [out, in] in float32 on the device. The caller disposes it. */
-export async function loadMatrix(context: Context, source: Model, module: string): Promise<DeviceTensor> {
+/** Modules' matrices [out, in] in float32 on the device, one after another in the order given. The caller disposes them. On a device of its own the next is read while one is on its way. */
+export async function* loadMatrices(context: Context, source: Model, modules: readonly string[]): AsyncGenerator<DeviceTensor, void, undefined> {
   const { backend } = context;
-  if (backend.device.separate === undefined) return backend.write(await source.denseWeight(module));
-  const form = await source.weight(module);
-  if (form.form === 'shared') return loadMatrix(context, source, form.with);
+  if (backend.device.separate === undefined) {
+    for (const module of modules) yield backend.write(await source.denseWeight(module));
+    return;
+  }
+  const start = (module: string | undefined): Promise<WeightForm> | undefined => {
+    const form = module === undefined ? undefined : source.weight(module);
+    // Reported by whoever takes it.
+    form?.catch(() => undefined);
+    return form;
+  };
+  let next = start(modules[0]);
+  for (const index of modules.keys()) {
+    const form = await next!;
+    next = start(modules[index + 1]);
+    yield await toDevice(context, source, form);
+  }
+}
+
+async function toDevice(context: Context, source: Model, form: WeightForm): Promise<DeviceTensor> {
+  const { backend } = context;
+  if (form.form === 'shared') return toDevice(context, source, await source.weight(form.with));
   if (form.form === 'dense' && isHalf(form.tensor.dtype)) return widened(context, form.tensor);
   if (form.form === 'quantized' && !isFloat8(form.scheme)) return multipliedOut(context, form);
   return backend.write(float32Tensor(form.shape, denseFloat32(form)));

@@ -11,6 +11,13 @@ struct Sizes {
   u32 qStrides[3], kStrides[3], vStrides[3], yStrides[3], maskStrides[4];
 };
 
+// Elements between a mask's neighbouring keys: known to be 1 where MASK is 2.
+#if MASK == 2
+#define MASK_STEP 1
+#else
+#define MASK_STEP sizes->maskStrides[3]
+#endif
+
 #define ROWS 128
 #define KEYS 64
 // Lines of shared memory begin 4 words apart from a whole number of banks: what a warp reads at once lies in different ones.
@@ -134,7 +141,7 @@ extern "C" __global__ void __launch_bounds__(256) run(
       const u32 query = row % queries;
 #if MASK
       const u64 head = keyHead * sizes->group + row / queries;
-      const float* maskRow = mask + batch * sizes->maskStrides[0] + head * sizes->maskStrides[1] + (u64)query * sizes->maskStrides[2];
+      const float* maskRow = mask + batch * sizes->maskStrides[0] + head * sizes->maskStrides[1] + (u64)query * sizes->maskStrides[2] + (u64)(key0 + 2 * t) * MASK_STEP;
 #endif
       float largest = LOWEST;
 #pragma unroll
@@ -145,7 +152,7 @@ extern "C" __global__ void __launch_bounds__(256) run(
           float score = scores[n][side * 2 + c] * scale;
           if (cap > 0.0f) score = cap * tanhf(score / cap);
 #if MASK
-          if (row < rows && key < keys) score += maskRow[(u64)key * sizes->maskStrides[3]];
+          if (row < rows && key < keys) score += maskRow[(n * 8 + c) * MASK_STEP];
 #endif
           if (key >= keys || (causal && (int)key > (int)query + past)) score = -infinity();
           scores[n][side * 2 + c] = score;

@@ -45,7 +45,7 @@ function tensorAttention(request: AttentionRequest): Program | undefined {
   if (2 * rows < tensorRows || !fits(headSize) || !fits(valueSize) || !even) return undefined;
   const count = Math.ceil(rows / tensorRows);
   const dispatch: Dispatch = {
-    kernel: kernel('attention-tensor', attentionTensor, { values: { HEAD: headSize, VALUE: valueSize, MASK: Number(mask !== undefined) } }),
+    kernel: kernel('attention-tensor', attentionTensor, { values: { HEAD: headSize, VALUE: valueSize, MASK: mask === undefined ? 0 : mask[3] === 1 ? 2 : 1 } }),
     operands: operandsOf(mask !== undefined),
     uniforms: uniformWords([
       ...[keyHeads, group, queries, keys, rows, count, Number(causal), { float: scale }, { float: cap }],

@@ -1,6 +1,6 @@
 import type { RoutineTable } from '@pare/executor';
 import { attention } from './attention.js';
-import { matMul, quantizedMatMul, type Precision } from './matmul.js';
+import { matMul, narrowingFor, quantizedMatMul, type Precision } from './matmul.js';
 import { normalization, softmax } from './rows.js';
 import { topK } from './topk.js';
 
@@ -13,6 +13,7 @@ const narrowCapability = 80;
 export function cudaRoutines(wanted: Precision, capability: number): RoutineTable {
   const precision = capability < narrowCapability ? 'float32' : wanted;
   return {
+    narrowing: narrowingFor(precision),
     matMul: (request) => matMul(request, precision),
     quantizedMatMul: (request) => quantizedMatMul(request, precision),
     softmax,

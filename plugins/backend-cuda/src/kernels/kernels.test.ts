@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { traitsOf } from '../device/cuda-device.js';
 import { productOf } from '../device/product.js';
 import { attention, tileMemory } from './attention.js';
-import { matMul, quantizedMatMul, subtractProduct } from './matmul.js';
+import { matMul, narrowingFor, quantizedMatMul, subtractProduct } from './matmul.js';
 import { cudaRoutines } from './index.js';
 import { lanesOf, normalization, softmax } from './rows.js';
 import { columnSolverKernels, factorize } from './solver.js';
@@ -39,10 +39,8 @@ describe('matrix products', () => {
   });
 
   it('read operands whose lines lie apart', () => {
-    const { plan } = planOf(matMul(request({ m: 5, n: 6, k: 7, transposeA: true, aLineStride: 40, bLineStride: 50 }), 'bfloat16'));
+    const { plan } = planOf(matMul(request({ m: 5, n: 6, k: 7, transposeA: true, aLineStride: 40, bLineStride: 50 }), 'float32'));
     expect([plan.a.row, plan.b.row, plan.y.row]).toEqual([40, 50, 6]);
-    // Narrowing would copy whole operands.
-    expect(names(matMul(request({ m: 4096, n: 4096, k: 128, bLineStride: 8192 }), 'bfloat16'))).toEqual(['matmul-tf32']);
   });
 
   it('become one where rows of all batches meet one matrix', () => {
@@ -64,13 +62,18 @@ describe('matrix products', () => {
     expect(names(matMul(request({ activation: 'silu', addend: { beta: 1, rowStride: 0, columnStride: 1, batchStride: 0 } }), 'float32'))).toEqual(['matmul-float32', 'matmul-finish']);
   });
 
-  it('narrow their operands where that pays', () => {
-    const large = matMul(request({ m: 4096, n: 4096, k: 128 }), 'bfloat16');
-    expect(names(large)).toEqual(['narrow', 'narrow', 'matmul-bfloat16']);
-    expect(large.temporaries.map(({ bytes }) => bytes)).toEqual([4096 * 128 * 2, 4096 * 128 * 2]);
+  it('are made in bfloat16 where narrowing their operands pays', () => {
+    const { pays, narrow } = narrowingFor('bfloat16')!;
+    expect(pays(request({ m: 4096, n: 4096, k: 128 }))).toBe(true);
+    expect(pays(request({ m: 16_384, n: 1024, k: 4096 }))).toBe(true);
+    expect(pays(request({}))).toBe(false);
+    expect(pays(request({ m: 16_384, n: 192, k: 576 }))).toBe(false);
+    expect(names(narrow({ count: 4097 }, traits))).toEqual(['narrow']);
+    const { plan } = planOf(matMul(request({ type: 'bfloat16' }), 'bfloat16'));
+    expect([plan.type, plan.compute]).toEqual(['bfloat16', 'float32']);
     expect(names(matMul(request({}), 'bfloat16'))).toEqual(['matmul-tf32']);
-    expect(names(matMul(request({ m: 32_768, n: 1536, k: 576 }), 'bfloat16'))).toEqual(['matmul-tf32']);
     expect(names(matMul(request({}), 'tf32'))).toEqual(['matmul-tf32']);
+    expect(narrowingFor('tf32')).toBeUndefined();
   });
 
   it('over nothing are what is added', () => {
