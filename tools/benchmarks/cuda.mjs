@@ -22,8 +22,8 @@ try {
     for (const precision of ['float32', 'tf32', 'bfloat16']) {
       report[precision] = await withResource(await cudaBackend.create({ device: 0, precision }, { log: silent }), async (backend) => {
         const entry = { secondsPerOperator: await dispatchCost(backend) };
-        for (const chunkTokens of [2048, 8192, 32768]) {
-          entry[`chunk${String(chunkTokens)}`] = await likelihood(backend, model, windows, chunkTokens);
+        for (const chunkTokens of [undefined, 2048, 32768]) {
+          entry[`chunk ${String(chunkTokens ?? 'default')}`] = await likelihood(backend, model, windows, chunkTokens);
           process.stderr.write(`${precision} ${JSON.stringify(entry)}\n`);
         }
         return entry;

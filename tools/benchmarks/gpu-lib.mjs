@@ -1,5 +1,5 @@
 /* What the benchmarks of GPU backends share: a model of SmolLM2-135M's shape with random weights, the cost of an operator, and the speed of forward passes. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { float32Tensor } from '@pare/core';
 import { GraphBuilder } from '@pare/graph';
@@ -19,10 +19,35 @@ function random(seed) {
   };
 }
 
-/** A folder with a model of SmolLM2-135M's shape and random bfloat16 weights. */
-export function writeRandomModel(folder) {
+const smolShape = { hidden: 576, inner: 1536, heads: 9, keyHeads: 3, layers: 30, vocabulary: 49152, positions: 2048 };
+
+/** Random bfloat16 words around zero, each drawn by itself. */
+function drawn(words, next) {
+  const float = new Float32Array(1);
+  const bits = new Uint32Array(float.buffer);
+  for (let index = 0; index < words.length; index++) {
+    float[0] = (next() - 0.5) * 0.08;
+    words[index] = bits[0] >>> 16;
+  }
+}
+
+/** The same for billions of words: runs from random places of some that were drawn. */
+export function repeated() {
+  let table;
+  return (words, next) => {
+    if (table === undefined) drawn((table = new Uint16Array(2 ** 22)), next);
+    for (let start = 0; start < words.length; ) {
+      const from = Math.floor(next() * table.length);
+      const run = table.subarray(from, Math.min(table.length, from + 65_536, from + words.length - start));
+      words.set(run, start);
+      start += run.length;
+    }
+  };
+}
+
+/** A folder with a llama of a shape, SmolLM2-135M's by default, and random bfloat16 weights. */
+export function writeRandomModel(folder, { hidden, inner, heads, keyHeads, layers, vocabulary, positions } = smolShape, fill = drawn) {
   mkdirSync(folder, { recursive: true });
-  const [hidden, inner, heads, keyHeads, layers, vocabulary] = [576, 1536, 9, 3, 30, 49152];
   const size = hidden / heads;
   const shapes = { 'model.embed_tokens.weight': [vocabulary, hidden], 'model.norm.weight': [hidden] };
   for (let layer = 0; layer < layers; layer++) {
@@ -48,22 +73,20 @@ export function writeRandomModel(folder) {
   }
   const text = Buffer.from(JSON.stringify({ __metadata__: { format: 'pt' }, ...header }));
   const pad = (8 - (text.length % 8)) % 8;
-  const file = Buffer.alloc(8 + text.length + pad + offset, 0x20);
-  file.writeBigUInt64LE(BigInt(text.length + pad));
-  text.copy(file, 8);
+  const start = Buffer.alloc(8 + text.length + pad, 0x20);
+  start.writeBigUInt64LE(BigInt(text.length + pad));
+  text.copy(start, 8);
   const next = random(7);
-  const words = new Uint16Array(offset / 2);
-  const float = new Float32Array(1);
-  const bits = new Uint32Array(float.buffer);
+  const file = openSync(join(folder, 'model.safetensors'), 'w');
+  writeSync(file, start);
   for (const [name, { data_offsets: range }] of Object.entries(header)) {
-    const norm = name.includes('norm');
-    for (let index = range[0] / 2; index < range[1] / 2; index++) {
-      float[0] = norm ? 1 : (next() - 0.5) * 0.08;
-      words[index] = bits[0] >>> 16;
-    }
+    const words = new Uint16Array((range[1] - range[0]) / 2);
+    // 0x3f80 is 1.
+    if (name.includes('norm')) for (let index = 0; index < words.length; index++) words[index] = 0x3f80;
+    else fill(words, next);
+    writeSync(file, words);
   }
-  Buffer.from(words.buffer).copy(file, 8 + text.length + pad);
-  writeFileSync(join(folder, 'model.safetensors'), file);
+  closeSync(file);
   writeFileSync(
     join(folder, 'config.json'),
     JSON.stringify({
@@ -75,7 +98,7 @@ export function writeRandomModel(folder) {
       num_key_value_heads: keyHeads,
       num_hidden_layers: layers,
       vocab_size: vocabulary,
-      max_position_embeddings: 2048,
+      max_position_embeddings: positions,
       rms_norm_eps: 1e-5,
       rope_theta: 10000,
       hidden_act: 'silu',
@@ -119,7 +142,7 @@ export async function dispatchCost(backend) {
   );
 }
 
-/** Tokens a second of the whole negative log-likelihood, second of two rounds (the first compiles). */
+/** Tokens a second of the whole negative log-likelihood, second of two rounds (the first compiles). Without `chunkTokens` as many tokens at once as the runner takes. */
 export async function likelihood(backend, model, count, chunkTokens) {
   const next = random(11);
   const ids = Array.from({ length: count }, () => Int32Array.from({ length }, () => Math.floor(next() * model.description.vocabularySize)));
@@ -136,6 +159,6 @@ export async function likelihood(backend, model, count, chunkTokens) {
         return { tokensPerSecond: (some.length * length) / seconds, seconds, blockSeconds, meanNegativeLogLikelihood: mean };
       });
     });
-  await round(ids.slice(0, Math.max(1, Math.ceil(chunkTokens / length))));
+  await round(ids.slice(0, Math.max(1, Math.ceil((chunkTokens ?? 16_384) / length))));
   return round(ids);
 }

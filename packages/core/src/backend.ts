@@ -47,6 +47,8 @@ export interface DeviceInfo {
   readonly parallelism: number | undefined;
   /** Floating-point operations a second that forward passes and solvers usually reach, for estimates; left out where nobody knows. */
   readonly rate?: { readonly forward: number; readonly solver: number } | undefined;
+  /** Memory of the device's own: bytes that one value of a pass may well take, and that hidden states may take between blocks. Left out where tensors lie in host memory. */
+  readonly separate?: { readonly valueBytes: number; readonly statesBytes: number } | undefined;
 }
 
 /** Options of one run of a compiled graph. */

@@ -1,24 +1,30 @@
-import { pareError, throwIfAborted, type QuantizedWeight } from '@pare/core';
+import { pareError, throwIfAborted, type DType, type HostTensor, type QuantizedWeight } from '@pare/core';
 import {
   checkSweep,
   createColumnSolver,
+  gramNotFinite,
   isQuantizerRule,
   loadReversed,
+  planDiagonal,
   planGroups,
   planHessian,
+  weightValues,
   withDamping,
   withoutDeadColumns,
   type ColumnSolver,
   type ColumnSolverOptions,
+  type FactorFacts,
   type FactorizeRequest,
   type GroupPlan,
   type InverseFactor,
+  type ResidentFactor,
+  type ResidentSolver,
   type SweepQuantizer,
   type SweepRequest,
   type SweepResult,
 } from '@pare/solvers';
-import type { ProgramBuffer, ProgramRunner } from './device-programs.js';
-import type { Program } from './program.js';
+import type { DevicePrograms, ProgramBuffer } from './device-programs.js';
+import type { DeviceTraits, Program } from './program.js';
 
 /** What a kernel language brings to the column solver. Programs name their buffers as said here. */
 export interface ColumnSolverKernels {
@@ -40,12 +46,29 @@ export interface ColumnSolverKernels {
    * bytes [rows, size]), `grids` [groups, rows] of four float32, scale first and zero last, and `losses` [rows] of two float32 whose sum is the row's loss.
    */
   readonly sweep: (rows: number, size: number, quantizer: SweepQuantizer, plan: GroupPlan) => Program;
+  /** What is needed to solve without the host between; left out by languages that lack it. */
+  readonly resident?: ResidentKernels | undefined;
+}
+
+/** Programs that read Gram matrices and weights on the device. */
+export interface ResidentKernels {
+  /** Largest `matrix` in bytes; hand-written programs may address more than a generated kernel binds. */
+  readonly maximumBytes: (traits: DeviceTraits) => number;
+  /** `diagonal` float32 [size] of `gram` float32 [size, size]; `status` [1] becomes 1 when an entry is not finite. */
+  readonly diagonal: (size: number) => Program;
+  /**
+   * `matrix` from `gram`: the lower triangle of J·(scale·G + shift·I)·J in the order of `order` (uint32 [size]), J the reversal. Columns whose diagonal is 0 get 1
+   * there. What stands above the diagonal is undefined.
+   */
+  readonly load: (size: number, scale: number, shift: number) => Program;
+  /** `weight` float32 [rows, size] from `stored` in a float type, 0 in columns where `dead` (uint32 [size]) is 1; `status` [1] becomes 1 when a value is not finite. */
+  readonly widen: (rows: number, size: number, dtype: DType) => Program;
 }
 
 /**
  * A column solver on a device. Rules other than the quantizer, masks, and Hessians that are larger than a binding go to the solver in WebAssembly.
  */
-export function createDeviceColumnSolver(device: ProgramRunner, kernels: ColumnSolverKernels, options: ColumnSolverOptions = {}): ColumnSolver {
+export function createDeviceColumnSolver(device: DevicePrograms, kernels: ColumnSolverKernels, options: ColumnSolverOptions = {}): ColumnSolver {
   let host: ColumnSolver | undefined;
   let engine: Engine | undefined;
   let tail: Promise<unknown> = Promise.resolve();
@@ -60,7 +83,7 @@ export function createDeviceColumnSolver(device: ProgramRunner, kernels: ColumnS
     tail = job.catch(() => undefined);
     return job;
   };
-  return {
+  const solver: ColumnSolver = {
     factorize: (request) =>
       queue(request.signal, 'the factorization', (running, fallback) => (running.holds(request.size) ? running.factorize(request) : fallback().factorize(request))),
     sweep: <R>(request: SweepRequest<R>) =>
@@ -79,16 +102,28 @@ export function createDeviceColumnSolver(device: ProgramRunner, kernels: ColumnS
       await host?.dispose();
     },
   };
+  if (kernels.resident === undefined) return solver;
+  const resident: ResidentSolver = {
+    factorize: (request) => queue(request.signal, 'the factorization', (running) => running.factorizeResident(request)),
+    sweep: <R>(request: Parameters<typeof resident.sweep<R>>[0]) => {
+      const { rule, weight, factor } = request;
+      if (isQuantizerRule(rule) && rule.mask === undefined) {
+        return queue(request.signal, 'the column sweep', async (running) => (await running.sweep(request, rule.quantizer)) as SweepResult<R>);
+      }
+      return factor.load().then((loaded) => solver.sweep({ ...request, weight: weightValues(weight), factor: loaded }));
+    },
+  };
+  return { ...solver, resident };
 }
 
 /** One job at a time on one device. */
 class Engine {
-  readonly #device: ProgramRunner;
+  readonly #device: DevicePrograms;
   readonly #kernels: ColumnSolverKernels;
   /** The factor whose U lies on the device from the last factorization or sweep. */
-  #resident: { readonly factor: InverseFactor; readonly upper: ProgramBuffer } | undefined;
+  #resident: { readonly factor: FactorFacts; readonly upper: ProgramBuffer } | undefined;
 
-  constructor(device: ProgramRunner, kernels: ColumnSolverKernels) {
+  constructor(device: DevicePrograms, kernels: ColumnSolverKernels) {
     this.#device = device;
     this.#kernels = kernels;
   }
@@ -104,9 +139,61 @@ class Engine {
   }
 
   async factorize(request: FactorizeRequest): Promise<InverseFactor> {
+    const { size } = request;
+    const plan = planHessian(request);
+    const lower = new Float64Array(size * size);
+    const { damping, upper } = await this.#factorize(request, (candidate, { matrix }) => {
+      loadReversed(request, plan, candidate, lower, size);
+      this.#device.write(matrix, this.#kernels.encode(lower));
+    });
+    const values = new Float32Array(await this.#device.read(upper, size * size * 4));
+    const factor: InverseFactor = { size, order: plan.order, upper: values, damping, dead: plan.dead, diagonal: plan.diagonal };
+    this.#resident = { factor, upper };
+    return factor;
+  }
+
+  /** Factorizes a Gram matrix where it lies; undefined when it is too large for that. */
+  async factorizeResident(request: Parameters<ResidentSolver['factorize']>[0]): Promise<ResidentFactor | undefined> {
+    const { size, scale = 1 } = request;
+    const device = this.#device;
+    const kernels = this.#kernels.resident!;
+    if (size === 0 || size * size * this.#kernels.entryBytes > kernels.maximumBytes(device.traits)) return undefined;
+    const buffers: ProgramBuffer[] = [];
+    const allocate = (bytes: number): ProgramBuffer => {
+      const buffer = device.allocate(bytes);
+      buffers.push(buffer);
+      return buffer;
+    };
+    try {
+      const gram = device.bufferOf(request.gram);
+      buffers.push(gram);
+      const [status, diagonal, order] = [allocate(4), allocate(size * 4), allocate(size * 4)];
+      device.write(status, new Uint32Array(1));
+      device.run(kernels.diagonal(size), { gram, diagonal, status });
+      if (new Uint32Array(await device.read(status, 4))[0] !== 0) throw gramNotFinite(new Float32Array(await device.read(gram, size * size * 4)), size);
+      const plan = planDiagonal(request, new Float32Array(await device.read(diagonal, size * 4)));
+      device.write(order, columnsInOrder(size, plan.order));
+      const { damping, upper } = await this.#factorize(request, (candidate, { matrix }) => device.run(kernels.load(size, scale, candidate * plan.meanDiagonal), { gram, order, matrix }));
+      let loaded: Promise<InverseFactor> | undefined;
+      const facts: FactorFacts = { size, order: plan.order, damping, dead: plan.dead, diagonal: plan.diagonal };
+      const factor: ResidentFactor = {
+        ...facts,
+        load: () => (loaded ??= this.#device.read(this.#upperOf(factor), size * size * 4).then((values) => ({ ...facts, upper: new Float32Array(values) }))),
+      };
+      this.#resident = { factor, upper };
+      return factor;
+    } finally {
+      for (const buffer of buffers) buffer[Symbol.dispose]();
+    }
+  }
+
+  /** Factorizes what `load` puts into the matrix, with growing damping; U takes the place of the last one. */
+  async #factorize(
+    request: Pick<FactorizeRequest, 'size' | 'damping' | 'dampingIncrement' | 'signal'>,
+    load: (damping: number, buffers: { readonly matrix: ProgramBuffer }) => void,
+  ): Promise<{ readonly damping: number; readonly upper: ProgramBuffer }> {
     const { size, signal } = request;
     const [device, kernels] = [this.#device, this.#kernels];
-    const plan = planHessian(request);
     const scratch: ProgramBuffer[] = [];
     const allocate = (bytes: number): ProgramBuffer => {
       const buffer = device.allocate(bytes);
@@ -120,36 +207,33 @@ class Engine {
         ...Object.fromEntries(Object.entries(kernels.scratch(size)).map(([name, bytes]) => [name, allocate(bytes)])),
       };
       const program = kernels.factorize(size);
-      const lower = new Float64Array(size * size);
       const { damping } = await withDamping(request, async (candidate) => {
         throwIfAborted(signal, 'the factorization');
-        loadReversed(request, plan, candidate, lower, size);
-        device.write(buffers.matrix, kernels.encode(lower));
+        load(candidate, buffers);
         device.write(buffers.status, new Uint32Array(1));
         device.run(program, buffers);
         return new Uint32Array(await device.read(buffers.status, 4))[0] === 0 ? true : undefined;
       });
       throwIfAborted(signal, 'the factorization');
+      this.dispose();
       const upper = device.allocate(size * size * 4);
       device.run(kernels.invert(size), { matrix: buffers.matrix, upper });
-      this.dispose();
-      const values = new Float32Array(await device.read(upper, size * size * 4));
-      const factor: InverseFactor = { size, order: plan.order, upper: values, damping, dead: plan.dead, diagonal: plan.diagonal };
-      this.#resident = { factor, upper };
-      return factor;
+      return { damping, upper };
     } finally {
       for (const buffer of scratch) buffer[Symbol.dispose]();
     }
   }
 
-  async sweep(request: SweepRequest<unknown>, quantizer: SweepQuantizer): Promise<SweepResult<QuantizedWeight>> {
+  /** Sweeps under a quantizer, a weight in host memory of any float type. */
+  async sweep(
+    request: { readonly weight: Float32Array | HostTensor; readonly rows: number; readonly factor: InverseFactor | ResidentFactor; readonly signal?: AbortSignal | undefined },
+    quantizer: SweepQuantizer,
+  ): Promise<SweepResult<QuantizedWeight>> {
     const { rows, factor, signal } = request;
     const { size } = factor;
-    const index = request.weight.findIndex((value) => !Number.isFinite(value));
-    if (index !== -1) throw pareError('PARE_WEIGHT_NOT_FINITE', { tensor: 'weight', index, value: String(request.weight[index]) });
     const plan = planGroups(quantizer, size, factor.order);
-    const weight = withoutDeadColumns(request.weight, rows, factor.dead);
-    const codes = new Uint8Array(rows * size);
+    const source = this.#source(request);
+    let codes: Uint8Array | undefined;
     const scales = new Float32Array(rows * plan.groups);
     const zeros = plan.scheme.symmetric ? undefined : new Uint8Array(rows * plan.groups);
     const rowLosses = new Float64Array(rows);
@@ -160,8 +244,9 @@ class Engine {
     for (let first = 0; first < rows; first += height) {
       throwIfAborted(signal, 'the column sweep');
       const count = Math.min(height, rows - first);
-      const strip = await this.#strip(weight.subarray(first * size, (first + count) * size), count, factor, quantizer, plan);
-      codes.set(strip.codes.subarray(0, count * size), first * size);
+      const strip = await this.#strip(source, first, count, factor, quantizer, plan);
+      if (count === rows) codes = strip.codes;
+      else (codes ??= new Uint8Array(rows * size)).set(strip.codes, first * size);
       for (let row = 0; row < count; row++) {
         rowLosses[first + row] = strip.losses[2 * row]! + strip.losses[2 * row + 1]!;
         for (let group = 0; group < plan.groups; group++) {
@@ -176,12 +261,39 @@ class Engine {
     const tooLarge = scales.find((scale) => scale === Infinity);
     if (tooLarge !== undefined) throw pareError('PARE_SCALE_OVERFLOW', { scale: tooLarge, scaleType: quantizer.scaleType });
     const { scheme, groupIndex } = plan;
-    const result: QuantizedWeight = { form: 'quantized', shape: [rows, size], scheme, codes, scales, scaleType: quantizer.scaleType, zeros, groupIndex };
+    const result: QuantizedWeight = { form: 'quantized', shape: [rows, size], scheme, codes: codes ?? new Uint8Array(0), scales, scaleType: quantizer.scaleType, zeros, groupIndex };
     return { result, loss: rowLosses.reduce((sum, loss) => sum + loss, 0), rowLosses };
   }
 
-  #upperOf(factor: InverseFactor): ProgramBuffer {
+  /** Where the rows of a weight come from: made wide on the device where its language can, else on the host. */
+  #source({ weight, rows, factor: { size, dead } }: { readonly weight: Float32Array | HostTensor; readonly rows: number; readonly factor: FactorFacts }): WeightSource {
+    const device = this.#device;
+    const kernels = this.#kernels.resident;
+    if (kernels === undefined || weight instanceof Float32Array) {
+      const values = weight instanceof Float32Array ? weight : weightValues(weight);
+      refuseNotFinite(values);
+      const wide = withoutDeadColumns(values, rows, dead);
+      return async (first, count, into) => {
+        device.write(into, wide.subarray(first * size, (first + count) * size));
+        return Promise.resolve();
+      };
+    }
+    const { dtype, data } = weight;
+    return async (first, count, into) => {
+      using stored = device.allocate(count * size * data.BYTES_PER_ELEMENT);
+      using columns = device.allocate(size * 4);
+      using status = device.allocate(4);
+      device.write(stored, data.subarray(first * size, (first + count) * size));
+      device.write(columns, Uint32Array.from(dead));
+      device.write(status, new Uint32Array(1));
+      device.run(kernels.widen(count, size, dtype), { stored, dead: columns, weight: into, status });
+      if (new Uint32Array(await device.read(status, 4))[0] !== 0) refuseNotFinite(weightValues(weight));
+    };
+  }
+
+  #upperOf(factor: InverseFactor | ResidentFactor): ProgramBuffer {
     if (this.#resident?.factor !== factor) {
+      if (!('upper' in factor)) throw new Error('the factor was replaced by a later one');
       this.dispose();
       const upper = this.#device.allocate(factor.upper.byteLength);
       this.#device.write(upper, factor.upper);
@@ -191,9 +303,10 @@ class Engine {
   }
 
   async #strip(
-    weight: Float32Array,
+    source: WeightSource,
+    first: number,
     rows: number,
-    factor: InverseFactor,
+    factor: InverseFactor | ResidentFactor,
     quantizer: SweepQuantizer,
     plan: GroupPlan,
   ): Promise<{ codes: Uint8Array; grids: Float32Array; losses: Float32Array }> {
@@ -206,12 +319,12 @@ class Engine {
       if (data !== undefined) device.write(buffer, data);
       return buffer;
     };
-    const order = Uint32Array.from({ length: size }, (_, position) => factor.order?.[position] ?? position);
+    const order = columnsInOrder(size, factor.order);
     const place = new Uint32Array(size);
     for (const [position, column] of order.entries()) place[column] = position;
     try {
       const buffers = {
-        weight: allocate(weight.byteLength, weight),
+        weight: allocate(rows * size * 4),
         order: allocate(size * 4, order),
         place: allocate(size * 4, place),
         groupOf: allocate(size * 4, plan.positions),
@@ -223,9 +336,10 @@ class Engine {
         losses: allocate(rows * 8),
         packed: allocate(Math.ceil((size * rows) / 4) * 4),
       };
+      await source(first, rows, buffers.weight);
       device.run(kernels.sweep(rows, size, quantizer, plan), buffers);
       return {
-        codes: new Uint8Array(await device.read(buffers.packed)),
+        codes: new Uint8Array(await device.read(buffers.packed), 0, rows * size),
         grids: new Float32Array(await device.read(buffers.grids, plan.groups * rows * 16)),
         losses: new Float32Array(await device.read(buffers.losses, rows * 8)),
       };
@@ -233,4 +347,16 @@ class Engine {
       for (const buffer of scratch) buffer[Symbol.dispose]();
     }
   }
+}
+
+/** Puts `count` rows from `first` on, dead columns 0, into a float32 buffer. @throws PARE_WEIGHT_NOT_FINITE */
+type WeightSource = (first: number, count: number, into: ProgramBuffer) => Promise<void>;
+
+function columnsInOrder(size: number, order: Int32Array | undefined): Uint32Array {
+  return Uint32Array.from({ length: size }, (_, position) => order?.[position] ?? position);
+}
+
+function refuseNotFinite(values: Float32Array): void {
+  const index = values.findIndex((value) => !Number.isFinite(value));
+  if (index !== -1) throw pareError('PARE_WEIGHT_NOT_FINITE', { tensor: 'weight', index, value: String(values[index]) });
 }

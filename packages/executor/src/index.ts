@@ -1,5 +1,5 @@
 export { devicePrograms, type DevicePrograms, type ProgramBuffer, type ProgramRunner } from './device-programs.js';
-export { createDeviceColumnSolver, type ColumnSolverKernels } from './device-column-solver.js';
+export { createDeviceColumnSolver, type ColumnSolverKernels, type ResidentKernels } from './device-column-solver.js';
 export { kernelError, kernelKey } from './kernel-source.js';
 export { uniformWords, type Float } from './uniforms.js';
 export { mergedRows } from './routines.js';
@@ -7,6 +7,8 @@ export type { DeviceTraits, Dispatch, KernelSource, Operand, Program, Routine } 
 export type {
   AttentionRequest,
   MatMulRequest,
+  Narrowing,
+  NarrowRequest,
   NormalizationRequest,
   QuantizedMatMulRequest,
   RoutineTable,

@@ -43,14 +43,21 @@ export interface ProgramRunnerContext {
 export function createDevicePrograms({ id, device, pool, tally }: ProgramRunnerContext): DevicePrograms {
   let queue: Promise<void> = Promise.resolve();
   let failure: Error | undefined;
+  /** Calls that wait in the queue. */
+  let waiting = 0;
+  const fail = (error: unknown): void => {
+    failure = error instanceof Error ? error : new Error(String(error));
+  };
   /** Runs `work` after everything before it; after a failure nothing runs until it has been told. */
   const enqueue = (work: () => void | Promise<void>): void => {
+    waiting++;
     queue = queue.then(async () => {
-      if (failure !== undefined) return;
       try {
-        await work();
+        if (failure === undefined) await work();
       } catch (error) {
-        failure = error instanceof Error ? error : new Error(String(error));
+        fail(error);
+      } finally {
+        waiting--;
       }
     });
   };
@@ -68,7 +75,17 @@ export function createDevicePrograms({ id, device, pool, tally }: ProgramRunnerC
     },
     write(target, data, offset = 0) {
       const { buffer } = held(target, 'target');
-      const copy = new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
+      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+      if (waiting === 0 && failure === undefined) {
+        // Nothing to wait for: the device takes the bytes as they are, which spares a copy of large matrices.
+        try {
+          device.upload(buffer, bytes, offset);
+        } catch (error) {
+          fail(error);
+        }
+        return;
+      }
+      const copy = bytes.slice();
       enqueue(() => device.upload(buffer, copy, offset));
     },
     async read(source, bytes = source.bytes) {
@@ -97,7 +114,11 @@ export function createDevicePrograms({ id, device, pool, tally }: ProgramRunnerC
 
   /** Runs also after a failure: memory is given back all the same. */
   function enqueueAlways(work: () => void): void {
-    queue = queue.then(work);
+    waiting++;
+    queue = queue.then(() => {
+      waiting--;
+      work();
+    });
   }
 }
 

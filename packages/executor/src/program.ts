@@ -20,6 +20,8 @@ export interface DeviceTraits {
   readonly subgroupSize: number;
   /** True where kernels compute in float16. */
   readonly float16: boolean;
+  /** True where products read matrices whose lines lie further apart than they are long. */
+  readonly spacedProducts?: boolean | undefined;
 }
 
 /** A buffer, or a window of it, that a kernel reads or writes. */

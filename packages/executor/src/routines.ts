@@ -6,6 +6,8 @@ import type { Routine } from './program.js';
 
 /** Matrix product with optional addend: y[b] = alpha · op(a[b]) · op(b[b]) + beta · c. Buffers `a`, `b`, `c` (when `addend`), `y`. */
 export interface MatMulRequest {
+  /** Element type of a and b, float32 by default; c and y are float32. Another only where `narrowing` asks for it. */
+  readonly type?: 'float32' | 'bfloat16' | undefined;
   readonly m: number;
   readonly n: number;
   readonly k: number;
@@ -14,6 +16,9 @@ export interface MatMulRequest {
   /** Elements between the matrices of neighbouring products; 0 when all share one. */
   readonly aBatchStride: number;
   readonly bBatchStride: number;
+  /** Elements between neighbouring lines of a and b as they are stored, where the device says `spacedProducts`; the length of a line by default. */
+  readonly aLineStride?: number | undefined;
+  readonly bLineStride?: number | undefined;
   /** a is stored [k, m] instead of [m, k]. */
   readonly transposeA: boolean;
   /** b is stored [n, k] instead of [k, n], as weights are. */
@@ -98,8 +103,21 @@ export interface TopKRequest {
   readonly type: 'float32' | 'int32' | 'uint32';
 }
 
+/** float32 to bfloat16, rounded to nearest. Buffers `x` ([count]), `y` ([count] bfloat16, room for a multiple of four). */
+export interface NarrowRequest {
+  readonly count: number;
+}
+
+/** Products in fewer bits than their operands have. A buffer that several products read is narrowed once. */
+export interface Narrowing {
+  /** Whether a product of float32 operands is made with operands in bfloat16. */
+  readonly pays: (request: MatMulRequest) => boolean;
+  readonly narrow: Routine<NarrowRequest>;
+}
+
 /** The routines that a device has kernels for. */
 export interface RoutineTable {
+  readonly narrowing?: Narrowing | undefined;
   readonly matMul: Routine<MatMulRequest>;
   readonly quantizedMatMul?: Routine<QuantizedMatMulRequest> | undefined;
   readonly softmax?: Routine<SoftmaxRequest> | undefined;
@@ -111,7 +129,7 @@ export interface RoutineTable {
 /** Products that share b and whose rows follow each other become one. */
 export function mergedRows(request: MatMulRequest): MatMulRequest {
   const { m, n, k, batch, aBatchStride, bBatchStride, transposeA, addend } = request;
-  const rowsFollow = !transposeA && bBatchStride === 0 && aBatchStride === m * k;
+  const rowsFollow = !transposeA && bBatchStride === 0 && aBatchStride === m * (request.aLineStride ?? k);
   const addendFollows = addend === undefined || addend.batchStride === m * addend.rowStride;
   if (batch <= 1 || m === 0 || n === 0 || !rowsFollow || !addendFollows) return request;
   return { ...request, m: batch * m, batch: 1, aBatchStride: 0, addend: addend && { ...addend, batchStride: 0 } };

@@ -6,6 +6,6 @@ export { productNotes } from './product-notes.js';
 export { groupedScales, groupedZeros } from './grouped-grids.js';
 export { verifyFolder, type FolderReading, type FolderVerification } from './verify/verify-folder.js';
 export type { ReadMatrix } from './verify/compare-matrix.js';
-export { fieldsOf, numbersOf, type ElementReader, type RawTensor } from './verify/raw-safetensors.js';
+export { fieldsOf, nibbleRowsOf, numbersOf, type ElementReader, type RawTensor } from './verify/raw-safetensors.js';
 export { commonScheme, fitsScheme, type MatrixScheme } from './common-scheme.js';
 export { groupNotes, quantizedModules, type QuantizedModule } from './quantized-modules.js';

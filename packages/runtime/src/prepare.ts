@@ -294,7 +294,7 @@ function assemblePlan({ recipe, stages, formats, calibration, finalPlans, model,
   const smallest = Math.max(writing, ...estimates.map(({ stage }) => stage.peakBytes));
   const hiddenBytes = Math.max(0, ...estimates.map((estimate) => estimate.hiddenBytes));
   // Hidden states stay in memory as far as the limit leaves room; the rest of the run cannot be squeezed.
-  const spillBytes = Math.max(0, Math.min(defaultSpillBytes, (limit ?? Infinity) - smallest));
+  const spillBytes = Math.max(context.backend.device?.separate?.statesBytes ?? 0, Math.min(defaultSpillBytes, (limit ?? Infinity) - smallest));
   const planned = stages.map((stage, index) => plannedStage(stage, estimates[index]!, estimates[index]!.hiddenBytes > spillBytes ? 0 : estimates[index]!.hiddenBytes));
   const output = outputEstimate(result, finalPlans, stages, formats.length);
   const plan: CompressionPlan = {

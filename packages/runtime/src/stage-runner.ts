@@ -208,9 +208,11 @@ class StageExecution {
         at = block;
         throwIfAborted(signal, 'compression');
         const batch = byBlock.get(block);
-        if (batch !== undefined && !this.#restore(batch)) await this.#timed(batch, () => this.#compressBlock(batch, block, runner, hidden));
         // Nobody reads what comes out of the last one.
-        if (block < lastUnfinished) await runner.advance(block, hidden, original ?? this.#current());
+        const advance = async (made?: BatchOutcome): Promise<void> => (block < lastUnfinished ? runner.advance(block, hidden, original ?? this.#current(made)) : undefined);
+        // The block runs on what was just made while that goes to the journal.
+        if (batch === undefined || this.#restore(batch)) await advance();
+        else await this.#timed(batch, () => this.#compressBlock(batch, block, runner, hidden), advance);
       }
     }
     for (const batch of this.#batches) if (lastUnfinished === undefined || batch.key.block! > lastUnfinished) this.#restore(batch);
@@ -299,16 +301,18 @@ class StageExecution {
     return { modules: handles.outcomes, parameters: parameters.outcomes };
   }
 
-  /** Computes a batch, keeps its results on disk and tells how long it took. */
-  async #timed(batch: Batch, work: () => Promise<BatchOutcome>): Promise<void> {
+  /** Computes a batch, keeps its results on disk, does something else with them meanwhile, and tells how long it took. */
+  async #timed(batch: Batch, work: () => Promise<BatchOutcome>, beside: (outcomes: BatchOutcome) => Promise<void> = () => Promise.resolve()): Promise<void> {
     throwIfAborted(this.#run.signal, 'compression');
     const started = performance.now();
     this.#announceStart(batch);
     const outcomes = await work();
-    await this.#run.journal.write(batch.key, outcomes);
+    const [written, done] = await Promise.allSettled([this.#run.journal.write(batch.key, outcomes), beside(outcomes)]);
+    if (written.status === 'rejected') throw written.reason;
     this.#adopt(batch, { reports: new Map([...outcomes.modules].map(([module, { report }]) => [module, report])), parameters: [...outcomes.parameters.keys()] });
     this.computedBlocks++;
     this.#announceDone(batch, (performance.now() - started) / 1000, false);
+    if (done.status === 'rejected') throw done.reason;
   }
 
   /** Takes a finished batch from the journal; false when it has to be computed. */

@@ -1,4 +1,4 @@
-import { capabilityRef, type CapabilityRef } from '@pare/core';
+import { capabilityRef, type CapabilityRef, type DeviceTensor, type HostTensor } from '@pare/core';
 import type { ColumnRule } from './column-rule.js';
 
 /** What `factorize` is asked for. */
@@ -19,19 +19,29 @@ export interface FactorizeRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The damped Hessian of a layer's input, factorized for column sweeps: H⁻¹ = Uᵀ·U with columns in visiting order. */
-export interface InverseFactor {
+/** What is known of a factorized Hessian beside the factor itself. */
+export interface FactorFacts {
   readonly size: number;
   /** Column at each position of the visiting order; undefined for the natural order. */
   readonly order: Int32Array | undefined;
-  /** U [size, size] row-major, upper triangular, in visiting order. U_ii² = [(H_{i:,i:})⁻¹]₀₀ is what removing column i next costs per squared weight. */
-  readonly upper: Float32Array;
   /** The damping that was used, after increments. */
   readonly damping: number;
   /** 1 for columns whose inputs were always 0, natural order. Their weights are taken as 0. */
   readonly dead: Uint8Array;
   /** diag H before damping, natural order, 1 for dead columns. */
   readonly diagonal: Float64Array;
+}
+
+/** The damped Hessian of a layer's input, factorized for column sweeps: H⁻¹ = Uᵀ·U with columns in visiting order. */
+export interface InverseFactor extends FactorFacts {
+  /** U [size, size] row-major, upper triangular, in visiting order. U_ii² = [(H_{i:,i:})⁻¹]₀₀ is what removing column i next costs per squared weight. */
+  readonly upper: Float32Array;
+}
+
+/** A factor that lies on a device. */
+export interface ResidentFactor extends FactorFacts {
+  /** The same in host memory; copied once. */
+  load(): Promise<InverseFactor>;
 }
 
 /** What `sweep` is asked for. */
@@ -56,6 +66,17 @@ export interface SweepResult<R> {
   readonly rowLosses: Float64Array;
 }
 
+/** Solving where Gram matrices and weights lie: factors stay on the device, and weights go there as they are stored. */
+export interface ResidentSolver {
+  /**
+   * @param request with `gram` float32 [size, size] on the solver's backend; undefined when it cannot be factorized there
+   * @throws PARE_STATISTIC_NOT_FINITE, PARE_FACTORIZATION_FAILED, PARE_ABORTED
+   */
+  factorize(request: Omit<FactorizeRequest, 'gram'> & { readonly gram: DeviceTensor }): Promise<ResidentFactor | undefined>;
+  /** @param request with `weight` of any float type in host memory @throws PARE_WEIGHT_NOT_FINITE, PARE_SCALE_OVERFLOW, PARE_MATRIX_TOO_LARGE, PARE_ABORTED */
+  sweep<R>(request: Omit<SweepRequest<R>, 'weight' | 'factor'> & { readonly weight: HostTensor; readonly factor: ResidentFactor }): Promise<SweepResult<R>>;
+}
+
 /**
  * Second-order column sweeps, the part that GPTQ, SparseGPT and OWQ share. Calls are queued: a solver does one thing at a time.
  * Results do not depend on the number of threads.
@@ -65,6 +86,8 @@ export interface ColumnSolver {
   factorize(request: FactorizeRequest): Promise<InverseFactor>;
   /** @throws PARE_WEIGHT_NOT_FINITE, PARE_SCALE_OVERFLOW, PARE_MATRIX_TOO_LARGE, PARE_ABORTED */
   sweep<R>(request: SweepRequest<R>): Promise<SweepResult<R>>;
+  /** The same on a device; absent where tensors lie in host memory anyway. */
+  readonly resident?: ResidentSolver | undefined;
   /** Ends worker threads and lets memory go. */
   dispose(): Promise<void>;
 }

@@ -16,14 +16,20 @@ export interface HessianPlan {
  * @throws PARE_STATISTIC_NOT_FINITE, RangeError when sizes do not fit
  */
 export function planHessian(request: FactorizeRequest): HessianPlan {
-  const { gram, size, scale = 1 } = request;
+  const { gram, size } = request;
   if (gram.length !== size * size) throw new RangeError(`a Gram matrix of ${String(size)} inputs has ${String(size * size)} entries, got ${String(gram.length)}`);
   assertFinite(gram, size);
+  return planDiagonal(request, Float64Array.from({ length: size }, (_, column) => gram[column * (size + 1)]!));
+}
+
+/** The same from the diagonal of the Gram matrix [size] alone, where the matrix is elsewhere. */
+export function planDiagonal(request: Pick<FactorizeRequest, 'size' | 'scale' | 'order' | 'actOrder'>, gramDiagonal: Float64Array | Float32Array): HessianPlan {
+  const { size, scale = 1 } = request;
   const diagonal = new Float64Array(size);
   const dead = new Uint8Array(size);
   let sum = 0;
   for (let column = 0; column < size; column++) {
-    const value = gram[column * size + column]! * scale;
+    const value = gramDiagonal[column]! * scale;
     if (value === 0) dead[column] = 1;
     diagonal[column] = value === 0 ? 1 : value;
     sum += diagonal[column]!;
@@ -31,7 +37,7 @@ export function planHessian(request: FactorizeRequest): HessianPlan {
   return { order: visitingOrder(request, diagonal), dead, diagonal, meanDiagonal: sum / size };
 }
 
-function visitingOrder({ order, actOrder, size }: FactorizeRequest, diagonal: Float64Array): Int32Array | undefined {
+function visitingOrder({ order, actOrder, size }: Pick<FactorizeRequest, 'size' | 'order' | 'actOrder'>, diagonal: Float64Array): Int32Array | undefined {
   if (order !== undefined) {
     const seen = new Set(order);
     if (order.length !== size || seen.size !== size || order.some((column) => column < 0 || column >= size)) {
@@ -47,8 +53,13 @@ function assertFinite(gram: Float32Array | Float64Array, size: number): void {
   let check = 0;
   for (const value of gram) check += value * 0;
   if (check === 0) return;
+  throw gramNotFinite(gram, size);
+}
+
+/** The error that names the first entry of a Gram matrix that is not finite. */
+export function gramNotFinite(gram: Float32Array | Float64Array, size: number): Error {
   const index = gram.findIndex((value: number) => !Number.isFinite(value));
-  throw pareError('PARE_STATISTIC_NOT_FINITE', {
+  return pareError('PARE_STATISTIC_NOT_FINITE', {
     statistic: 'Gram matrix of the inputs',
     row: Math.floor(index / size),
     column: index % size,
@@ -77,7 +88,7 @@ export function loadReversed(request: FactorizeRequest, plan: HessianPlan, dampi
  * Calls `attempt` with growing damping until it succeeds.
  * @throws PARE_FACTORIZATION_FAILED
  */
-export async function withDamping<T>(request: FactorizeRequest, attempt: (damping: number) => T | undefined | Promise<T | undefined>): Promise<{ value: T; damping: number }> {
+export async function withDamping<T>(request: Pick<FactorizeRequest, 'size' | 'damping' | 'dampingIncrement'>, attempt: (damping: number) => T | undefined | Promise<T | undefined>): Promise<{ value: T; damping: number }> {
   const { damping: first, dampingIncrement, size } = request;
   for (let step = 0; ; step++) {
     const damping = first + step * dampingIncrement;

@@ -1,12 +1,12 @@
-export { columnSolver, type ColumnSolver, type FactorizeRequest, type InverseFactor, type SweepRequest, type SweepResult } from './contract.js';
+export { columnSolver, type ColumnSolver, type FactorFacts, type FactorizeRequest, type InverseFactor, type ResidentFactor, type ResidentSolver, type SweepRequest, type SweepResult } from './contract.js';
 export type { ColumnPass, ColumnRule, SweepContext } from './column-rule.js';
-export { loadReversed, planHessian, withDamping, type HessianPlan } from './hessian.js';
+export { gramNotFinite, loadReversed, planDiagonal, planHessian, withDamping, type HessianPlan } from './hessian.js';
 export { isQuantizerRule, planGroups, quantizerRule, type GroupPlan, type QuantizerRule, type SweepQuantizer } from './quantizer-rule.js';
 export { isPrunerRule, prunerRule, type PrunedMatrix, type PrunerRule, type SweepPruner } from './pruner-rule.js';
 export { referenceColumnSolver } from './reference.js';
-export { checkSweep, withoutDeadColumns } from './sweep-driver.js';
+export { checkSweep, weightValues, withoutDeadColumns } from './sweep-driver.js';
 export { createColumnSolver, type ColumnSolverOptions } from './wasm/solver.js';
-export { sweepLayers, type LayerSweep } from './sweep-layers.js';
+export { sweepLayers, type LayerSweep, type LayerWork } from './sweep-layers.js';
 export { cholesky, solveLowerFromRight } from './linear/cholesky.js';
 export { createPacer } from './linear/pacer.js';
 export { transposed, type Matrix, type SolverOptions } from './linear/matrix.js';

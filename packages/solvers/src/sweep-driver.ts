@@ -1,4 +1,5 @@
-import { throwIfAborted } from '@pare/core';
+import { throwIfAborted, type HostTensor } from '@pare/core';
+import { denseFloat32 } from '@pare/weights';
 import type { ColumnRule } from './column-rule.js';
 import type { SweepRequest, SweepResult } from './contract.js';
 
@@ -64,6 +65,11 @@ export async function driveSweep<R>(request: SweepRequest<R>, weight: Float32Arr
 function cut(start: number, end: number, cutsBefore: (position: number) => boolean): number {
   for (let position = start + 1; position < end; position++) if (cutsBefore(position)) return position;
   return end;
+}
+
+/** A weight of any float type as float32; float32 ones are not copied. */
+export function weightValues(weight: HostTensor): Float32Array {
+  return denseFloat32({ form: 'dense', shape: weight.shape, tensor: weight });
 }
 
 /** A copy of the weights with the columns of dead inputs set to 0. */

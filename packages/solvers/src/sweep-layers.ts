@@ -1,6 +1,17 @@
-import { inModule, throwIfAborted, type GramMatrix, type ModuleHandle, type StatisticRef, type TechniqueContext } from '@pare/core';
-import { columnSolver, type ColumnSolver, type FactorizeRequest, type InverseFactor } from './contract.js';
+import { inModule, throwIfAborted, type GramMatrix, type HostTensor, type ModuleHandle, type StatisticRef, type TechniqueContext } from '@pare/core';
+import type { ColumnRule } from './column-rule.js';
+import { columnSolver, type ColumnSolver, type FactorFacts, type FactorizeRequest, type ResidentFactor, type ResidentSolver, type SweepResult } from './contract.js';
+import { weightValues } from './sweep-driver.js';
 import { createColumnSolver } from './wasm/solver.js';
+
+/** What a technique solves a module with. */
+export interface LayerWork {
+  readonly factor: FactorFacts;
+  /** Calibration tokens behind the factor. */
+  readonly tokens: number;
+  /** Sweeps the module's weight under a rule; see `ColumnSolver.sweep`. */
+  solve<R>(rule: ColumnRule<R>, blockSize: number | undefined): Promise<SweepResult<R>>;
+}
 
 /** A second-order technique over the modules of a block: what it needs of their Gram matrices, and what it does with the factor. */
 export interface LayerSweep<O> {
@@ -12,7 +23,7 @@ export interface LayerSweep<O> {
   /** Calibration tokens below which a Gram matrix says too little about inputs to come, and `fallback` is called instead of `sweep`. */
   minimumTokens(options: O): number;
   /** Solves a module and hands in the result. */
-  sweep(module: ModuleHandle<O>, weight: Float32Array, work: { readonly factor: InverseFactor; readonly tokens: number; readonly solver: ColumnSolver }): Promise<void>;
+  sweep(module: ModuleHandle<O>, work: LayerWork): Promise<void>;
   /** Does without the factor, and says so in the report. */
   fallback(module: ModuleHandle<O>, weight: Float32Array, tokens: number): Promise<void>;
 }
@@ -38,31 +49,55 @@ export async function sweepLayers<O>(context: TechniqueContext<O>, technique: La
 }
 
 async function sweepModules<O>(context: TechniqueContext<O>, technique: LayerSweep<O>, solver: ColumnSolver): Promise<void> {
-  const { modules, signal, progress, backend } = context;
+  const { modules, signal, progress } = context;
   let completed = 0;
   const done = (detail?: string): void => progress.report({ completed, total: modules.length, unit: 'modules', detail });
-  for (const { gram, modules: sharing } of await batchModules(modules, technique)) {
+  for (const batch of await batchModules(modules, technique)) {
     throwIfAborted(signal, technique.title);
+    const { gram, modules: sharing } = batch;
     const [first] = sharing as [ModuleHandle<O>];
     done(first.info.name);
-    const weights = prefetch(sharing, (module) => module.weight());
-    let factor: InverseFactor | undefined;
-    if (gram.rows >= technique.minimumTokens(first.options)) {
-      factor = await inModule(first, async () => {
-        const { data } = await backend.read(gram.matrix);
-        const size = first.info.shape[1];
-        return solver.factorize({ gram: data as Float32Array | Float64Array, size, scale: 2 / gram.rows, ...technique.factorOptions(first.options), signal });
-      });
-    }
+    const few = gram.rows < technique.minimumTokens(first.options);
+    const resident = solver.resident !== undefined && !few && gram.matrix.dtype === 'float32' ? solver.resident : undefined;
+    const weights = prefetch(sharing, (module) => (resident === undefined ? module.weight() : storedWeight(module)));
+    const factor = few ? undefined : await inModule(first, () => factorize(context, technique, batch, solver, resident));
     for (const module of sharing) {
-      const { data: weight } = await weights.next();
+      const weight = await weights.next();
       await inModule(module, () =>
-        factor === undefined ? technique.fallback(module, weight, gram.rows) : technique.sweep(module, weight, { factor, tokens: gram.rows, solver }),
+        factor === undefined ? technique.fallback(module, weight.data as Float32Array, gram.rows) : technique.sweep(module, { factor: factor.facts, tokens: gram.rows, solve: (rule, blockSize) => factor.sweep(weight, module.info.shape[0], rule, blockSize) }),
       );
       completed += 1;
       done(module.info.name);
     }
   }
+}
+
+/** A factor wherever it lies. */
+interface Factor {
+  readonly facts: FactorFacts;
+  sweep<R>(weight: HostTensor, rows: number, rule: ColumnRule<R>, blockSize: number | undefined): Promise<SweepResult<R>>;
+}
+
+/** Factorizes the Gram matrix of a batch where it lies if the solver can, else in host memory. */
+async function factorize<O>({ backend, signal }: TechniqueContext<O>, technique: LayerSweep<O>, { gram, modules: [first] }: Batch<O>, solver: ColumnSolver, resident: ResidentSolver | undefined): Promise<Factor> {
+  const { shape } = first!.info;
+  const request = { size: shape[1], scale: 2 / gram.rows, ...technique.factorOptions(first!.options), signal };
+  const onDevice = await resident?.factorize({ ...request, gram: gram.matrix });
+  if (resident !== undefined && onDevice !== undefined) return residentFactor(resident, onDevice, signal);
+  const { data } = await backend.read(gram.matrix);
+  const factor = await solver.factorize({ ...request, gram: data as Float32Array | Float64Array });
+  return { facts: factor, sweep: (weight, rows, rule, blockSize) => solver.sweep({ weight: weightValues(weight), rows, factor, rule, blockSize, signal }) };
+}
+
+function residentFactor(solver: ResidentSolver, factor: ResidentFactor, signal: AbortSignal): Factor {
+  return { facts: factor, sweep: (weight, rows, rule, blockSize) => solver.sweep({ weight, rows, factor, rule, blockSize, signal }) };
+}
+
+/** A module's weight in the type it is stored in where it is dense, else multiplied out to float32. */
+async function storedWeight<O>(module: ModuleHandle<O>): Promise<HostTensor> {
+  if (module.before !== undefined) return module.weight();
+  const form = await module.form();
+  return form.form === 'dense' ? form.tensor : module.weight();
 }
 
 /** Groups modules by the Gram matrix they share (one object) and the options that its factor depends on, in order of first appearance. */

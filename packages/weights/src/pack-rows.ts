@@ -10,6 +10,7 @@ export function wordsPerRow(columns: number, bits: number): number {
  */
 export function packRows(codes: Uint8Array, shape: readonly [number, number], bits: number): Int32Array {
   const [rows, columns] = shape;
+  if (bits === 4 && columns % 8 === 0 && codes.byteOffset % 4 === 0) return packNibbles(new Uint32Array(codes.buffer, codes.byteOffset, codes.length / 4));
   const width = wordsPerRow(columns, bits);
   const words = new Int32Array(rows * width);
   for (let row = 0; row < rows; row++) {
@@ -32,9 +33,36 @@ export function packRows(codes: Uint8Array, shape: readonly [number, number], bi
   return words;
 }
 
+/** Codes of 4 bits whose rows are whole words, eight at a time: `bytes` holds four codes an entry. */
+function packNibbles(bytes: Uint32Array): Int32Array {
+  const words = new Int32Array(bytes.length / 2);
+  for (let word = 0, index = 0; word < words.length; word++, index += 2) {
+    const low = bytes[index]!;
+    const high = bytes[index + 1]!;
+    const lowPairs = (low | (low >>> 4)) & 0x00ff00ff;
+    const highPairs = (high | (high >>> 4)) & 0x00ff00ff;
+    words[word] = ((lowPairs | (lowPairs >>> 8)) & 0xffff) | ((highPairs | (highPairs >>> 8)) << 16);
+  }
+  return words;
+}
+
+function unpackNibbles(words: Int32Array): Uint8Array {
+  const bytes = new Uint32Array(words.length * 2);
+  const spread = (half: number): number => {
+    const pairs = (half | (half << 8)) & 0x00ff00ff;
+    return (pairs | (pairs << 4)) & 0x0f0f0f0f;
+  };
+  for (let word = 0; word < words.length; word++) {
+    bytes[2 * word] = spread(words[word]! & 0xffff);
+    bytes[2 * word + 1] = spread(words[word]! >>> 16);
+  }
+  return new Uint8Array(bytes.buffer);
+}
+
 /** The codes [rows, columns] of words that `packRows` made. */
 export function unpackRows(words: Int32Array, shape: readonly [number, number], bits: number): Uint8Array {
   const [rows, columns] = shape;
+  if (bits === 4 && columns % 8 === 0) return unpackNibbles(words);
   const width = wordsPerRow(columns, bits);
   const mask = 2 ** bits - 1;
   const codes = new Uint8Array(rows * columns);

@@ -74,7 +74,7 @@ export async function createCudaBackend(options: CudaOptions, create: CreateOpti
     id: 'cuda',
     device,
     language: cuda,
-    routines: cudaRoutines(options.precision),
+    routines: cudaRoutines(options.precision, device.capability),
     log: create.log,
     capabilities: { [columnSolver.id]: (programs: DevicePrograms) => createCudaColumnSolver(programs) },
   });

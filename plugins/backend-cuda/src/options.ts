@@ -5,7 +5,7 @@ export const optionsSchema = z.strictObject({
   precision: z
     .enum(['float32', 'tf32', 'bfloat16'])
     .default('float32')
-    .describe('How matrix products multiply: float32 exactly; tf32 and bfloat16 on tensor cores, with 11 and 8 significant bits. Sums are float32 always.'),
+    .describe('How matrix products and attention multiply: float32 exactly; tf32 (products only) and bfloat16 on tensor cores, with 11 and 8 significant bits. Sums are float32 always.'),
   libraries: z.string().optional().describe("Folder with CUDA's libraries, looked into before all others. PARE_CUDA_LIBRARIES names more."),
   cache: z.string().optional().describe("Folder for compiled kernels; one of the user's cache by default."),
 });

@@ -1,5 +1,5 @@
 import type { FormatContext, InputScheme, ModuleInfo, QuantizedWeight, VerificationResult, WrittenFile } from '@pare/core';
-import { fieldsOf, numbersOf, verifyFolder, type FolderReading, type ReadMatrix } from '@pare/hf-folder';
+import { fieldsOf, nibbleRowsOf, numbersOf, verifyFolder, type FolderReading, type ReadMatrix } from '@pare/hf-folder';
 import type { HuggingFaceOptions } from './options.js';
 
 /**
@@ -82,14 +82,15 @@ async function readPacked(reading: FolderReading, info: ModuleInfo, form: Quanti
   const [rows, columns] = [shapeAt(0), shapeAt(1)];
   if (rows !== form.shape[0] || columns !== form.shape[1]) reading.fail(shapeName, `is not [${form.shape.join(', ')}]`);
 
-  const codeAt = fieldsOf(await packed.read(), bits);
+  const words = await packed.read();
+  const codeAt = fieldsOf(words, bits);
   const rowBits = packed.shape[1]! * 32;
   const scaleName = `${info.name}.weight_scale`;
   const scale = reading.take(scaleName);
   const scaleAt = numbersOf(await scale.read(), scale.dtype);
   const groups = strategy === 'group' ? Math.ceil(columns / scheme.groupSize) : 1;
   return {
-    codes: { tensor: name, at: (row, column) => codeAt(row * rowBits + column * bits) },
+    codes: { tensor: name, at: (row, column) => codeAt(row * rowBits + column * bits), ...(bits === 4 ? { row: nibbleRowsOf(words, rowBits / 8) } : {}) },
     scales: { tensor: scaleName, dtype: scale.dtype, groups, at: (row, group) => scaleAt(strategy === 'tensor' ? 0 : row * groups + group) },
     zeros: symmetric ? undefined : await readZeros(reading, info, scheme, groups),
     index: scheme.actOrder ? await readIndex(reading, info) : undefined,

@@ -1,6 +1,6 @@
 import { createRandom, optionsJsonSchema, type QuantizedWeight } from '@pare/core';
 import { gramStatistic } from '@pare/model';
-import { createColumnSolver, referenceColumnSolver, type ColumnSolver } from '@pare/solvers';
+import { createColumnSolver, referenceColumnSolver, weightValues, type ColumnSolver, type ResidentSolver } from '@pare/solvers';
 import { dequantize, quantizeMatrix, storedBits } from '@pare/weights';
 import { describe, expect, it } from 'vitest';
 import pluginDefault, { gptq } from './index.js';
@@ -122,6 +122,27 @@ describe('gptq', () => {
     ]);
     expect([...results.keys()].sort()).toEqual(['k', 'o', 'q', 'u', 'v']);
     expect(events.filter((event) => event.startsWith('progress')).at(-1)).toBe('progress 5/5');
+  });
+
+  it('solves where Gram matrices and stored weights lie when the solver can', async () => {
+    const factorized: number[] = [];
+    const resident: ResidentSolver = {
+      async factorize({ gram, ...request }) {
+        factorized.push(request.size);
+        const factor = await referenceColumnSolver.factorize({ ...request, gram: (gram as unknown as { values: Float32Array }).values });
+        return { ...factor, load: () => Promise.resolve(factor) };
+      },
+      sweep: async ({ weight, factor, ...request }) => referenceColumnSolver.sweep({ ...request, weight: weightValues(weight), factor: await factor.load() }),
+    };
+    const modules = [testModule('q', { gram: gramMatrix(Float32Array.from(correlatedGram()), 128) }), testModule('few', { gram: gramMatrix(Float32Array.from(correlatedGram()), 4) })];
+    const run = await apply(modules, { capability: { ...referenceColumnSolver, resident } });
+    expect(run.events.filter((event) => !event.startsWith('progress'))).toEqual(['form q', 'replace q', 'weight few', 'replace few']);
+    expect(factorized).toEqual([size]);
+    const plain = await apply(modules);
+    for (const { info } of modules) expect(run.form(info.name)).toEqual(plain.form(info.name));
+    // What does not fit the device goes the usual way.
+    const refused = await apply(modules, { capability: { ...referenceColumnSolver, resident: { ...resident, factorize: () => Promise.resolve(undefined) } } });
+    expect(refused.form('q')).toEqual(plain.form('q'));
   });
 
   it('gives a module the same result alone and beside others', async () => {

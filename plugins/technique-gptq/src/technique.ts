@@ -1,6 +1,6 @@
 import { apiVersion, defineTechnique, pareError, type ModuleHandle, type QuantizedWeight, type SparseWeight, type Technique, type WeightForm } from '@pare/core';
 import { fewTokens, gramStatistic, inputGrid, inputGridStatistics } from '@pare/model';
-import { quantizerRule, sweepLayers, type ColumnSolver, type InverseFactor } from '@pare/solvers';
+import { quantizerRule, sweepLayers, type LayerWork } from '@pare/solvers';
 import { quantizeMatrix, resolveScaleType, withInput } from '@pare/weights';
 import { gptqOptions, type GptqOptions } from './options.js';
 import { checkModule, planModules } from './plan.js';
@@ -32,28 +32,21 @@ export const gptq: Technique<GptqOptions> = defineTechnique<GptqOptions>({
       gram: gramStatistic,
       factorOptions: ({ damping, dampingIncrement, actOrder }) => ({ damping, dampingIncrement, actOrder }),
       minimumTokens: (options) => options.minimumTokens,
-      sweep: (module, weight, work) => sweepModule(module, weight, { ...work, signal: context.signal }),
+      sweep: sweepModule,
       fallback: roundModule,
     }),
 });
 
 type Handle = ModuleHandle<GptqOptions>;
 
-interface SweepWork {
-  readonly factor: InverseFactor;
-  readonly tokens: number;
-  readonly solver: ColumnSolver;
-  readonly signal: AbortSignal;
-}
-
-async function sweepModule(module: Handle, weight: Float32Array, { factor, tokens, solver, signal }: SweepWork): Promise<void> {
+async function sweepModule(module: Handle, { factor, tokens, solve }: LayerWork): Promise<void> {
   const { info, options } = module;
   const { bits, symmetric, groupSize, staticGroups, clip, blockSize } = options;
   const scaleType = resolveScaleType(options.scaleType, info.dtype);
   const input = await inputGrid(module, { ...options, scaleType });
   const pruned = await prunedBefore(module);
   const rule = quantizerRule({ bits, symmetric, groupSize, staticGroups, clip, scaleType }, pruned?.mask);
-  const { result, loss } = await solver.sweep({ weight, rows: info.shape[0], factor, rule, blockSize, signal });
+  const { result, loss } = await solve(rule, blockSize);
   if (!Number.isFinite(loss)) throw pareError('PARE_LOSS_NOT_FINITE', { technique: 'gptq', module: info.name, loss });
   const deadInputs = factor.dead.reduce((sum, dead) => sum + dead, 0);
   await module.replace(withMask(withInput(result, input), pruned), { loss, details: { damping: factor.damping, tokens, ...(deadInputs > 0 ? { deadInputs } : {}) } });

@@ -101,7 +101,10 @@ export function testContext(modules: readonly TestModule[], settings: { signal?:
       events.push(`weight ${info.name}`);
       return Promise.resolve({ dtype: 'float32', shape: info.shape, data: weight.slice() });
     },
-    form: () => Promise.reject(new Error('not needed')),
+    form() {
+      events.push(`form ${info.name}`);
+      return Promise.resolve({ form: 'dense', shape: info.shape, tensor: { dtype: 'float32', shape: info.shape, data: weight.slice() } });
+    },
     statistic: <T>(_ref: StatisticRef<T>) => Promise.resolve(gram as T),
     replace(form, report = {}) {
       events.push(`replace ${info.name}`);

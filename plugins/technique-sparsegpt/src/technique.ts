@@ -1,7 +1,7 @@
 import { apiVersion, defineTechnique, pareError, type ModuleHandle, type Technique } from '@pare/core';
 import { fewTokens, gramStatistic } from '@pare/model';
 import { magnitudes, patternOf } from '@pare/pruning';
-import { prunerRule, sweepLayers, type ColumnSolver, type InverseFactor } from '@pare/solvers';
+import { prunerRule, sweepLayers, type LayerWork } from '@pare/solvers';
 import { denseWeight, pruneGroups, pruneMatrix, quantizeMatrix, sparseWeight } from '@pare/weights';
 import { sparsegptOptions, type SparsegptOptions } from './options.js';
 import { checkTarget, planModules, prunedWeights, quantizerOf } from './plan.js';
@@ -33,25 +33,18 @@ export const sparsegpt: Technique<SparsegptOptions> = defineTechnique<SparsegptO
       // N:M groups are of inputs that stand side by side, so columns are visited in their own order.
       factorOptions: ({ damping, dampingIncrement }) => ({ damping, dampingIncrement, actOrder: false }),
       minimumTokens: (options) => options.minimumTokens,
-      sweep: (module, weight, work) => sweepModule(module, weight, { ...work, signal: context.signal }),
+      sweep: sweepModule,
       fallback: pruneByMagnitude,
     }),
 });
 
 type Handle = ModuleHandle<SparsegptOptions>;
 
-interface SweepWork {
-  readonly factor: InverseFactor;
-  readonly tokens: number;
-  readonly solver: ColumnSolver;
-  readonly signal: AbortSignal;
-}
-
-async function sweepModule(module: Handle, weight: Float32Array, { factor, tokens, solver, signal }: SweepWork): Promise<void> {
+async function sweepModule(module: Handle, { factor, tokens, solve }: LayerWork): Promise<void> {
   const { info, options } = module;
   const pattern = patternOf(options);
   const rule = prunerRule({ pattern, sparsity: options.sparsity, quantizer: quantizerOf(module) });
-  const { result, loss } = await solver.sweep({ weight, rows: info.shape[0], factor, rule, blockSize: options.blockSize, signal });
+  const { result, loss } = await solve(rule, options.blockSize);
   if (!Number.isFinite(loss)) throw pareError('PARE_LOSS_NOT_FINITE', { technique: 'sparsegpt', module: info.name, loss });
   const deadInputs = factor.dead.reduce((sum, dead) => sum + dead, 0);
   const values = result.values instanceof Float32Array ? denseWeight(result.values, info.shape, info.dtype) : result.values;

@@ -151,6 +151,7 @@ export async function checkAttention(
   program: MakeProgram<AttentionRequest>,
   changes: Partial<AttentionRequest>,
   fill: (mask: Float32Array) => void = () => undefined,
+  tolerance = 3e-6,
 ): Promise<Float32Array> {
   const r = attentionRequest(changes);
   const q = randomFloats(extent([r.batch, r.heads, r.queries], r.qStrides, r.headSize), 1);
@@ -160,7 +161,7 @@ export async function checkAttention(
   fill(mask);
   const y = new Float32Array(extent([r.batch, r.heads, r.queries], r.yStrides, r.valueSize));
   await runProgram(runner, program(r), { q, k, v, mask, y });
-  expect(relativeError(y, attended(r, q, k, v, mask, y.length))).toBeLessThan(3e-6);
+  expect(relativeError(y, attended(r, q, k, v, mask, y.length))).toBeLessThan(tolerance);
   return y;
 }
 

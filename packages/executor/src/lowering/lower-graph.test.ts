@@ -17,6 +17,38 @@ function build(make: (builder: GraphBuilder) => void): Graph {
   return builder.build();
 }
 
+describe('products', () => {
+  const gram = build((builder) => {
+    const x = builder.input('x', 'float32', [64, 48]);
+    builder.output(builder.gemm(builder.slice(x, 1, 0, 16), x, undefined, { transA: true }), 'first');
+    builder.output(builder.gemm(builder.slice(x, 1, 16, 32), builder.slice(x, 1, 16, 48), undefined, { transA: true }), 'second');
+  });
+
+  it('read parts of wider matrices where they lie on devices that can', () => {
+    const traits = { ...testTraits, spacedProducts: true, offsetAlignment: 16 };
+    const { kernels, requests, steps } = lower(gram, { x: [64, 48] }, traits);
+    expect(kernels).toEqual(['matMul', 'matMul']);
+    expect(requests.map(({ request }) => request)).toMatchObject([{ m: 16, n: 48, k: 64, transposeA: true, aLineStride: 48 }, { m: 16, n: 32, k: 64, transposeA: true, aLineStride: 48, bLineStride: 48 }]);
+    expect(steps[1]!.operands.slice(0, 2).map(({ offset }) => offset)).toEqual([64, 64]);
+    // Elsewhere, and where a part begins between two places for a window, it is copied.
+    expect(lower(gram, { x: [64, 48] }).kernels.filter((name) => name !== 'matMul')).not.toEqual([]);
+    expect(lower(gram, { x: [64, 48] }, { ...traits, offsetAlignment: 256 }).kernels.filter((name) => name !== 'matMul')).not.toEqual([]);
+  });
+
+  it('narrow a buffer once for all that read it', () => {
+    const traits = { ...testTraits, spacedProducts: true, offsetAlignment: 16 };
+    const recorded = recordingRoutines();
+    const narrow = { pays: () => true, narrow: ({ count }: { count: number }) => recorded.softmax!({ rows: 1, columns: count, logarithm: false }, traits) };
+    const { steps } = lowerGraph({ language: recordingLanguage(), routines: { ...recorded, narrowing: narrow }, traits }, { graph: gram, wanted: undefined, inputShapes: { x: [64, 48] }, reads: [] });
+    expect(steps.map(({ kernel }) => kernel.name)).toEqual(['softmax', 'matMul', 'matMul']);
+    expect(recorded.requests.map(({ request }) => request)).toMatchObject([{ type: 'bfloat16' }, { columns: 64 * 48 }, { type: 'bfloat16' }]);
+    // Elements take half as much: the second begins at half the offset.
+    expect(steps[2]!.operands.slice(0, 2).map(({ offset }) => offset)).toEqual([32, 32]);
+    const [, first] = steps;
+    expect(first!.operands[0]!.buffer).toBe(steps[0]!.operands[1]!.buffer);
+  });
+});
+
 describe('lowering', () => {
   it('computes a chain of elementwise operators, broadcasts and casts in one kernel', () => {
     const graph = build((builder) => {

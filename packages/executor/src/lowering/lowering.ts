@@ -5,7 +5,7 @@ import { atPosition, type Coordinates } from '../expression/coordinates.js';
 import type { GeneratedKernel, KernelLanguage } from '../kernels/generated.js';
 import { isWindow, splitKernel } from '../kernels/split.js';
 import type { DeviceTraits, KernelSource, Program } from '../program.js';
-import type { RoutineTable } from '../routines.js';
+import type { Narrowing, RoutineTable } from '../routines.js';
 import { bufferTensor, count, isDense, weighedTensor, type BufferTensor, type LazyTensor } from './lazy-tensor.js';
 
 /** A buffer from an offset in bytes on. */
@@ -68,6 +68,8 @@ export class Lowering {
   readonly #reads: readonly HostTensor[];
   readonly #known = new Map<number, HostTensor>();
   readonly #dense = new Map<LazyTensor, BufferTensor>();
+  /** Buffers in bfloat16, by the buffer in float32. */
+  readonly #narrow = new Map<number, BufferReference>();
   #read = 0;
 
   /** `reads` are the elements read so far, in the order they were needed. */
@@ -200,6 +202,18 @@ export class Lowering {
     }
   }
 
+  /** A float32 buffer in bfloat16, element by element. */
+  narrowed(buffer: BufferReference, { narrow }: Narrowing): BufferReference {
+    let narrowed = this.#narrow.get(buffer.id);
+    if (narrowed === undefined) {
+      const count = buffer.bytes / 4;
+      narrowed = this.buffer(8 * Math.ceil(count / 4), { kind: 'computed' });
+      this.program(narrow({ count }, this.traits), { x: buffer, y: narrowed });
+      this.#narrow.set(buffer.id, narrowed);
+    }
+    return narrowed;
+  }
+
   /** An uninitialised float32 (or other) output for a program. */
   output(dtype: DType, shape: readonly number[]): BufferTensor {
     return bufferTensor(dtype, shape, this.buffer(dtypeBytes(dtype, elementCount(shape)), { kind: 'computed' }));
@@ -214,6 +228,7 @@ export class Lowering {
   forgetSince(mark: number): void {
     this.steps.length = mark;
     this.#dense.clear();
+    this.#narrow.clear();
   }
 
   /** Keeps small constants at hand on the host. */

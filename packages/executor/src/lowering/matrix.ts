@@ -5,7 +5,7 @@ import { atCoordinates } from '../expression/coordinates.js';
 import { broadcastShape, computable } from './elementwise.js';
 import { count, isDense, sameStrides, type BufferTensor, type LazyTensor } from './lazy-tensor.js';
 import { expanded, reshaped, transposed } from './layout.js';
-import { cannotLower, type LoweringCall, type OperatorLowering } from './lowering.js';
+import { cannotLower, type BufferWindow, type LoweringCall, type OperatorLowering } from './lowering.js';
 import type { MatMulRequest } from '../routines.js';
 import type { BufferReference } from '../expression/expression.js';
 
@@ -17,6 +17,23 @@ interface Stack {
   readonly transposed: boolean;
   /** Elements between matrices along the broadcast batch; 0 when all share one. */
   readonly batchStride: number;
+  /** Bytes before the first element. */
+  readonly offset?: number;
+  /** Elements between lines that lie apart. */
+  readonly lineStride?: number;
+}
+
+/** A part of a wider matrix, as devices read it that say `spacedProducts`: its lines lie apart. */
+function spacedStack(call: LoweringCall, { dtype, shape, view }: LazyTensor): Stack | undefined {
+  const { spacedProducts, offsetAlignment } = call.lowering.traits;
+  if (spacedProducts !== true || view === undefined || dtype !== 'float32' || shape.length !== 2) return undefined;
+  const [rows, columns] = shape as [number, number];
+  const [row, column] = view.strides as [number, number];
+  const offset = view.offset * 4;
+  if (offset % offsetAlignment !== 0) return undefined;
+  if (column === 1 && row >= columns) return { buffer: view.buffer, transposed: false, batchStride: 0, offset, lineStride: row };
+  if (row === 1 && column >= rows) return { buffer: view.buffer, transposed: true, batchStride: 0, offset, lineStride: column };
+  return undefined;
 }
 
 /**
@@ -41,9 +58,20 @@ function stackOf(call: LoweringCall, tensor: LazyTensor, batch: readonly number[
       if (full && sameStrides(own, view.strides.slice(0, -2), strides(own).map((stride) => stride * spacing))) return { buffer: view.buffer, transposed: !plain, batchStride: spacing };
     }
   }
+  const spaced = batches === 1 ? spacedStack(call, tensor) : undefined;
+  if (spaced !== undefined) return spaced;
   if (elementCount(own) === 1) return { buffer: call.lowering.dense(tensor, call.name).view.buffer, transposed: false, batchStride: 0 };
   const whole = full ? tensor : expanded(call, tensor, [...batch, rows, columns]);
   return { buffer: call.lowering.dense(whole, call.name).view.buffer, transposed: false, batchStride: rows * columns };
+}
+
+/** Whether a matrix still begins where a binding can once its elements take half as much. */
+function isNarrowable({ lowering }: LoweringCall, { offset = 0 }: Stack): boolean {
+  return offset % (2 * lowering.traits.offsetAlignment) === 0;
+}
+
+function windowOf({ buffer, offset = 0 }: Stack): BufferReference | BufferWindow {
+  return offset === 0 ? buffer : { buffer, offset };
 }
 
 export interface ProductOptions {
@@ -82,13 +110,15 @@ export function product(call: LoweringCall, a: LazyTensor, b: LazyTensor, option
   const stackA = stackOf(call, wide(left), batch);
   const stackB = stackOf(call, wide(flatRight), batch);
   const addend = options.addend === undefined ? undefined : addendOf(call, wide(options.addend.tensor), options.addend.beta);
-  const request: MatMulRequest = {
+  const wanted: MatMulRequest = {
     m,
     n,
     k,
     batch: elementCount(batch),
     aBatchStride: stackA.batchStride,
     bBatchStride: stackB.batchStride,
+    aLineStride: stackA.lineStride,
+    bLineStride: stackB.lineStride,
     transposeA: stackA.transposed,
     transposeB: stackB.transposed,
     alpha: options.alpha ?? 1,
@@ -96,9 +126,13 @@ export function product(call: LoweringCall, a: LazyTensor, b: LazyTensor, option
   };
   const result = call.lowering.output('float32', shape);
   if (count(result) > 0) {
-    call.lowering.program(call.lowering.target.routines.matMul(request, call.lowering.traits), {
-      a: stackA.buffer,
-      b: stackB.buffer,
+    const { matMul, narrowing } = call.lowering.target.routines;
+    const pays = narrowing?.pays(wanted) === true && [stackA, stackB].every((stack) => isNarrowable(call, stack));
+    const request: MatMulRequest = pays ? { ...wanted, type: 'bfloat16' } : wanted;
+    const operand = (stack: Stack): BufferReference | BufferWindow => windowOf(pays ? { ...stack, buffer: call.lowering.narrowed(stack.buffer, narrowing), offset: (stack.offset ?? 0) / 2 } : stack);
+    call.lowering.program(matMul(request, call.lowering.traits), {
+      a: operand(stackA),
+      b: operand(stackB),
       y: result.view.buffer,
       ...(addend === undefined ? {} : { c: addend.buffer }),
     });

@@ -2,7 +2,12 @@ import type { QuantizedWeight } from '@pare/core';
 
 /** A quantized matrix [out, in] as a format's own reader finds it in a file, element by element. */
 export interface ReadMatrix {
-  readonly codes: { readonly tensor: string; at(row: number, column: number): number };
+  readonly codes: {
+    readonly tensor: string;
+    at(row: number, column: number): number;
+    /** A row's codes at once, for layouts that read it faster so. */
+    row?(row: number, into: Uint8Array): void;
+  };
   readonly scales: {
     readonly tensor: string;
     /** Type in the file's header: `F16`. */
@@ -38,10 +43,16 @@ export function compareMatrix(read: ReadMatrix, form: QuantizedWeight, fail: (te
   if (read.scales.groups !== groups) fail(read.scales.tensor, `has ${String(read.scales.groups)} groups a row by its group size, the model has ${String(groups)}`);
   const differs = (tensor: string, what: string, found: number, held: number | undefined, ...place: number[]): never =>
     fail(tensor, `holds ${what}${String(found)} for ${String(held)} at [${place.join(', ')}]`);
+  const codes = new Uint8Array(columns);
   for (let row = 0, index = 0; row < rows; row++) {
+    if (read.codes.row !== undefined) read.codes.row(row, codes);
+    else for (let column = 0; column < columns; column++) codes[column] = read.codes.at(row, column);
+    if (equalBytes(codes, form.codes.subarray(index, index + columns))) {
+      index += columns;
+      continue;
+    }
     for (let column = 0; column < columns; column++, index++) {
-      const code = read.codes.at(row, column);
-      if (code !== form.codes[index]) differs(read.codes.tensor, 'code ', code, form.codes[index], row, column);
+      if (codes[column] !== form.codes[index]) differs(read.codes.tensor, 'code ', codes[column]!, form.codes[index], row, column);
     }
   }
   if (read.zeros === undefined && form.zeros !== undefined) fail(read.scales.tensor, 'has no zero points beside it, the model is asymmetric');
@@ -72,4 +83,12 @@ export function compareMatrix(read: ReadMatrix, form: QuantizedWeight, fail: (te
     if (group !== expected) differs(read.index.tensor, 'group ', group, expected, column);
   }
   return largest;
+}
+
+/** Whether two arrays of one length hold the same, four bytes at a time where they lie in whole words. */
+function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length % 4 !== 0 || a.byteOffset % 4 !== 0 || b.byteOffset % 4 !== 0) return a.every((byte, index) => byte === b[index]);
+  const [left, right] = [a, b].map((bytes) => new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)) as [Uint32Array, Uint32Array];
+  for (let index = 0; index < left.length; index++) if (left[index] !== right[index]) return false;
+  return true;
 }

@@ -98,6 +98,21 @@ function half(bits: number): number {
   return exponent === 0 ? sign * fraction * 2 ** -14 : sign * (1 + fraction) * 2 ** (exponent - 15);
 }
 
+/** Reads rows of fields of 4 bits, two a byte, the first in the low half; rows are `rowBytes` apart. */
+export function nibbleRowsOf(view: DataView, rowBytes: number): (row: number, into: Uint8Array) => void {
+  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  return (row, into) => {
+    const start = row * rowBytes;
+    const pairs = new DataView(into.buffer, into.byteOffset, into.byteLength);
+    const whole = into.length >>> 1;
+    for (let index = 0; index < whole; index++) {
+      const byte = bytes[start + index]!;
+      pairs.setUint16(2 * index, (byte & 15) | ((byte >>> 4) << 8), true);
+    }
+    if (into.length % 2 === 1) into[into.length - 1] = bytes[start + whole]! & 15;
+  };
+}
+
 /**
  * Reads unsigned fields by the bit they begin at, lowest bit first. A little-endian int32 word is four bytes in the order of their worth, so
  * a row of words is one stream of bits, and any field of at most 8 bits lies within two bytes.

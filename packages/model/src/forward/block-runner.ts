@@ -3,7 +3,7 @@ import { advance } from './advance.js';
 import { collect, type StatisticRequest } from './collect.js';
 import type { CollectedStatistics } from './collected-statistics.js';
 import type { RunnerContext, RunnerProgress } from './context.js';
-import { checkWindowLengths, embedChunk, readEmbeddingTables } from './embed.js';
+import { checkWindowLengths, deviceEmbedding, embedChunk, readEmbeddingTables } from './embed.js';
 import { ExecutableCache } from './executables.js';
 import { HiddenStates } from './hidden-states.js';
 import { logits, negativeLogLikelihood } from './likelihood.js';
@@ -16,13 +16,13 @@ export interface BlockRunnerOptions {
   readonly model: Model;
   readonly backend: Backend;
   readonly signal?: AbortSignal | undefined;
-  /** Tokens computed at once (whole windows, at least one): 2048 by default, fewer for wide models, whose intermediate values stay below 64 MiB each. */
+  /** Tokens computed at once (whole windows, at least one): 2048 by default, fewer for wide models, whose intermediate values stay below 64 MiB each; more on devices that say so. */
   readonly chunkTokens?: number | undefined;
-  /** Bytes of hidden states above which they wait in a temporary file; 1 GiB by default. */
+  /** Bytes of hidden states above which they wait in a temporary file; 1 GiB by default, and never less than a device takes in memory of its own. */
   readonly spillBytes?: number | undefined;
   /** Folder of that file among the model's files; the one for temporary files by default. */
   readonly spillDirectory?: string | undefined;
-  /** Bytes that logits may take at once; 32 MiB by default, small enough to stay near the processor. */
+  /** Bytes that logits may take at once; 32 MiB by default, small enough to stay near the processor, or what the device says of one value. */
   readonly logitsBytes?: number | undefined;
   readonly onProgress?: ((progress: RunnerProgress) => void) | undefined;
 }
@@ -54,7 +54,10 @@ export interface BlockRunner extends AsyncDisposable {
 
 /** Makes a runner. Nothing is read or compiled before it is used. */
 export function createBlockRunner(options: BlockRunnerOptions): BlockRunner {
-  const { model, backend, signal, logitsBytes = 32 * mebibyte, spillBytes = 1024 * mebibyte, chunkTokens = defaultChunkTokens(model) } = options;
+  const { model, backend, signal } = options;
+  const { separate } = backend.device;
+  const { logitsBytes = separate?.valueBytes ?? 32 * mebibyte, chunkTokens = defaultChunkTokens(model, separate?.valueBytes) } = options;
+  const spillBytes = Math.max(options.spillBytes ?? 1024 * mebibyte, separate?.statesBytes ?? 0);
   const executables = new ExecutableCache(backend);
   const context: RunnerContext = {
     model,
@@ -78,10 +81,12 @@ export function createBlockRunner(options: BlockRunnerOptions): BlockRunner {
         spillDirectory: options.spillDirectory,
       });
       try {
-        const tables = await readEmbeddingTables(source);
+        using onDevice = hidden.spilled ? undefined : await deviceEmbedding(context, model, source, windows);
+        const tables = onDevice === undefined ? await readEmbeddingTables(source) : undefined;
         for (const [index, chunk] of hidden.chunks.entries()) {
           throwIfAborted(signal, 'embedding');
-          await hidden.write(index, embedChunk(description, tables, windows, chunk));
+          if (tables === undefined) await hidden.replace(index, await onDevice!.chunk(chunk));
+          else await hidden.write(index, embedChunk(description, tables, windows, chunk));
           context.report('embed', index + 1, hidden.chunks.length);
         }
         return hidden;
@@ -110,13 +115,16 @@ export function createBlockRunner(options: BlockRunnerOptions): BlockRunner {
 
 /** Chunk size that suits all of some models, for hidden states that are to be compared. */
 export function sharedChunkTokens(...models: readonly Model[]): number {
-  return Math.min(...models.map(defaultChunkTokens));
+  return Math.min(...models.map((model) => defaultChunkTokens(model)));
 }
 
-/** Products of about 2000 rows run at full speed; more only take memory. */
-export function defaultChunkTokens({ description }: Model): number {
+/**
+ * Products of about 2000 rows run at full speed on a processor; more only take memory.
+ * @param valueBytes what a device with memory of its own gives to one value: as many rows as it holds, up to where nothing is gained any more
+ */
+export function defaultChunkTokens({ description }: Model, valueBytes?: number): number {
   const widest = Math.max(description.hiddenSize, ...description.blocks.map(({ mlp }) => innerSize(mlp)));
-  return Math.max(1, Math.min(2048, Math.floor((64 * mebibyte) / (4 * widest))));
+  return Math.max(1, Math.min(valueBytes === undefined ? 2048 : 16_384, Math.floor((valueBytes ?? 64 * mebibyte) / (4 * widest))));
 }
 
 /** Width of an MLP's widest intermediate value. */

@@ -3,6 +3,7 @@ import type { BlockGraph, BlockGraphOptions } from '../decoder/block-graph.js';
 import { expertModeOn } from '../decoder/expert-mode.js';
 import type { ExpertMode } from '../decoder/mlp.js';
 import { blockPrefix, relativeBlock } from '../decoder/relative.js';
+import { loadMatrices } from './device-weights.js';
 import type { ExecutableCache } from './executables.js';
 import type { HiddenStates } from './hidden-states.js';
 import { inputRounding, tensorFloat32 } from './weights.js';
@@ -98,7 +99,7 @@ export function constantsOf({ backend, constants }: RunnerContext, graph: BlockG
 
 /** The weights a graph asks for, on the device, in float32, and the numbers of static grids. They belong to the scope. */
 export async function loadWeights(
-  { backend }: RunnerContext,
+  context: RunnerContext,
   block: BlockDescription,
   { parameters }: BlockGraph,
   source: Model,
@@ -111,9 +112,12 @@ export async function loadWeights(
     if (module !== undefined && input !== undefined && !grids.has(module)) grids.set(module, (await inputRounding(source, prefix + module))!);
   }
   for (const { name, module, input } of parameters) {
-    const tensor = module === undefined ? await tensorFloat32(source, prefix + name) : input === undefined ? await source.denseWeight(prefix + module) : gridTensor(grids.get(module)!, input);
-    weights[name] = scope.own(backend.write(tensor));
+    if (module !== undefined && input === undefined) continue;
+    weights[name] = scope.own(context.backend.write(module === undefined ? await tensorFloat32(source, prefix + name) : gridTensor(grids.get(module)!, input!)));
   }
+  const matrices = parameters.filter(({ module, input }) => module !== undefined && input === undefined);
+  let index = 0;
+  for await (const matrix of loadMatrices(context, source, matrices.map(({ module }) => prefix + module!))) weights[matrices[index++]!.name] = scope.own(matrix);
   return weights;
 }
 

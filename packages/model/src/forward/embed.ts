@@ -1,4 +1,6 @@
-import { float32Tensor, pareError, type DecoderDescription, type HostTensor, type Model } from '@pare/core';
+import { float32Tensor, hostTensor, pareError, type DecoderDescription, type DeviceTensor, type HostTensor, type Model } from '@pare/core';
+import { GraphBuilder } from '@pare/graph';
+import type { RunnerContext } from './context.js';
 import { moduleRows, tensorRows, type RowTable } from './weights.js';
 import type { WindowChunk } from './windows.js';
 
@@ -50,6 +52,46 @@ export function embedChunk(
     }
   }
   return output;
+}
+
+/**
+ * The same on a device with memory of its own, where the whole table may lie for a while in the half-width type it is stored in: each chunk is a few indices that go there. Undefined
+ * where the host does it: for learned positions, other types, and tables that are too large for one value.
+ */
+export async function deviceEmbedding(
+  { backend, executables }: Pick<RunnerContext, 'backend' | 'executables'>,
+  { description, modules }: Model,
+  source: Model,
+  windows: readonly Int32Array[],
+): Promise<(Disposable & { chunk(chunk: WindowChunk): Promise<DeviceTensor> }) | undefined> {
+  const { embedding, hiddenSize } = description;
+  const { separate } = backend.device;
+  const info = modules.find(({ name }) => name === embedding.module);
+  if (separate === undefined || info === undefined || embedding.positions !== undefined || Math.fround(embedding.scale) !== embedding.scale || !['bfloat16', 'float16'].includes(info.dtype)) return undefined;
+  if (2 * info.shape[0] * info.shape[1] > separate.valueBytes) return undefined;
+  const form = await source.weight(embedding.module);
+  if (form.form !== 'dense' || form.tensor.dtype !== info.dtype || form.shape[1] !== hiddenSize) return undefined;
+  const vocabulary = form.shape[0]!;
+  const table = backend.write(form.tensor);
+  return {
+    async chunk(chunk) {
+      const { first, count, length } = chunk;
+      const ids = new Int32Array(count * length);
+      for (let window = 0; window < count; window++) ids.set(windows[first + window]!, window * length);
+      const bad = ids.findIndex((id) => id < 0 || id >= vocabulary);
+      if (bad !== -1) throw pareError('PARE_TOKEN_OUT_OF_RANGE', { token: ids[bad]!, window: first + Math.floor(bad / length), position: bad % length, vocabulary });
+      const executable = await executables.get(`embed ${info.dtype} ${String(vocabulary)} ${String(length)}`, () => {
+        const builder = new GraphBuilder('embed');
+        const rows = builder.gather(builder.input('table', info.dtype, [vocabulary, hiddenSize]), builder.input('ids', 'int32', ['batch', length]), 0);
+        const wide = builder.cast(rows, 'float32');
+        builder.output(embedding.scale === 1 ? wide : builder.mul(wide, embedding.scale), 'hidden');
+        return builder.build();
+      });
+      using places = backend.write(hostTensor('int32', [count, length], ids));
+      return (await executable.run({ table, ids: places }))['hidden']!;
+    },
+    [Symbol.dispose]: () => table[Symbol.dispose](),
+  };
 }
 
 /** @throws PARE_WINDOW_TOO_LONG when learned positions end before a window does. */

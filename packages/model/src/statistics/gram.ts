@@ -5,9 +5,12 @@ import { defineStatistic, type Statistic } from './statistic.js';
 /** Width of a column block: wide enough to keep matrix products near their peak, narrow enough to skip close to half of them. */
 const blockWidth = 384;
 
-/** Column blocks [start, end) of a matrix of `size` columns, all nearly equal and at most `blockWidth` wide. */
+/** Most column blocks: eight skip 44 % of a matrix, and more would cut wide ones into many short products. */
+const mostBlocks = 8;
+
+/** Column blocks [start, end) of a matrix of `size` columns, all nearly equal and about `blockWidth` wide, wider ones where there would be too many. */
 function columnBlocks(size: number): [start: number, end: number][] {
-  const count = Math.ceil(size / blockWidth);
+  const count = Math.min(mostBlocks, Math.ceil(size / blockWidth));
   const width = Math.ceil(size / count);
   return Array.from({ length: count }, (_, index) => [index * width, Math.min(size, (index + 1) * width)]);
 }

@@ -38,7 +38,12 @@ function firstNotFiniteReal(data: Float32Array | Float64Array): number {
 
 /** NaN and infinities are the values whose exponent bits are all set. */
 function firstWithExponent(bits: Uint16Array, exponent: number): number {
-  for (let index = 0; index < bits.length; index++) if ((bits[index]! & exponent) === exponent) return index;
+  // Two at a time where they lie in whole words.
+  const words = bits.byteOffset % 4 === 0 ? new Uint32Array(bits.buffer, bits.byteOffset, bits.length >>> 1) : new Uint32Array(0);
+  const upper = exponent << 16;
+  let whole = 0;
+  for (; whole < words.length; whole++) if ((words[whole]! & exponent) === exponent || (words[whole]! & upper) === upper) break;
+  for (let index = 2 * whole; index < bits.length; index++) if ((bits[index]! & exponent) === exponent) return index;
   return -1;
 }
 

@@ -118,6 +118,11 @@ export class CudaDevice implements KernelDevice {
     this.#parameters = parameterBlock(driver);
   }
 
+  /** Compute capability, 90 for 9.0. */
+  get capability(): number {
+    return this.#facts.capability;
+  }
+
   createBuffer(bytes: number): DeviceBuffer {
     this.#enter();
     return new CudaBuffer(bytes, this.#block(bytes, `a buffer of ${mebibytes(bytes)}`));
@@ -450,5 +455,6 @@ export function traitsOf({ sharedMemory }: Pick<DeviceFacts, 'sharedMemory'>): D
     maximumOperands: 32,
     subgroupSize: 32,
     float16: false,
+    spacedProducts: true,
   };
 }

@@ -8,8 +8,8 @@ export type Addend = 'none' | 'matrix' | 'bias';
 
 const library = 'cublaslt';
 const addends: readonly Addend[] = ['none', 'matrix', 'bias'];
-const computeTypes: readonly ProductPlan['compute'][] = ['float32', 'tf32'];
-const elementTypes: readonly ProductPlan['type'][] = ['float32', 'bfloat16'];
+const computeTypes: readonly ProductPlan['compute'][] = ['float32', 'tf32', 'float64'];
+const elementTypes: readonly ProductPlan['type'][] = ['float32', 'bfloat16', 'float64'];
 const places = ['a', 'b', 'c', 'y'] as const;
 
 /** A product with what is added: operands are a, b, the addend if there is one, y. */
@@ -21,7 +21,7 @@ export function productSource(plan: Omit<ProductPlan, 'bias'>, addend: Addend): 
     ...{ type: elementTypes.indexOf(plan.type), compute: computeTypes.indexOf(plan.compute), addend: addends.indexOf(addend) },
     ...(Object.fromEntries(layout) as Record<string, number>),
   };
-  return { name: `matmul-${plan.type === 'bfloat16' ? 'bfloat16' : plan.compute}`, code: '', entry: 'matmul', constants, library };
+  return { name: `matmul-${plan.type === 'float32' ? plan.compute : plan.type}`, code: '', entry: 'matmul', constants, library };
 }
 
 /** The plan that `productSource` wrote. @throws TypeError for another library's kernel */

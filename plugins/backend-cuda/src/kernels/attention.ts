@@ -1,5 +1,5 @@
 import { uniformWords, type AttentionRequest, type DeviceTraits, type Dispatch, type Program } from '@pare/executor';
-import { attention as text } from './kernels.gen.js';
+import { attention as text, attentionTensor } from './kernels.gen.js';
 import { kernel } from './kernel.js';
 
 /** Features that registers have room for. */
@@ -27,18 +27,59 @@ export function tileMemory({ height, keys }: Tile, head: number, features: numbe
   return 4 * ((rows + keys) * (head + 4) + keys * 16 * features + rows * (keys + 4));
 }
 
+/** Rows of queries of a block of attention-tensor.cu; half of them, and its tiles are worth filling. */
+const tensorRows = 128;
+const largestTensorSize = 128;
+
+/**
+ * Attention on tensor cores in bfloat16, or undefined where heads do not suit them or rows are too few.
+ * @throws RangeError when query heads do not share key heads evenly
+ */
+function tensorAttention(request: AttentionRequest): Program | undefined {
+  const { batch, heads, keyHeads, queries, keys, headSize, valueSize, scale, cap, causal, qStrides, kStrides, vStrides, yStrides, mask } = request;
+  const group = shareOf(heads, keyHeads);
+  const rows = group * queries;
+  const fits = (size: number): boolean => size > 0 && size % 16 === 0 && size <= largestTensorSize;
+  // Kernels read four numbers at a time.
+  const even = [...qStrides, ...kStrides, ...vStrides, ...yStrides].every((stride) => stride % 4 === 0);
+  if (2 * rows < tensorRows || !fits(headSize) || !fits(valueSize) || !even) return undefined;
+  const count = Math.ceil(rows / tensorRows);
+  const dispatch: Dispatch = {
+    kernel: kernel('attention-tensor', attentionTensor, { values: { HEAD: headSize, VALUE: valueSize, MASK: mask === undefined ? 0 : mask[3] === 1 ? 2 : 1 } }),
+    operands: operandsOf(mask !== undefined),
+    uniforms: uniformWords([
+      ...[keyHeads, group, queries, keys, rows, count, Number(causal), { float: scale }, { float: cap }],
+      ...[...qStrides, ...kStrides, ...vStrides, ...yStrides, ...(mask ?? [0, 0, 0, 0])],
+    ]),
+    workgroups: [count * keyHeads * batch, 1, 1],
+  };
+  return { temporaries: [], dispatches: [dispatch] };
+}
+
+/** Query heads that share a key head. */
+function shareOf(heads: number, keyHeads: number): number {
+  if (heads % keyHeads !== 0) throw new RangeError(`${String(heads)} query heads do not share ${String(keyHeads)} key heads evenly`);
+  return heads / keyHeads;
+}
+
+function operandsOf(mask: boolean): Dispatch['operands'] {
+  return [...['q', 'k', 'v', ...(mask ? ['mask'] : [])].map((buffer) => ({ buffer, access: 'read' }) as const), { buffer: 'y', access: 'write' }];
+}
+
 /**
  * Attention without a stored score matrix; see `AttentionRequest`.
+ * @param narrow true to multiply in bfloat16 on tensor cores where heads suit them
  * @throws RangeError when a head is wider than 256, or when query heads do not share key heads evenly
  */
-export function attention(request: AttentionRequest, traits: DeviceTraits): Program {
+export function attention(request: AttentionRequest, traits: DeviceTraits, narrow = false): Program {
   const { batch, heads, keyHeads, queries, keys, headSize, valueSize, scale, cap, causal, qStrides, kStrides, vStrides, yStrides, mask } = request;
   if (headSize > largestSize || valueSize > largestSize) {
     throw new RangeError(`attention over heads of ${String(headSize)} and ${String(valueSize)} features; at most ${String(largestSize)} are computed`);
   }
   if (heads * batch * queries * valueSize === 0) return { temporaries: [], dispatches: [] };
-  if (heads % keyHeads !== 0) throw new RangeError(`${String(heads)} query heads do not share ${String(keyHeads)} key heads evenly`);
-  const group = heads / keyHeads;
+  const group = shareOf(heads, keyHeads);
+  const onTensorCores = narrow ? tensorAttention(request) : undefined;
+  if (onTensorCores !== undefined) return onTensorCores;
   const rows = group * queries;
   const head = Math.max(4, Math.ceil(headSize / 4) * 4);
   const features = Math.ceil(valueSize / 16);
@@ -52,10 +93,7 @@ export function attention(request: AttentionRequest, traits: DeviceTraits): Prog
       values: { HEAD: head, FEATURES: features, HEIGHT: tile.height, KEYS: tile.keys, MASK: Number(mask !== undefined) },
       workgroupMemory: tileMemory(tile, head, features),
     }),
-    operands: [
-      ...['q', 'k', 'v', ...(mask === undefined ? [] : ['mask'])].map((buffer) => ({ buffer, access: 'read' }) as const),
-      { buffer: 'y', access: 'write' },
-    ],
+    operands: operandsOf(mask !== undefined),
     uniforms: uniformWords([
       ...[keyHeads, group, queries, keys, headSize, valueSize, rows, count, Number(causal), { float: scale }, { float: cap }],
       ...[...qStrides, ...kStrides, ...vStrides, ...yStrides, ...(mask ?? [0, 0, 0, 0])],

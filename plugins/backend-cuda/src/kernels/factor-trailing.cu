@@ -2,7 +2,7 @@
 // takes a tile of 64 x 64, an invocation every sixteenth row and column of it; the panel is [rows below, 32].
 
 struct Sizes {
-  u32 size, start, count, tiles;
+  u32 stride, first, size, start, count, tiles;
 };
 
 extern "C" __global__ void __launch_bounds__(256) run(double* __restrict__ matrix, const double* __restrict__ panel, const Sizes* __restrict__ sizes) {
@@ -10,6 +10,8 @@ extern "C" __global__ void __launch_bounds__(256) run(double* __restrict__ matri
   __shared__ double left[32][65];
   __shared__ double right[32][65];
   const u32 size = sizes->size;
+  const u32 stride = sizes->stride;
+  matrix += (u64)sizes->first * (stride + 1);
   const u32 start = sizes->start;
   const u32 after = start + sizes->count;
   const u32 row0 = after + blockIdx.x / sizes->tiles * 64;
@@ -26,7 +28,7 @@ extern "C" __global__ void __launch_bounds__(256) run(double* __restrict__ matri
     const u32 k = i / 64;
     const u32 line = i % 64;
     const u32 column = column0 + line;
-    if (column < after) right[k][line] = k < sizes->count && column <= start + k ? matrix[(u64)(start + k) * size + column] : 0.0;
+    if (column < after) right[k][line] = k < sizes->count && column <= start + k ? matrix[(u64)(start + k) * stride + column] : 0.0;
   }
   __syncthreads();
   const u32 tx = threadIdx.x % 16;
@@ -39,7 +41,7 @@ extern "C" __global__ void __launch_bounds__(256) run(double* __restrict__ matri
       const u32 row = row0 + ty + 16 * e;
       const u32 column = column0 + tx + 16 * f;
       const bool own = column >= start && column < after;
-      sums[e][f] = row < size && column <= row && !own ? matrix[(u64)row * size + column] : 0.0;
+      sums[e][f] = row < size && column <= row && !own ? matrix[(u64)row * stride + column] : 0.0;
     }
   }
 #pragma unroll 4
@@ -62,7 +64,7 @@ extern "C" __global__ void __launch_bounds__(256) run(double* __restrict__ matri
     for (int f = 0; f < 4; f++) {
       const u32 row = row0 + ty + 16 * e;
       const u32 column = column0 + tx + 16 * f;
-      if (row < size && column <= row) matrix[(u64)row * size + column] = sums[e][f];
+      if (row < size && column <= row) matrix[(u64)row * stride + column] = sums[e][f];
     }
   }
 }

@@ -1,4 +1,4 @@
-import { mergedRows, uniformWords, type Dispatch, type MatMulRequest, type Operand, type Program, type QuantizedMatMulRequest } from '@pare/executor';
+import { mergedRows, uniformWords, type Dispatch, type MatMulRequest, type Narrowing, type NarrowRequest, type Operand, type Program, type QuantizedMatMulRequest } from '@pare/executor';
 import { productSource, type Addend } from '../device/product.js';
 import type { MatrixPlace, ProductPlan } from '../libraries/cublaslt.js';
 import type { CudaOptions } from '../options.js';
@@ -9,9 +9,9 @@ import { blocks, kernel } from './kernel.js';
 export type Precision = CudaOptions['precision'];
 
 const activations: Readonly<Record<NonNullable<MatMulRequest['activation']>, number>> = { relu: 1, gelu: 2, 'gelu-tanh': 3, silu: 4 };
-/** Multiplications of a product, and for each element of its operands, from which on narrowing them pays: on an H100 the time that bfloat16 saves over tf32. */
+/** Multiplications of a product, and for each element of its operands, from which on narrowing them pays on an H100. */
 const largeProduct = 2 ** 30;
-const reuse = 1600;
+const reuse = 400;
 /** Most rows of a product that reads packed codes by itself. */
 const fewRows = 8;
 /** Blocks that narrow an array between them, each a part at a time. */
@@ -29,23 +29,21 @@ export function matMul(request: MatMulRequest, precision: Precision): Program {
   const kind: Addend = activation === undefined ? addendOf(product) : 'none';
   const y: MatrixPlace = { first: 0, row: n, batchStride: m * n };
   const c = kind === 'matrix' ? { first: 0, row: Math.max(n, addend!.rowStride), batchStride: addend!.batchStride } : y;
-  const large = precision === 'bfloat16' && m * n * k * batch >= largeProduct && m * n >= reuse * (m + n);
-  const operands = large ? narrowed(product) : undefined;
+  const narrowed = product.type === 'bfloat16';
   const source = productSource(
     {
       ...{ m, n, k, batch, alpha, beta: kind === 'matrix' ? addend!.beta : 0, c, y },
       ...{ transposeA: product.transposeA, transposeB: product.transposeB },
-      a: { first: 0, row: product.transposeA ? m : k, batchStride: product.aBatchStride },
-      b: { first: 0, row: product.transposeB ? k : n, batchStride: product.bBatchStride },
-      type: large ? 'bfloat16' : 'float32',
-      compute: large || precision === 'float32' ? 'float32' : 'tf32',
+      a: { first: 0, row: product.aLineStride ?? (product.transposeA ? m : k), batchStride: product.aBatchStride },
+      b: { first: 0, row: product.bLineStride ?? (product.transposeB ? k : n), batchStride: product.bBatchStride },
+      type: narrowed ? 'bfloat16' : 'float32',
+      compute: narrowed || precision === 'float32' ? 'float32' : 'tf32',
     },
     kind,
   );
-  const [a, b] = large ? ['a16', 'b16'] : ['a', 'b'];
-  const multiply: Dispatch = { kernel: source, operands: [reads(a), reads(b), ...(kind === 'none' ? [] : [reads('c')]), writes('y')], workgroups: [1, 1, 1] };
+  const multiply: Dispatch = { kernel: source, operands: [reads('a'), reads('b'), ...(kind === 'none' ? [] : [reads('c')]), writes('y')], workgroups: [1, 1, 1] };
   const rest = activation !== undefined || (addend !== undefined && kind === 'none');
-  return { temporaries: operands?.temporaries ?? [], dispatches: [...(operands?.dispatches ?? []), multiply, ...(rest ? [finish(product, false)] : [])] };
+  return { temporaries: [], dispatches: [multiply, ...(rest ? [finish(product, false)] : [])] };
 }
 
 /** What the library can add by itself. */
@@ -58,24 +56,22 @@ function addendOf({ m, n, batch, addend }: MatMulRequest): Addend {
   return 'none';
 }
 
-/** Both operands as bfloat16, in temporaries. */
-function narrowed({ m, n, k, batch, aBatchStride, bBatchStride }: MatMulRequest): Program {
-  const one = (from: string, to: string, count: number): { readonly bytes: number; readonly dispatch: Dispatch } => {
-    const fours = Math.ceil(count / 4);
-    const [x] = blocks(fours);
-    return {
-      bytes: fours * 8,
-      dispatch: { kernel: kernel('narrow', narrow), operands: [reads(from), writes(to)], uniforms: uniformWords([fours]), workgroups: [Math.min(x, narrowBlocks), 1, 1] },
-    };
-  };
-  const a = one('a', 'a16', (batch - 1) * aBatchStride + m * k);
-  const b = one('b', 'b16', (batch - 1) * bBatchStride + k * n);
+/** Products with operands in bfloat16, where the precision asks for them. */
+export function narrowingFor(precision: Precision): Narrowing | undefined {
+  return precision === 'bfloat16' ? { pays: narrowingPays, narrow: narrowArray } : undefined;
+}
+
+/** Large products whose operands are read often enough: narrowing reads and writes each element once, and the buffer may serve several products. */
+export function narrowingPays({ m, n, k, batch }: MatMulRequest): boolean {
+  return m * n * k * batch >= largeProduct && m * n >= reuse * (m + n);
+}
+
+function narrowArray({ count }: NarrowRequest): Program {
+  const fours = Math.ceil(count / 4);
+  const [x] = blocks(fours);
   return {
-    temporaries: [
-      { name: 'a16', bytes: a.bytes },
-      { name: 'b16', bytes: b.bytes },
-    ],
-    dispatches: [a.dispatch, b.dispatch],
+    temporaries: [],
+    dispatches: [{ kernel: kernel('narrow', narrow), operands: [reads('x'), writes('y')], uniforms: uniformWords([fours]), workgroups: [Math.min(x, narrowBlocks), 1, 1] }],
   };
 }
 

@@ -20,8 +20,9 @@ const signatures = {
 
 type BlasFunction = keyof typeof signatures;
 
-const computeTypes = { float32: 68, tf32: 77 } as const;
-const dataTypes = { float32: 0, bfloat16: 14 } as const;
+const computeTypes = { float32: 68, tf32: 77, float64: 70 } as const;
+const dataTypes = { float32: 0, bfloat16: 14, float64: 1 } as const;
+const elementBytes = { float32: 4, bfloat16: 2, float64: 8 } as const;
 const descriptor = { transposeA: 3, transposeB: 4, epilogue: 7, biasPointer: 8 };
 const layout = { batchCount: 5, batchStride: 6 };
 const preference = { workspace: 1, alignment: [5, 6, 7, 8] };
@@ -39,9 +40,9 @@ export interface MatrixPlace {
   readonly batchStride: number;
 }
 
-/** Bytes, up to 256, that addresses of the matrix are multiples of; buffers begin at multiples of 256. */
+/** Bytes, up to 16, that addresses of the matrix are multiples of: more is not asked for, and windows of buffers begin at multiples of 16. */
 function alignmentOf({ first, batchStride }: MatrixPlace, bytes: number, batch: number): number {
-  let alignment = 256;
+  let alignment = 16;
   while ((first * bytes) % alignment !== 0 || (batch > 1 && (batchStride * bytes) % alignment !== 0)) alignment /= 2;
   return alignment;
 }
@@ -61,10 +62,14 @@ export interface ProductPlan {
   readonly b: MatrixPlace;
   readonly c: MatrixPlace;
   readonly y: MatrixPlace;
-  /** Element type of a and b. */
+  /** Element type of a and b. c and y are float32, or float64 where these are. */
   readonly type: keyof typeof dataTypes;
-  /** How products of float32 are multiplied; sums are float32 always. */
+  /** How products of float32 are multiplied; sums are float32 always, or float64. */
   readonly compute: keyof typeof computeTypes;
+}
+
+function sumType(type: ProductPlan['type']): 'float32' | 'float64' {
+  return type === 'float64' ? 'float64' : 'float32';
 }
 
 /** A product ready to run at given addresses. */
@@ -96,6 +101,7 @@ export class CublasLt {
   /** @throws BlasError when the library has no algorithm for the product */
   prepare(plan: ProductPlan): PreparedProduct {
     const { m, n, k, batch, transposeA, transposeB, type } = plan;
+    const sums = sumType(type);
     const made: (readonly [BlasFunction, number])[] = [];
     const keep = (destroy: BlasFunction, handle: number): number => {
       made.push([destroy, handle]);
@@ -105,7 +111,7 @@ export class CublasLt {
       for (const [destroy, handle] of made.splice(0)) this.#get(destroy)(handle);
     };
     try {
-      const operation = keep('cublasLtMatmulDescDestroy', this.#make('cublasLtMatmulDescCreate', computeTypes[plan.compute], dataTypes.float32));
+      const operation = keep('cublasLtMatmulDescDestroy', this.#make('cublasLtMatmulDescCreate', computeTypes[plan.compute], dataTypes[sums]));
       const set = (attribute: number, value: ArrayBufferView): void => this.#call('cublasLtMatmulDescSetAttribute', operation, attribute, value, value.byteLength);
       // The library's first operand is b: stored as [k, n] it is the n × k matrix that it asks for.
       set(descriptor.transposeA, Int32Array.of(Number(transposeB)));
@@ -121,14 +127,14 @@ export class CublasLt {
       };
       const b = transposeB ? matrix(dataTypes[type], k, n, plan.b) : matrix(dataTypes[type], n, k, plan.b);
       const a = transposeA ? matrix(dataTypes[type], m, k, plan.a) : matrix(dataTypes[type], k, m, plan.a);
-      const c = matrix(dataTypes.float32, n, m, plan.c);
-      const y = matrix(dataTypes.float32, n, m, plan.y);
+      const c = matrix(dataTypes[sums], n, m, plan.c);
+      const y = matrix(dataTypes[sums], n, m, plan.y);
       const algorithm = this.#algorithm(plan, operation, b, a, c, y);
-      const alpha = Float32Array.of(plan.alpha);
-      const beta = Float32Array.of(plan.beta);
+      const factor = (value: number): ArrayBufferView => (sums === 'float64' ? Float64Array.of(value) : Float32Array.of(value));
+      const [alpha, beta] = [factor(plan.alpha), factor(plan.beta)];
       const multiply = this.#get('cublasLtMatmul');
-      const narrow = type === 'float32' ? 4 : 2;
-      const [aStart, bStart, cStart, yStart] = [plan.a.first * narrow, plan.b.first * narrow, plan.c.first * 4, plan.y.first * 4];
+      const [own, wide] = [elementBytes[type], elementBytes[sums]];
+      const [aStart, bStart, cStart, yStart] = [plan.a.first * own, plan.b.first * own, plan.c.first * wide, plan.y.first * wide];
       const biasAt = new BigUint64Array(1);
       return {
         run: (aAt, bAt, cAt, yAt, bias, stream) => {
@@ -155,8 +161,8 @@ export class CublasLt {
     const wishes = this.#make('cublasLtMatmulPreferenceCreate');
     try {
       this.#call('cublasLtMatmulPreferenceSetAttribute', wishes, preference.workspace, BigUint64Array.of(BigInt(this.#workspace.bytes)), 8);
-      const narrow = plan.type === 'float32' ? 4 : 2;
-      for (const [index, [place, bytes]] of ([[plan.b, narrow], [plan.a, narrow], [plan.c, 4], [plan.y, 4]] as const).entries()) {
+      const [own, wide] = [elementBytes[plan.type], elementBytes[sumType(plan.type)]];
+      for (const [index, [place, bytes]] of ([[plan.b, own], [plan.a, own], [plan.c, wide], [plan.y, wide]] as const).entries()) {
         this.#call('cublasLtMatmulPreferenceSetAttribute', wishes, preference.alignment[index]!, Uint32Array.of(alignmentOf(place, bytes, plan.batch)), 4);
       }
       const results = new Uint8Array(resultBytes);

@@ -133,5 +133,7 @@ export function deviceFacts(driver: Driver, index: number): DeviceFacts {
 
 /** What plans and people are told of a device: rates are those of a multiprocessor of an H100 in float32. */
 export function deviceInfo({ name, memoryBytes, multiprocessors }: DeviceFacts): DeviceInfo {
-  return { name, memoryBytes, parallelism: multiprocessors, rate: { forward: 1e11 * multiprocessors, solver: 1e9 * multiprocessors } };
+  // A pass holds about ten values at a time beside weights and statistics.
+  const separate = { valueBytes: Math.min(2 ** 30, memoryBytes / 64), statesBytes: memoryBytes / 4 };
+  return { name, memoryBytes, parallelism: multiprocessors, rate: { forward: 1e11 * multiprocessors, solver: 1e9 * multiprocessors }, separate };
 }

@@ -1,4 +1,4 @@
-import { createDeviceColumnSolver, type ColumnSolverKernels, type Dispatch, type KernelSource, type Operand, type Program, type ProgramRunner } from '@pare/executor';
+import { createDeviceColumnSolver, type ColumnSolverKernels, type DevicePrograms, type Dispatch, type KernelSource, type Operand, type Program, type ProgramRunner } from '@pare/executor';
 import type { ColumnSolver, ColumnSolverOptions, GroupPlan, SweepQuantizer } from '@pare/solvers';
 import type { ScaleType } from '@pare/weights';
 import { factorDiagonal, factorPanel, factorTrailing, factorUpper, roundQuotient, sweepColumns, sweepGrid, sweepLoad, sweepPack, twoFloat } from './kernels.gen.js';
@@ -31,7 +31,7 @@ function pairsOf(values: Float64Array): Float32Array {
  * A column solver on a device. The factorization works in pairs of float32, about 48 bits, because float32 alone moves codes; sweeps work in float32 as the
  * other solvers do, with the quantizer's divisions in pairs.
  */
-export function createWebgpuColumnSolver(device: ProgramRunner, options: ColumnSolverOptions = {}): ColumnSolver {
+export function createWebgpuColumnSolver(device: DevicePrograms, options: ColumnSolverOptions = {}): ColumnSolver {
   const kernels: ColumnSolverKernels = {
     entryBytes: 8,
     encode: pairsOf,

@@ -1,4 +1,4 @@
-import { devicePrograms, ExecutorBackend, type DeviceTraits, type ProgramRunner } from '@pare/executor';
+import { devicePrograms, ExecutorBackend, type DevicePrograms, type DeviceTraits, type ProgramRunner } from '@pare/executor';
 import { findGpu } from '../device/gpu.js';
 import { WebgpuDevice } from '../device/webgpu-device.js';
 import { wgsl } from '../language/wgsl.js';
@@ -26,7 +26,7 @@ export interface TestDevice {
   /** Programs for a device of the traits that WebGPU guarantees. */
   readonly runner: ProgramRunner;
   /** Programs for a device of these traits, those that WebGPU guarantees by default. What the device finds wrong comes out of `read`. */
-  programs(traits?: DeviceTraits): ProgramRunner;
+  programs(traits?: DeviceTraits): DevicePrograms;
   destroy(): void;
 }
 
@@ -48,7 +48,7 @@ export async function testDevice(): Promise<TestDevice> {
   const device = await adapter.requestDevice({ requiredFeatures, requiredLimits: { maxComputeWorkgroupStorageSize } });
   const problems: string[] = [];
   device.addEventListener('uncapturederror', ({ error }) => problems.push(error.message));
-  const programs = (traits = guaranteedTraits): ProgramRunner => {
+  const programs = (traits = guaranteedTraits): DevicePrograms => {
     const backend = new ExecutorBackend({ id: 'webgpu', device: new WebgpuDevice(adapter, device, { traits }), language: wgsl, routines: webgpuRoutines });
     const runner = backend.capability(devicePrograms)!;
     return {

@@ -1,0 +1,99 @@
+import { elementCount, float32Tensor, hostTensor, type DeviceTensor, type DType, type Graph, type HostTensor, type Model, type QuantizedWeight, type WeightForm } from '@pare/core';
+import { GraphBuilder } from '@pare/graph';
+import { columnGroups, denseFloat32, groupsPerRow, isFloat8, symmetricZero } from '@pare/weights';
+import type { RunnerContext } from './context.js';
+
+/*
+ * Matrices on a device with memory of its own. What is stored in half the bytes or less goes there as it is stored and becomes float32 there, which spares the host a pass over
+ * every element and the copy most of its bytes. Values are those of `Model.denseWeight`.
+ */
+
+type Context = Pick<RunnerContext, 'backend' | 'executables'>;
+
+/** Modules' matrices [out, in] in float32 on the device, one after another in the order given. The caller disposes them. On a device of its own the next is read while one is on its way. */
+export async function* loadMatrices(context: Context, source: Model, modules: readonly string[]): AsyncGenerator<DeviceTensor, void, undefined> {
+  const { backend } = context;
+  if (backend.device.separate === undefined) {
+    for (const module of modules) yield backend.write(await source.denseWeight(module));
+    return;
+  }
+  const start = (module: string | undefined): Promise<WeightForm> | undefined => {
+    const form = module === undefined ? undefined : source.weight(module);
+    // Reported by whoever takes it.
+    form?.catch(() => undefined);
+    return form;
+  };
+  let next = start(modules[0]);
+  for (const index of modules.keys()) {
+    const form = await next!;
+    next = start(modules[index + 1]);
+    yield await toDevice(context, source, form);
+  }
+}
+
+async function toDevice(context: Context, source: Model, form: WeightForm): Promise<DeviceTensor> {
+  const { backend } = context;
+  if (form.form === 'shared') return toDevice(context, source, await source.weight(form.with));
+  if (form.form === 'dense' && isHalf(form.tensor.dtype)) return widened(context, form.tensor);
+  if (form.form === 'quantized' && !isFloat8(form.scheme)) return multipliedOut(context, form);
+  return backend.write(float32Tensor(form.shape, denseFloat32(form)));
+}
+
+function isHalf(dtype: DType): boolean {
+  return dtype === 'bfloat16' || dtype === 'float16';
+}
+
+/** A tensor of 16-bit floats as float32 on the device. */
+async function widened({ backend, executables }: Context, tensor: HostTensor): Promise<DeviceTensor> {
+  const { dtype, shape } = tensor;
+  const executable = await executables.get(`widen ${dtype} ${shape.join()}`, () => {
+    const builder = new GraphBuilder('widen');
+    builder.output(builder.cast(builder.input('stored', dtype, shape), 'float32'), 'value');
+    return builder.build();
+  });
+  using stored = backend.write(tensor);
+  return (await executable.run({ stored }))['value']!;
+}
+
+/** scale · (code − zero) on the device. */
+async function multipliedOut({ backend, executables }: Context, form: QuantizedWeight): Promise<DeviceTensor> {
+  const { shape, scheme, codes, scales, zeros, groupIndex } = form;
+  const [rows, columns] = shape;
+  const single = scheme.granularity === 'tensor';
+  const grids = [single ? 1 : rows, single ? 1 : groupsPerRow(scheme, columns)] as const;
+  const even = groupIndex === undefined && columns === grids[1] * scheme.groupSize;
+  const options: GridGraphOptions = { shape, grids, bits: scheme.bits, zeros: zeros !== undefined, even: single || even };
+  const executable = await executables.get(`multiply out ${JSON.stringify(options)}`, () => gridGraph(options));
+  using scope = backend.scope();
+  const inputs: Record<string, DeviceTensor> = { codes: scope.own(backend.write(hostTensor('uint8', shape, codes))), scales: scope.own(backend.write(float32Tensor(grids, scales))) };
+  if (zeros !== undefined) inputs['zeros'] = scope.own(backend.write(hostTensor('uint8', grids, zeros)));
+  if (!options.even) inputs['group'] = scope.own(backend.write(hostTensor('int32', [columns], columnGroups(form))));
+  return (await executable.run(inputs))['value']!;
+}
+
+interface GridGraphOptions {
+  readonly shape: readonly [number, number];
+  /** Shape of scales and zeros. */
+  readonly grids: readonly [number, number];
+  readonly bits: number;
+  readonly zeros: boolean;
+  /** True where groups are runs of equal length; otherwise the group of each column is an input. */
+  readonly even: boolean;
+}
+
+function gridGraph({ shape, grids, bits, zeros, even }: GridGraphOptions): Graph {
+  const builder = new GraphBuilder('multiply-out');
+  const codes = builder.cast(builder.input('codes', 'uint8', shape), 'float32');
+  const scales = builder.input('scales', 'float32', grids);
+  const zero = zeros ? builder.cast(builder.input('zeros', 'uint8', grids), 'float32') : undefined;
+  if (even) {
+    const grouped = builder.reshape(codes, [shape[0], grids[1], elementCount(shape) / (shape[0] * grids[1])]);
+    const centred = builder.sub(grouped, zero === undefined ? symmetricZero(bits) : builder.unsqueeze(zero, [2]));
+    builder.output(builder.reshape(builder.mul(centred, builder.unsqueeze(scales, [2])), shape), 'value');
+  } else {
+    const group = builder.input('group', 'int32', [shape[1]]);
+    const centred = builder.sub(codes, zero === undefined ? symmetricZero(bits) : builder.gather(zero, group, 1));
+    builder.output(builder.mul(centred, builder.gather(scales, group, 1)), 'value');
+  }
+  return builder.build();
+}
