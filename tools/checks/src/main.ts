@@ -1,3 +1,5 @@
+import { checkCodeBlocks } from './code-blocks.js';
+import { checkDocumentLinks } from './document-links.js';
 import { checkErrorCodes, unsortedCodes } from './error-codes.js';
 import { errorCatalogue } from '@pare/core';
 import { checkForbiddenWords } from './forbidden-words.js';
@@ -6,6 +8,7 @@ import { checkLockfile } from './lockfile.js';
 import { checkOptionTables } from './option-tables.js';
 import { checkPackages } from './packages.js';
 import { checkSnippets } from './snippets.js';
+import { checkTechniqueReadmes } from './technique-readmes.js';
 
 const write = process.argv.includes('--write');
 
@@ -14,6 +17,9 @@ const checks: readonly (readonly [name: string, check: () => string[] | Promise<
   ['packages', checkPackages],
   ['error codes', () => [...unsortedCodes(Object.keys(errorCatalogue)), ...checkErrorCodes(write)]],
   ['option tables', () => checkOptionTables(write)],
+  ['readmes of techniques', checkTechniqueReadmes],
+  ['links of documents', checkDocumentLinks],
+  ['code blocks', checkCodeBlocks],
   ['snippets', checkSnippets],
   ['line budgets', checkLineBudgets],
   ['forbidden words', checkForbiddenWords],

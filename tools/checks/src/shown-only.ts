@@ -1,0 +1,13 @@
+/** Commands that documents show and no test runs or parses, each with the reason. A command is listed by the words it begins with. */
+export const shownOnly: Readonly<Record<string, string>> = {
+  'git clone': 'needs the address of a repository',
+  'npm ci': 'what continuous integration begins with',
+  'npm install': 'needs a registry; the tests of tarballs install everything there is',
+  'npm pack': 'the tests of tarballs pack everything there is',
+  'npm publish': 'publishes',
+  'apt-get install': 'changes the machine',
+  'pip install': 'changes the machine; Python is needed for comparisons alone',
+  'npx nx g': 'the tests of the generators run them',
+  'npx nx test': 'what continuous integration runs',
+  'npx vitest': 'what continuous integration runs',
+};
