@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { documents } from './documents.js';
 import { fencedBlocks, fileOf, type FencedBlock } from './fenced-blocks.js';
 import { shellCommands } from './shell-lines.js';
-import { shownOnly } from './shown-only.js';
+import { isShownOnly } from './shown-only.js';
 import { readText, root } from './workspace.js';
 
 /** Documents whose recipes use plugins of their own; their tests run them. */
@@ -48,12 +48,12 @@ export async function shellProblem(words: readonly string[], document: string, s
     return name === undefined || name in scripts || rest.includes('-w') ? undefined : `${text}: package.json has no script "${name}"`;
   }
   if (program === 'node') {
+    if (rest[0] === '-e') return undefined;
     const file = rest.find((word) => !word.startsWith('-'));
     const places = file === undefined ? [] : [root, dirname(join(root, document))].map((folder) => join(folder, file));
     return document.startsWith('apps/docs/pages/tutorials/') || places.some((place) => existsSync(place)) ? undefined : `${text}: there is no such file`;
   }
-  if (['cd', 'export', 'cp', 'mkdir', 'ls', 'cat', 'source'].includes(program ?? '')) return undefined;
-  return Object.keys(shownOnly).some((start) => text.startsWith(start)) ? undefined : `${text}: nothing checks this; list it in tools/checks/src/shown-only.ts with a reason if nothing can`;
+  return isShownOnly(words) ? undefined : `${text}: nothing checks this; list it in tools/checks/src/shown-only.ts with a reason if nothing can`;
 }
 
 async function recipeProblems(block: FencedBlock, host: Pick<Host, 'resolveRecipe'>): Promise<string[]> {

@@ -4,6 +4,7 @@ export * from './document-links.js';
 export * from './fenced-blocks.js';
 export * from './headings.js';
 export * from './shell-lines.js';
+export * from './shown-only.js';
 export * from './snippets.js';
 export * from './option-tables.js';
 export * from './error-codes.js';

@@ -4,7 +4,7 @@ export function shellCommands(text: string): string[][] {
     .replaceAll(/\\\n/g, ' ')
     .split('\n')
     .flatMap((line) => splitCommands(wordsOf(line)))
-    .map((words) => words.filter((word, index) => !words.slice(0, index + 1).every((before) => /^[A-Z_]+=/.test(before))))
+    .map((words) => words.filter((_word, index) => !words.slice(0, index + 1).every((before) => /^[A-Z_]+=/.test(before))))
     .filter((words) => words.length > 0);
 }
 

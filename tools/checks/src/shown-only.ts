@@ -2,6 +2,7 @@
 export const shownOnly: Readonly<Record<string, string>> = {
   'git clone': 'needs the address of a repository',
   'npm ci': 'what continuous integration begins with',
+  'npm run build': 'what continuous integration begins with',
   'npm install': 'needs a registry; the tests of tarballs install everything there is',
   'npm pack': 'the tests of tarballs pack everything there is',
   'npm publish': 'publishes',
@@ -11,3 +12,12 @@ export const shownOnly: Readonly<Record<string, string>> = {
   'npx nx test': 'what continuous integration runs',
   'npx vitest': 'what continuous integration runs',
 };
+
+/** Programs of any shell that documents use in between. */
+const shellWords = new Set(['cd', 'export', 'cp', 'mkdir', 'ls', 'cat', 'source']);
+
+/** Whether a command is one that nothing can run. */
+export function isShownOnly(words: readonly string[]): boolean {
+  const text = words.join(' ');
+  return shellWords.has(words[0] ?? '') || Object.keys(shownOnly).some((start) => text.startsWith(start));
+}
