@@ -1,5 +1,5 @@
 // node apps/docs/run-tutorials.mjs [name]: does what the tutorials say, in empty folders, and compares what comes out with what they show. Needs a build.
-import { runTutorial, tutorials } from '@pare/docs';
+import { runTutorial, tutorials } from './dist/index.js';
 
 const [name] = process.argv.slice(2);
 let failed = 0;

@@ -70,16 +70,21 @@ export function flowchartSvg(text: string): string {
     });
     y += Math.max(...heights) + 2 * gap;
   }
-  const lines = chart.edges.map(({ from, to, dashed, label }) => drawEdge(boxes.get(from)!, boxes.get(to)!, dashed, label));
+  const levelOf = (id: string): number => rank.get(inGroup.get(id) ?? id)!;
+  const lines = chart.edges.map(({ from, to, dashed, label }) =>
+    levelOf(to) - levelOf(from) > 1 ? drawDetour(boxes.get(from)!, boxes.get(to)!, dashed, inGroup.has(to)) : drawEdge(boxes.get(from)!, boxes.get(to)!, dashed, label),
+  );
   return `<svg viewBox="0 0 ${String(width)} ${String(y - gap)}" role="img" aria-label="flowchart">${lines.join('')}${parts.join('')}</svg>`;
 }
 
 /** Distance of the longest way from a source. */
 function ranks(ids: readonly string[], edges: readonly (readonly [string, string])[]): Map<string, number> {
   const rank = new Map(ids.map((id) => [id, 0]));
-  for (let round = 0; round < ids.length; round++) {
+  // As many rounds as the longest way can have steps.
+  const relax = (): void => {
     for (const [from, to] of edges) if (from !== to) rank.set(to, Math.max(rank.get(to)!, rank.get(from)! + 1));
-  }
+  };
+  ids.forEach(relax);
   return rank;
 }
 
@@ -119,6 +124,15 @@ function drawEdge(from: Box, to: Box, dashed: boolean, label: string): string {
   const head = `${String(x2)},${String(y2)} ${String(x2 - 8 * dx - 4 * dy)},${String(y2 - 8 * dy + 4 * dx)} ${String(x2 - 8 * dx + 4 * dy)},${String(y2 - 8 * dy - 4 * dx)}`;
   const text = label === '' ? '' : `<text class="note" x="${String((x1 + x2) / 2 + 6)}" y="${String((y1 + y2) / 2)}">${escapeXml(label)}</text>`;
   return `<line class="edge" x1="${String(x1)}" y1="${String(y1)}" x2="${String(x2)}" y2="${String(y2)}"${dashed ? ' stroke-dasharray="5 4"' : ''}/><polygon class="head" points="${head}"/>${text}`;
+}
+
+/** An edge past the rows between: out of the left side, and into the left side of a box or the top of one in a group. */
+function drawDetour(from: Box, to: Box, dashed: boolean, intoTop: boolean): string {
+  const [x1, y1] = [from.x, from.y + from.height / 2];
+  const [x2, y2] = intoTop ? [to.x + to.width / 2, to.y] : [to.x, to.y + to.height / 2];
+  const bend = intoTop ? `${String(x2)} ${String(y1 + 20)} ${String(x2)} ${String(y2 - 60)}` : `${String(x1 - 60)} ${String(y1)} ${String(x2 - 60)} ${String(y2)}`;
+  const head = intoTop ? `${String(x2)},${String(y2)} ${String(x2 - 4)},${String(y2 - 8)} ${String(x2 + 4)},${String(y2 - 8)}` : `${String(x2)},${String(y2)} ${String(x2 - 8)},${String(y2 - 4)} ${String(x2 - 8)},${String(y2 + 4)}`;
+  return `<path class="edge" d="M${String(x1)} ${String(y1)} C${bend} ${String(x2)} ${String(y2)}"${dashed ? ' stroke-dasharray="5 4"' : ''}/><polygon class="head" points="${head}"/>`;
 }
 
 function wrap(text: string, columns: number): string[] {

@@ -9,8 +9,11 @@ import { shellCommands } from './shell-lines.js';
 import { isShownOnly } from './shown-only.js';
 import { readText, root } from './workspace.js';
 
+/** Documents that are executed as a whole (apps/docs). */
+const isTutorial = (document: string): boolean => document.startsWith('apps/docs/pages/tutorials/');
+
 /** Documents whose recipes use plugins of their own; their tests run them. */
-const ownPlugins = (document: string): boolean => document.startsWith('examples/') || document.startsWith('apps/docs/pages/tutorials/');
+const ownPlugins = (document: string): boolean => document.startsWith('examples/') || isTutorial(document);
 
 /** Languages whose blocks are no code, or that another check sees to: `ts` by `snippets.ts`, JavaScript by running it or Node's parser. */
 const elsewhere = new Set(['ts', 'typescript', 'text', 'mermaid']);
@@ -19,6 +22,7 @@ const elsewhere = new Set(['ts', 'typescript', 'text', 'mermaid']);
 export async function blockProblems(block: FencedBlock, host: Pick<Host, 'resolveRecipe'>, scripts: Readonly<Record<string, string>>): Promise<string[]> {
   switch (block.language) {
     case 'sh':
+      if (isTutorial(block.document)) return [];
       return (await Promise.all(shellCommands(block.text).map((words) => shellProblem(words, block.document, scripts)))).filter((problem) => problem !== undefined);
     case 'yaml':
       return recipeProblems(block, host);
@@ -48,10 +52,9 @@ export async function shellProblem(words: readonly string[], document: string, s
     return name === undefined || name in scripts || rest.includes('-w') ? undefined : `${text}: package.json has no script "${name}"`;
   }
   if (program === 'node') {
-    if (rest[0] === '-e') return undefined;
     const file = rest.find((word) => !word.startsWith('-'));
     const places = file === undefined ? [] : [root, dirname(join(root, document))].map((folder) => join(folder, file));
-    return document.startsWith('apps/docs/pages/tutorials/') || places.some((place) => existsSync(place)) ? undefined : `${text}: there is no such file`;
+    return places.some((place) => existsSync(place)) ? undefined : `${text}: there is no such file`;
   }
   return isShownOnly(words) ? undefined : `${text}: nothing checks this; list it in tools/checks/src/shown-only.ts with a reason if nothing can`;
 }

@@ -7,6 +7,7 @@ import { checkLineBudgets } from './line-budgets.js';
 import { checkLockfile } from './lockfile.js';
 import { checkOptionTables } from './option-tables.js';
 import { checkPackages } from './packages.js';
+import { checkRelease } from './release.js';
 import { checkSnippets } from './snippets.js';
 import { checkTechniqueReadmes } from './technique-readmes.js';
 
@@ -15,6 +16,7 @@ const write = process.argv.includes('--write');
 const checks: readonly (readonly [name: string, check: () => string[] | Promise<string[]>])[] = [
   ['lock file', checkLockfile],
   ['packages', checkPackages],
+  ['release', () => checkRelease(write)],
   ['error codes', () => [...unsortedCodes(Object.keys(errorCatalogue)), ...checkErrorCodes(write)]],
   ['option tables', () => checkOptionTables(write)],
   ['readmes of techniques', checkTechniqueReadmes],
