@@ -14,6 +14,7 @@ export default defineConfig({
   outDir: 'out/site',
   cacheDir: 'out/cache',
   metaChunk: true,
+  vite: { build: { chunkSizeWarningLimit: 4000 } },
   markdown: {
     theme: { light: 'github-light', dark: 'github-dark' },
     anchor: { slugify: slug },

@@ -15,13 +15,17 @@ const isTutorial = (document: string): boolean => document.startsWith('apps/docs
 /** Documents whose recipes use plugins of their own; their tests run them. */
 const ownPlugins = (document: string): boolean => document.startsWith('examples/') || isTutorial(document);
 
+/** Blocks without a language that begin so are taken for shell. */
+const commandLine = /^\s*(pare|npx|npm|node|git|cd) /;
+
 /** Languages whose blocks are no code, or that another check sees to: `ts` by `snippets.ts`, JavaScript by running it or Node's parser. */
 const elsewhere = new Set(['ts', 'typescript', 'text', 'mermaid']);
 
 /** What is wrong with a block of code of a document; nothing for languages that other checks see to. */
 export async function blockProblems(block: FencedBlock, host: Pick<Host, 'resolveRecipe'>, scripts: Readonly<Record<string, string>>): Promise<string[]> {
-  switch (block.language) {
+  switch (block.language === '' && commandLine.test(block.text) ? 'sh' : block.language) {
     case 'sh':
+      // Tutorials and examples are executed by tests of their own; of examples the command's lines are looked at all the same.
       if (isTutorial(block.document)) return [];
       return (await Promise.all(shellCommands(block.text).map((words) => shellProblem(words, block.document, scripts)))).filter((problem) => problem !== undefined);
     case 'yaml':
@@ -56,10 +60,12 @@ export async function shellProblem(words: readonly string[], document: string, s
     const places = file === undefined ? [] : [root, dirname(join(root, document))].map((folder) => join(folder, file));
     return places.some((place) => existsSync(place)) ? undefined : `${text}: there is no such file`;
   }
-  return isShownOnly(words) ? undefined : `${text}: nothing checks this; list it in tools/checks/src/shown-only.ts with a reason if nothing can`;
+  return isShownOnly(words) || document.startsWith('examples/') ? undefined : `${text}: nothing checks this; list it in tools/checks/src/shown-only.ts with a reason if nothing can`;
 }
 
 async function recipeProblems(block: FencedBlock, host: Pick<Host, 'resolveRecipe'>): Promise<string[]> {
+  // Other YAML than recipes (workflows of a forge) has neither of a recipe's two keys.
+  if (!/^(version|stages):/m.test(block.text)) return [];
   try {
     const recipe = await parseRecipe(block.text, block.document);
     if (!ownPlugins(block.document)) await host.resolveRecipe(recipe);

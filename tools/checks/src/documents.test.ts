@@ -58,6 +58,7 @@ describe('blocks of other languages', () => {
     ["```js\nimport a from 'a';\nexport const b = await a();\n```", undefined],
     ['```js\nconst a = ;\n```', 'is no JavaScript'],
     ['```\nx\n```', 'has no language'],
+    ['```yaml\non: push\n```', undefined],
     ['```rust\nx\n```', 'which no check knows'],
   ])('%j', async (markdown, problem) => {
     const found = (await problemsOf(markdown)).join('\n');
