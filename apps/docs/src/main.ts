@@ -2,6 +2,7 @@
 import { renderSite, site, writePages } from './build-site.js';
 import { cookbookProblems } from './cookbook.js';
 import { deadSiteLinks } from './site-links.js';
+import { searchProblems } from './site-search.js';
 import { runTutorial, tutorials } from './tutorials.js';
 
 const start = performance.now();
@@ -23,6 +24,7 @@ async function buildAndCheckLinks(): Promise<void> {
   await renderSite();
   const { checked, dead } = deadSiteLinks(site);
   report(`${String(checked)} links of the site`, dead);
+  report('search', await searchProblems(site));
 }
 
 async function runExamples(): Promise<void> {
