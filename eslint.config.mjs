@@ -43,7 +43,7 @@ export default tseslint.config(
   {
     files: ['**/*.ts', '**/*.mts', '**/*.mjs'],
     rules: {
-      '@nx/enforce-module-boundaries': ['error', { enforceBuildableLibDependency: true, allow: ['../../vitest.shared.ts', '../../vitest.webgpu.ts', '^#[a-z-]+$'], depConstraints: boundaries }],
+      '@nx/enforce-module-boundaries': ['error', { enforceBuildableLibDependency: true, allow: ['../../vitest.shared.ts', '../../vitest.webgpu.ts', '../../chromium.mjs', '^#[a-z-]+$'], depConstraints: boundaries }],
     },
   },
   {

@@ -22,6 +22,7 @@ if (failedSteps.length === 0) {
   await required('project references (nx sync:check)', () => run(node, [bin('nx'), 'sync:check']));
   await required('lint', () => run(node, [bin('eslint'), '--max-warnings', '0', '.']));
   await required('repository checks', () => run(node, [join(root, 'tools/checks/dist/main.js')]));
+  await required('documentation site', () => run(node, [join(root, 'apps/docs/dist/main.js')]));
   // What runs was compiled above, so the tests' own build tasks are left out; nothing comes from a cache.
   await step('tests', () => run(node, [bin('nx'), 'run-many', '-t', 'test', '--parallel=2', '--skip-nx-cache', '--exclude-task-dependencies', '--output-style=stream']));
   if (findChromium() !== undefined) {

@@ -54,7 +54,7 @@ export async function runCommandLine(argv: readonly string[], environment: Comma
 }
 
 /** Makes commander throw instead of leaving, and write to our streams. Its own error texts are replaced by the catalogue's. */
-function prepare(command: Command, stdout: TextStream, stderr: TextStream): void {
+export function prepare(command: Command, stdout: TextStream, stderr: TextStream): void {
   command.exitOverride().showSuggestionAfterError(false);
   command.configureOutput({
     writeOut: (text) => stdout.write(text),

@@ -55,7 +55,8 @@ ${sections.join('\n')}`;
   return problems;
 }
 
-async function pluginsOf(name: string): Promise<readonly Plugin[]> {
+/** The plugins that a package of this repository exports. */
+export async function pluginsOf(name: string): Promise<readonly Plugin[]> {
   const bundled = bundledPlugins.find((candidate) => candidate.package === name);
   const module = bundled === undefined ? ((await import(name)) as { default: Plugin | readonly Plugin[] }) : await bundled.load();
   return Array.isArray(module.default) ? (module.default as readonly Plugin[]) : [module.default as Plugin];

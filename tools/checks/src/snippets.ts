@@ -1,6 +1,8 @@
 import { dirname, join } from 'node:path';
 import ts from 'typescript';
-import { readText, root, sourceFiles } from './workspace.js';
+import { documents } from './documents.js';
+import { fencedBlocks } from './fenced-blocks.js';
+import { readText, root } from './workspace.js';
 
 /** A block of TypeScript in a document. */
 export interface Snippet {
@@ -13,25 +15,13 @@ export interface Snippet {
 /** The `ts` blocks of a markdown text. One that begins with ```` ```ts continued ```` goes on where the one before ended. */
 export function snippetsOf(document: string, markdown: string): Snippet[] {
   const snippets: Snippet[] = [];
-  const lines = markdown.split('\n');
-  let start: number | undefined;
-  let continued = false;
-  for (const [index, line] of lines.entries()) {
-    const opening = /^```(?:ts|typescript)( continued)?\s*$/.exec(line);
-    if (start === undefined && opening !== null) {
-      start = index + 1;
-      continued = opening[1] !== undefined;
-    } else if (start !== undefined && /^```\s*$/.test(line)) {
-      const text = lines.slice(start, index).join('\n');
-      const before = continued ? snippets.pop() : undefined;
-      // Empty lines stand for the prose between, so that line numbers stay those of the document.
-      snippets.push(
-        before === undefined
-          ? { document, line: start + 1, text }
-          : { document, line: before.line, text: `${before.text}${'\n'.repeat(start + 1 - before.line - before.text.split('\n').length + 1)}${text}` },
-      );
-      start = undefined;
-    }
+  for (const { language, info, line, text } of fencedBlocks(document, markdown)) {
+    if (language !== 'ts' && language !== 'typescript') continue;
+    const before = info === 'continued' ? snippets.pop() : undefined;
+    // Empty lines stand for the prose between, so that line numbers stay those of the document.
+    snippets.push(
+      before === undefined ? { document, line, text } : { document, line: before.line, text: `${before.text}${'\n'.repeat(line - before.line - before.text.split('\n').length + 1)}${text}` },
+    );
   }
   return snippets;
 }
@@ -76,10 +66,5 @@ export function compileSnippets(snippets: readonly Snippet[], base: string = roo
 
 /** Every TypeScript block of every document compiles. */
 export function checkSnippets(): string[] {
-  const documents = [
-    'README.md',
-    'CONTRIBUTING.md',
-    ...['docs', 'packages', 'plugins', 'apps', 'tools', 'examples/third-party-plugin', 'examples/kernel-plugin', 'examples/host-node'].flatMap((folder) => sourceFiles(folder, (path) => path.endsWith('.md') && !path.includes('/templates/'))),
-  ];
-  return compileSnippets(documents.flatMap((document) => snippetsOf(document, readText(document))));
+  return compileSnippets(documents().flatMap((document) => snippetsOf(document, readText(document))));
 }

@@ -26,6 +26,7 @@ export interface PackageManifest {
   readonly bin?: Readonly<Record<string, string>>;
   readonly keywords?: readonly string[];
   readonly pare?: { readonly kind?: string; readonly api?: number };
+  readonly publishConfig?: { readonly access?: string; readonly provenance?: boolean };
   readonly nx?: { readonly tags?: readonly string[] };
 }
 

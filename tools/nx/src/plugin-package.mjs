@@ -51,6 +51,7 @@ export function createPluginPackage(tree, kind, options) {
         files: core.files,
         keywords: ['pare-plugin'],
         pare: { kind, api: 1 },
+        publishConfig: { access: 'public', provenance: true },
         dependencies: { ...versions(['core', ...dependencies].sort()), ...(zod && { zod: zodVersion(tree) }) },
         ...(devDependencies.length > 0 && { devDependencies: versions(devDependencies) }),
         nx: { tags: ['layer:plugin', kind === 'backend' || kind === 'format' ? 'runtime:node' : 'runtime:any', `kind:${kind}`] },
