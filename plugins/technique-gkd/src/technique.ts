@@ -8,6 +8,7 @@ import {
   sharedOptions,
   Student,
   StudentGenerator,
+  teacherIdentity,
   TeacherLogits,
   teacherServices,
   trainStudent,
@@ -74,14 +75,14 @@ async function apply(context: TrainingContext<GkdOptions>): Promise<void> {
     signal,
     generator: async (writer) => (writer === 'student' ? await writing!.current() : showing!),
   });
-  let onPolicy = 0;
   const { losses } = await trainStudent(context, student, {
     options,
     loss: gkdLoss(options.beta),
     batches: async function* (step) {
-      if (source.writer(step) === 'student') onPolicy++;
       yield* lessons.beside(responseBatches(await source.texts(step), options));
     },
+    identity: await teacherIdentity(teacher.model),
   });
-  await student.writeBack({ details: { steps, onPolicySteps: onPolicy, firstLoss: losses[0]!, lastLoss: losses.at(-1)! } });
+  const onPolicySteps = losses.filter((_, step) => source.writer(step) === 'student').length;
+  await student.writeBack({ details: { steps, onPolicySteps, firstLoss: losses[0]!, lastLoss: losses.at(-1)! } });
 }

@@ -1,4 +1,4 @@
-import { createRandom } from '@pare/core';
+import { createRandom, type WorkFolder } from '@pare/core';
 import { predictingPosition, type PromptText, type ResponseText } from '@pare/distillation';
 import { sampleMixedTexts, type MixedSample, type MixedSampleRequest } from '@pare/model';
 import { textReturns, TrainingOrder, whiten, type PolicyPosition } from '@pare/training';
@@ -43,12 +43,25 @@ export function rolloutPositions(rollout: Rollout, tokens: number): Map<number, 
   );
 }
 
+/** A sample as JSON, which holds every finite number exactly. */
+type KeptSample = Readonly<Record<'tokens' | 'teacher' | 'student' | 'importance', readonly number[]>> & Pick<MixedSample, 'ended'>;
+
+function kept({ tokens, ended, teacher, student, importance }: MixedSample): KeptSample {
+  return { tokens: [...tokens], ended, teacher: [...teacher], student: [...student], importance: [...importance] };
+}
+
+function restored({ tokens, ended, teacher, student, importance }: KeptSample): MixedSample {
+  return { tokens: Int32Array.from(tokens), ended, teacher: Float64Array.from(teacher), student: Float64Array.from(student), importance: Float64Array.from(importance) };
+}
+
 export interface RolloutSourceOptions {
   readonly texts: readonly PromptText[];
   readonly stopTokens: readonly number[];
   readonly options: MiniLlmOptions;
   readonly seed: number;
   readonly signal?: AbortSignal | undefined;
+  /** Where drawn texts are kept: a run that goes on from its midst cannot draw them again, the student that drew them is gone. */
+  readonly work: WorkFolder;
   generators(): Promise<Pick<MixedSampleRequest, 'student' | 'teacher'>>;
 }
 
@@ -80,8 +93,23 @@ export class RolloutSource {
     const { texts, stopTokens, options, seed, signal } = this.#options;
     const { rollouts, maxNewTokens, temperature, topK, topP, teacherShare } = options;
     const prompts = this.#prompts.slice(draw * rollouts, rollouts).map((index) => texts[index]!.prompt);
-    const generators = await this.#options.generators();
-    const drawSeed = Math.floor(createRandom(seed * 1_000_003 + draw)() * 2 ** 32);
-    return rolloutsOf(prompts, await sampleMixedTexts({ ...generators, prompts, maxNewTokens, temperature, topK, topP, teacherShare, stopTokens, seed: drawSeed, signal }), options);
+    const samples = await this.#kept(draw, async () => {
+      const generators = await this.#options.generators();
+      const drawSeed = Math.floor(createRandom(seed * 1_000_003 + draw)() * 2 ** 32);
+      return sampleMixedTexts({ ...generators, prompts, maxNewTokens, temperature, topK, topP, teacherShare, stopTokens, seed: drawSeed, signal });
+    });
+    return rolloutsOf(prompts, samples, options);
+  }
+
+  /** What an earlier run drew, or else what is drawn now, which is kept. */
+  async #kept(draw: number, sample: () => Promise<readonly MixedSample[]>): Promise<readonly MixedSample[]> {
+    const { files, path } = this.#options.work;
+    const file = files.path.join(path, `rollouts-${String(draw)}.json`);
+    if ((await files.status(file)) !== undefined) return (JSON.parse(await files.readText(file)) as readonly KeptSample[]).map(restored);
+    const samples = await sample();
+    await files.makeFolder(path);
+    await files.writeText(`${file}.partial`, JSON.stringify(samples.map(kept)));
+    await files.rename(`${file}.partial`, file);
+    return samples;
   }
 }

@@ -8,6 +8,7 @@ import {
   sharedOptions,
   Student,
   StudentGenerator,
+  teacherIdentity,
   TeacherLogits,
   teacherServices,
   trainStudent,
@@ -47,7 +48,7 @@ export const miniLlm: Technique<MiniLlmOptions, TeacherServices> = defineTechniq
 });
 
 async function apply(context: TrainingContext<MiniLlmOptions>): Promise<void> {
-  const { modules, model, backend, signal, log, seed, windows } = context;
+  const { modules, model, backend, signal, log, seed, windows, work } = context;
   const options = sharedOptions(modules);
   const { clipRatio, languageWeight, textBatchSize, microBatch, steps } = options;
   await using teacher = await openTeacher(context, options.teacher);
@@ -59,8 +60,9 @@ async function apply(context: TrainingContext<MiniLlmOptions>): Promise<void> {
   await using lessons = await TeacherLogits.load(backend, teacher.model, signal);
   await using writing = await StudentGenerator.create(context, student);
   await using showing = await TokenGenerator.create({ model: teacher.model, backend, signal, parameters: lessons.parameters });
-  const source = new RolloutSource({ texts, stopTokens, options, seed, signal, generators: async () => ({ student: await writing.current(), teacher: showing }) });
+  const source = new RolloutSource({ texts, stopTokens, options, seed, signal, work, generators: async () => ({ student: await writing.current(), teacher: showing }) });
   const text = languageWeight === 0 ? undefined : calibrationBatches(context, { batchSize: textBatchSize, microBatch });
+  // A training that an earlier run ended takes no step.
   let last: Readonly<Record<string, number>> = {};
   const { losses } = await trainStudent(context, student, {
     options,
@@ -72,6 +74,7 @@ async function apply(context: TrainingContext<MiniLlmOptions>): Promise<void> {
     onStep: ({ metrics }) => {
       last = metrics;
     },
+    identity: await teacherIdentity(teacher.model),
   });
-  await student.writeBack({ details: { steps, firstLoss: losses[0]!, lastLoss: losses.at(-1)!, lastDivergence: last['divergence']! } });
+  await student.writeBack({ details: { steps, firstLoss: losses[0]!, lastLoss: losses.at(-1)!, ...(last['divergence'] === undefined ? {} : { lastDivergence: last['divergence'] }) } });
 }

@@ -8,19 +8,18 @@ export class StudentGenerator implements AsyncDisposable {
   readonly #generator: TokenGenerator;
   /** What the generator computes with; it looks there at every call. */
   readonly #weights: Map<string, DeviceTensor>;
-  #merged: readonly DeviceTensor[];
+  #merged: readonly DeviceTensor[] = [];
 
-  private constructor(student: Student, generator: TokenGenerator, weights: Map<string, DeviceTensor>, merged: readonly DeviceTensor[]) {
+  private constructor(student: Student, generator: TokenGenerator, weights: Map<string, DeviceTensor>) {
     this.#student = student;
     this.#generator = generator;
     this.#weights = weights;
-    this.#merged = merged;
   }
 
   static async create({ backend, model, signal }: { readonly backend: Backend; readonly model: Model; readonly signal: AbortSignal }, student: Student): Promise<StudentGenerator> {
-    const { parameters, merged } = await student.plainParameters();
-    const weights = new Map(parameters);
-    return new StudentGenerator(student, await TokenGenerator.create({ model, backend, signal, parameters: weights }), weights, merged);
+    // The names of all parameters tell the generator what it need not read.
+    const weights = new Map(student.parameters);
+    return new StudentGenerator(student, await TokenGenerator.create({ model, backend, signal, parameters: weights }), weights);
   }
 
   /** The generator with the student's parameters of now. Valid until the student takes a step. */
