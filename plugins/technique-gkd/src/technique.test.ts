@@ -1,6 +1,7 @@
 import { isPareError, type Recipe } from '@pare/core';
 import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
 import { huggingFaceFormat } from '@pare/format-hf';
+import { openTokenizer } from '@pare/model';
 import { expectNoLeaks, fixtures, folderHashes, memoryText, modelLogits, sampleText, startTestHost, temporaryDirectory, tinyModel, writeSyntheticLlama } from '@pare/testkit';
 import { describe, expect, it } from 'vitest';
 import { gkd, gkdOptions, type GkdOptions } from './index.js';
@@ -45,7 +46,6 @@ describe('gkd', () => {
     await using backend = await cpuBackend.create(cpuOptions.parse({ threads: 1 }), { log: console });
     await using student = await host.openModel(folder.model);
     await using other = await host.openModel(teacher);
-    const { openTokenizer } = await import('@pare/model');
     const tokenizer = await openTokenizer(folder.model);
     const [sums, count] = [{ forward: 0 }, { tokens: 0 }];
     for (const line of items.split('\n')) {

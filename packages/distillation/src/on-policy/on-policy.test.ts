@@ -17,7 +17,7 @@ describe('response rows', () => {
   it('hold texts of similar length, with responses alone to be predicted', () => {
     const [short, long] = responseRows([text(20, 9), text(3, 2), text(5, 1)], 2);
     expect([short!.length, short!.texts.length, long!.length]).toEqual([16, 2, 32]);
-    expect([...(short!.ids.data as BigInt64Array).subarray(16, 22)].map(Number)).toEqual([7, 7, 7, 7, 7, 10].slice(0, 6).map((id, place) => (place < 3 ? 7 : [10, 11, 0][place - 3]!)));
+    expect([...(short!.ids.data as BigInt64Array).subarray(16, 22)].map(Number)).toEqual([7, 7, 7, 7, 7, 10]);
   });
 
   it('count each response the same, or each token', () => {
