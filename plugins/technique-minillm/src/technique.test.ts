@@ -52,11 +52,11 @@ describe('rollouts', () => {
   });
 
   it('are drawn once for their epochs, and found again by a run that goes on', async () => {
-    const work = { files: memoryFiles(), path: '/work' };
+    const work = { files: memoryFiles(), path: '/kept' };
     const given = { texts: [{ prompt: Int32Array.of(1), response: undefined }], stopTokens: [], options: miniLlmOptions.parse({ rollouts: 4, batchSize: 2, epochs: 2 }), seed: 1, work };
     const kept = JSON.stringify(Array.from({ length: 4 }, (_, index) => ({ tokens: [index], ended: true, teacher: [-0.1], student: [-1 / 3], importance: [1] })));
-    await work.files.makeFolder('/work');
-    await work.files.writeText('/work/rollouts-0.json', kept);
+    await work.files.makeFolder('/kept');
+    await work.files.writeText('/kept/rollouts-0.json', kept);
     const source = new RolloutSource({ ...given, generators: () => Promise.reject(new Error('nothing is to be drawn')) });
     const steps = await Promise.all([0, 1, 2, 3].map((step) => source.rollouts(step)));
     expect(steps.map(({ length }) => length)).toEqual([2, 2, 2, 2]);

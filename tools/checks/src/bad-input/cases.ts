@@ -342,7 +342,6 @@ export const badInputs: readonly BadInput[] = [
   { name: 'no prompts to learn from', code: 'PARE_PROMPTS_MISSING', says: [/gkd/, /--prompts/], prepare: (folder) => (model(folder), onPolicy()) },
   { name: 'prompt beyond the window', code: 'PARE_PROMPT_TOO_LONG', says: [/items\.jsonl, line 2/, /positions/], prepare: prompting([{ question: 'Who?', answer: 'Ann' }, { question: 'one two three four '.repeat(2000), answer: 'Ann' }]) },
   { name: 'prompt without its response', code: 'PARE_ITEM_INVALID', says: [/line 1/, /response/], prepare: prompting([{ question: 'Who?' }]) },
-  { name: 'learning rate that ends in numbers that are none', code: 'PARE_TRAINING_DIVERGED', says: [/step/, /learning rate/], prepare: prompting([{ question: 'Who?', answer: 'Ann' }], '--set', 'gkd.learningRate=1e30', '--set', 'gkd.onPolicyShare=0') },
   { name: 'no calibration text', code: 'PARE_CALIBRATION_MISSING', says: [/gptq/, /--calibration/], prepare: (folder) => (model(folder), gptq()) },
   { name: 'no such calibration file', code: 'PARE_FILE_UNREADABLE', says: [/nowhere\.txt/], prepare: (folder) => (model(folder), gptq('--calibration', 'nowhere.txt', '--samples', '4', '--sequence-length', '32')) },
   {
