@@ -32,10 +32,12 @@ const backendOption = (): Option => new Option('-b, --backend <id>', 'where to c
 const memoryOption = (): Option =>
   new Option('--memory <amount>', 'hard limit such as 8GiB; refused before the run when it cannot be met').argParser((text: string) => parseBytes(text, '--memory'));
 const seedOption = (): Option => new Option('--seed <n>', 'seed of everything random').argParser(integer('--seed', 0)).default(0);
+const promptsOption = (): Option => new Option('--prompts <file>', 'prompts to learn from, and answers to them: JSON lines');
 const calibrationOptions = (): Option[] => [
   new Option('-c, --calibration <file>', 'text file, or JSON lines with a "text" field, to calibrate on'),
   new Option('--samples <n>', 'calibration windows').argParser(integer('--samples', 1)).default(128),
   new Option('--sequence-length <n>', 'tokens in a window').argParser(integer('--sequence-length', 2)).default(512),
+  promptsOption(),
 ];
 
 function addGroup(command: Command, heading: string, options: readonly Option[]): Command {
@@ -157,6 +159,7 @@ export function createProgram(version: string, makeContext: ContextMaker): Comma
     new Option('-c, --calibration <file>', 'text file, or JSON lines with a "text" field, to calibrate on'),
     new Option('--calibration-samples <n>', 'calibration windows').argParser(integer('--calibration-samples', 1)).default(128),
     new Option('--calibration-length <n>', 'tokens in a calibration window').argParser(integer('--calibration-length', 2)).default(512),
+    promptsOption(),
   ]);
   addGroup(evaluate, 'Earlier runs:', [
     new Option('--resume', 'go on where an interrupted evaluation of the same stopped'),
@@ -293,6 +296,7 @@ export interface CompressOptions extends GlobalOptions {
   readonly set?: readonly string[];
   readonly seed: number;
   readonly calibration?: string;
+  readonly prompts?: string;
   readonly samples: number;
   readonly sequenceLength: number;
   readonly output: string;
@@ -314,6 +318,7 @@ export interface EvaluateOptions extends GlobalOptions {
   readonly calibration?: string;
   readonly calibrationSamples: number;
   readonly calibrationLength: number;
+  readonly prompts?: string;
   readonly resume?: boolean;
   /** A folder; false after --no-cache. */
   readonly cache?: string | boolean;
@@ -335,6 +340,7 @@ export interface PlanOptions extends GlobalOptions {
   readonly format: readonly string[];
   readonly seed: number;
   readonly calibration?: string;
+  readonly prompts?: string;
   readonly samples: number;
   readonly sequenceLength: number;
   readonly backend: string;

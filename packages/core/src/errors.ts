@@ -267,6 +267,15 @@ export const errorCatalogue = {
     (d: { kind: string; id: string; known: readonly string[]; nearest?: string | undefined }) => `no ${d.kind} is called "${d.id}"`,
     (d) => `${suggestion(d.nearest)}Loaded: ${list(d.known)}.`,
   ),
+  PARE_PROMPTS_MISSING: template(
+    (d: { techniques: readonly string[]; text: boolean }) => `${list(d.techniques)} needs prompts${d.text ? ', or calibration text to take them from,' : ''} and none were given`,
+    (d) => `Give JSON lines with --prompts${d.text ? ', or a text file with --calibration' : ''}.`,
+  ),
+  PARE_PROMPT_TOO_LONG: template(
+    (d: { file: string; line: number; tokens: number; response: number; positions: number }) =>
+      `${d.file}, line ${String(d.line)}: a prompt of ${String(d.tokens)} tokens and a response of up to ${String(d.response)} do not fit ${String(d.positions)} positions`,
+    () => 'Shorten the prompt, allow fewer tokens of response, or leave the item out.',
+  ),
   PARE_QUANTIZATION_UNSUPPORTED: template(
     (d: { file: string; path: string; found: string; allowed: string }) =>
       `${d.file}: the weights are compressed in a way that cannot be read: ${d.path} is ${d.found}`,

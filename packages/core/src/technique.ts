@@ -1,5 +1,6 @@
 import type { DeviceTensor } from './backend.js';
 import type { DType } from './dtype.js';
+import type { TextSource, Tokenizer } from './evaluator.js';
 import type { FileSystem } from './files.js';
 import type { Model, ModuleInfo, ModelSummary } from './model.js';
 import type { OptionsSchema } from './options.js';
@@ -147,6 +148,10 @@ export interface TechniqueContext<O, D extends ServiceDependencies = ServiceDepe
   readonly original: Model;
   /** Windows of calibration tokens: to learn from in training scope, for techniques of scope `model` that are `calibrated`; empty for others. */
   readonly windows: readonly Int32Array[];
+  /** Prompts and what may follow them, JSON lines, where some were given; training scope. `readPromptPairs` of `@pare/training` makes tokens of them. */
+  readonly prompts: TextSource | undefined;
+  /** The model's tokenizer. @throws PARE_TOKENIZER_MISSING */
+  tokenizer(): Promise<Tokenizer>;
   readonly modules: readonly ModuleHandle<O>[];
   /** Everything else in the block (outside the blocks, for targets there; in the model, in training scope) when the technique `adjusts`; empty when it does not. */
   readonly parameters: readonly ParameterHandle[];
@@ -198,6 +203,8 @@ export interface TechniqueDefinition<O, D extends ServiceDependencies = ServiceD
    * behind and of the formats is made for what remains.
    */
   restructure?(targets: readonly TargetModule<O>[], summary: ModelSummary): ModelRemoval;
+  /** Training scope: what it cannot learn without: the calibration text (the default), prompts, or one of the two. It gets all that is given. */
+  learnsFrom?(options: O): 'text' | 'prompts' | 'either';
   /** Scope `model`: true to get the calibration windows. */
   calibrated?(options: O): boolean;
   /** What will be done, from shapes alone. One entry per target, under its name before a restructuring. */

@@ -49,6 +49,19 @@ export class Student implements Disposable {
     return segmentsOf(this.#context, loss, this.#adapters);
   }
 
+  /** Parameters with adapters merged, as a forward pass without adapters takes them. Merged ones are the caller's to dispose, the others the student's. */
+  async plainParameters(): Promise<{ readonly parameters: ReadonlyMap<string, DeviceTensor>; readonly merged: readonly DeviceTensor[] }> {
+    const { backend } = this.#context;
+    const parameters = new Map(this.parameters);
+    const merged: DeviceTensor[] = [];
+    for (const [name, adapter] of this.#adapters) {
+      const tensor = backend.write(await mergeAdapter(backend, name, adapter, this.parameters));
+      merged.push(tensor);
+      parameters.set(name, tensor);
+    }
+    return { parameters, merged };
+  }
+
   /** Hands in what was learnt: adapters merged, everything rounded to its stored type. Once. */
   async writeBack(report?: ModuleReport): Promise<void> {
     const { backend, modules } = this.#context;

@@ -5,11 +5,12 @@ import { DecoderGradients, decoderSegments, loadParameters, logitsOnly, type Bat
 /** A model on the device that is asked for its predictions and does not learn. */
 export class TeacherLogits implements AsyncDisposable {
   readonly #decoder: DecoderGradients;
-  readonly #parameters: ReadonlyMap<string, DeviceTensor>;
+  /** The teacher's, in float32 on the device. */
+  readonly parameters: ReadonlyMap<string, DeviceTensor>;
 
   private constructor(decoder: DecoderGradients, parameters: ReadonlyMap<string, DeviceTensor>) {
     this.#decoder = decoder;
-    this.#parameters = parameters;
+    this.parameters = parameters;
   }
 
   static async load(backend: Backend, model: Model, signal?: AbortSignal): Promise<TeacherLogits> {
@@ -34,6 +35,6 @@ export class TeacherLogits implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#decoder[Symbol.asyncDispose]();
-    for (const tensor of this.#parameters.values()) tensor[Symbol.dispose]();
+    for (const tensor of this.parameters.values()) tensor[Symbol.dispose]();
   }
 }

@@ -1,4 +1,4 @@
-import { isPareError, pareError, throwIfAborted, type Backend, type FileSystem, type Model } from '@pare/core';
+import { isPareError, pareError, throwIfAborted, type Backend, type FileSystem, type Model, type TextSource } from '@pare/core';
 import { mergeMetrics, openedSubject } from '@pare/evaluation';
 import { isDiskFull, requireFreeSpace, sampleMemory } from '@pare/platform';
 import { pluginFailure } from './cancellation.js';
@@ -10,7 +10,7 @@ import { createManifest, writeManifest } from './manifest.js';
 import type { ModelLibrary } from './model-library.js';
 import { createPartialOutput, inspectOutput, recoverOutput } from './output-folder.js';
 import { createPluginContext, deriveSeed, type HostCore } from './plugin-context.js';
-import { readsText, type Preparation } from './prepare.js';
+import { neededData, type Preparation } from './prepare.js';
 import { onModel, RunResults, runStage, type StageOutcome } from './stage-runner.js';
 import { checkWeights } from './weight-check.js';
 
@@ -92,16 +92,22 @@ export async function compress(run: CompressionRun): Promise<CompressionResult> 
 export interface Calibration {
   readonly windows: readonly Int32Array[];
   readonly textHash: string | undefined;
+  readonly prompts: TextSource | undefined;
+  readonly promptsHash: string | undefined;
 }
 
-/** Token windows of the calibration text. @throws PARE_CALIBRATION_MISSING, PARE_CALIBRATION_TOO_SHORT, PARE_TOKENIZER_MISSING */
+/** Token windows of the calibration text, and prompts. @throws PARE_CALIBRATION_MISSING, PARE_PROMPTS_MISSING, PARE_CALIBRATION_TOO_SHORT, PARE_TOKENIZER_MISSING */
 export async function readCalibration({ preparation, library, model }: RecipeRun): Promise<Calibration> {
-  const needing = preparation.stages.filter(readsText).map(({ technique }) => technique.id);
-  if (needing.length === 0) return { windows: [], textHash: undefined };
-  const { calibration } = preparation;
-  if (calibration === undefined) throw pareError('PARE_CALIBRATION_MISSING', { techniques: [...new Set(needing)] });
+  const { stages, calibration, prompts } = preparation;
+  for (const [data, given] of [['text', calibration], ['prompts', prompts], ['either', prompts ?? calibration]] as const) {
+    const techniques = [...new Set(stages.filter((stage) => neededData(stage).has(data)).map(({ technique }) => technique.id))];
+    if (given !== undefined || techniques.length === 0) continue;
+    throw data === 'text' ? pareError('PARE_CALIBRATION_MISSING', { techniques }) : pareError('PARE_PROMPTS_MISSING', { techniques, text: data === 'either' });
+  }
+  const promptsHash = prompts === undefined ? undefined : sha256(await prompts.text());
+  if (calibration === undefined) return { windows: [], textHash: undefined, prompts, promptsHash };
   const windows = await library.tokenWindows(await library.openTokenizer(model.directory, model.files), calibration.source, calibration);
-  return { windows, textHash: sha256(await calibration.source.text()) };
+  return { windows, textHash: sha256(await calibration.source.text()), prompts, promptsHash };
 }
 
 export async function journalInputs(run: RecipeRun, calibration: Calibration): Promise<JournalInputs> {
@@ -126,6 +132,7 @@ export async function journalInputs(run: RecipeRun, calibration: Calibration): P
             samples: preparation.calibration.samples,
             sequenceLength: preparation.calibration.sequenceLength,
           },
+    ...(calibration.promptsHash === undefined ? {} : { prompts: calibration.promptsHash }),
     seed: run.request.seed ?? 0,
     backend: run.backendId,
     plugins: Object.fromEntries(versions),
@@ -160,9 +167,9 @@ async function runWithJournal(run: CompressionRun, journal: Journal, calibration
 }
 
 /** Runs all stages. The result reads its weights from the journal. */
-export async function runStages(run: RecipeRun, journal: Journal, backend: Backend, { windows }: Calibration): Promise<{ readonly compressed: Model; readonly outcomes: readonly StageOutcome[] }> {
+export async function runStages(run: RecipeRun, journal: Journal, backend: Backend, { windows, prompts }: Calibration): Promise<{ readonly compressed: Model; readonly outcomes: readonly StageOutcome[] }> {
   const { core, library, preparation, model, signal } = run;
-  const shared = { core, library, original: model, backend, journal, windows, seed: run.request.seed ?? 0, spillBytes: preparation.spillBytes, signal };
+  const shared = { core, library, original: model, backend, journal, windows, prompts, seed: run.request.seed ?? 0, spillBytes: preparation.spillBytes, signal };
   let current = { model, results: new RunResults() };
   const outcomes: StageOutcome[] = [];
   for (const prepared of preparation.stages) {
@@ -222,7 +229,7 @@ async function writeOutput(
       preparation,
       model: run.model,
       modelName: run.modelName,
-      calibrationHash: calibration.textHash,
+      hashes: calibration,
       seed: run.request.seed ?? 0,
       backend: run.backendId,
       plugins: run.plugins,
@@ -255,8 +262,8 @@ async function writeFormats(run: CompressionRun, model: Model, backend: Backend,
     const context = { ...base, model, options, directory, files: fileSystem };
     try {
       const files = [...(await plugin.write(context))].sort((a, b) => (a.path < b.path ? -1 : 1));
-        for (const { path } of files) await fileSystem.access(fileSystem.path.join(directory, path));
-        written.push({ id: plugin.id, files, ...(notes.length > 0 ? { notes } : {}), verify: () => plugin.verify(context, files) });
+      for (const { path } of files) await fileSystem.access(fileSystem.path.join(directory, path));
+      written.push({ id: plugin.id, files, ...(notes.length > 0 ? { notes } : {}), verify: () => plugin.verify(context, files) });
     } catch (error) {
       throw pluginFailure(error, signal, 'writing', { plugin: label });
     }

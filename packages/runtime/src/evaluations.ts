@@ -66,7 +66,7 @@ export async function openText(data: string | TextSource, context: Pick<Evaluati
 }
 
 /** A file of items as it stands: to the evaluator every line is an item, where a text would be joined from them. */
-async function openItems(items: string | TextSource, context: Pick<EvaluationCatalogue, 'files' | 'cwd'>): Promise<TextSource> {
+export async function openItems(items: string | TextSource, context: Pick<EvaluationCatalogue, 'files' | 'cwd'>): Promise<TextSource> {
   if (typeof items !== 'string') return items;
   const file = await readable(items, context);
   return { name: file, text: () => context.files.readText(file) };

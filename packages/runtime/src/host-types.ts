@@ -113,6 +113,8 @@ export interface PlanRequest {
   /** `auto` (default, the highest score), a backend id, or an open backend (which stays the caller's). */
   readonly backend?: string | Selection | Backend | undefined;
   readonly calibration?: CalibrationRequest | undefined;
+  /** Prompts to learn from, and what may follow them: a file of JSON lines, or a text in memory. */
+  readonly prompts?: string | TextSource | undefined;
   /** 0 by default. */
   readonly seed?: number | undefined;
   /** Hard limit in bytes; refused up front when the plan needs more. */
@@ -132,7 +134,7 @@ export interface CompressionRequest extends PlanRequest {
 }
 
 /** A recipe to apply before evaluating. */
-export type RecipeRequest = Pick<PlanRequest, 'recipe' | 'set' | 'calibration' | 'memory'>;
+export type RecipeRequest = Pick<PlanRequest, 'recipe' | 'set' | 'calibration' | 'prompts' | 'memory'>;
 
 export interface EvaluationRequest {
   /** A model folder, a hub name, a file that a format plugin opens (`onnx/model_q4.onnx`), or an open model (which stays the caller's). */
@@ -294,6 +296,7 @@ export interface Manifest {
   readonly calibration:
     | { readonly data: string; readonly sha256: string; readonly samples: number; readonly sequenceLength: number }
     | undefined;
+  readonly prompts?: { readonly data: string; readonly sha256: string } | undefined;
   readonly backend: string;
   readonly plugins: readonly { readonly id: string; readonly kind: PluginKind; readonly package: string | undefined; readonly version: string | undefined }[];
   readonly stages: readonly {

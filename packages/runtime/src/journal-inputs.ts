@@ -7,6 +7,7 @@ export interface JournalInputs {
   readonly recipe: Recipe;
   readonly model: readonly ModelFile[];
   readonly calibration: { readonly text: string; readonly tokens: string; readonly samples: number; readonly sequenceLength: number } | null;
+  readonly prompts?: string;
   readonly seed: number;
   readonly backend: string;
   /** `technique gptq` → `@pare/technique-gptq 0.1.0`. */

@@ -1,5 +1,6 @@
 import type { Evaluator, FileSystem, Model } from '@pare/core';
 import { sparsityPatternText } from '@pare/weights';
+import type { Calibration } from './compress.js';
 import type { FormatResult, LoadedPlugin, Manifest } from './host-types.js';
 import { hashFile } from './journal-inputs.js';
 import type { ModelLibrary } from './model-library.js';
@@ -13,7 +14,7 @@ export interface ManifestParts {
   readonly model: Model;
   /** The model as the request named it. */
   readonly modelName: string;
-  readonly calibrationHash: string | undefined;
+  readonly hashes: Pick<Calibration, 'textHash' | 'promptsHash'>;
   readonly seed: number;
   readonly backend: string;
   readonly plugins: readonly LoadedPlugin[];
@@ -29,7 +30,7 @@ export interface ManifestParts {
 /** The record of a run. Nothing in it differs between two runs with equal inputs: no times, no paths of this machine. */
 export async function createManifest(parts: ManifestParts): Promise<Manifest> {
   const { preparation, model, outcomes } = parts;
-  const { calibration, recipe, stages, formats } = preparation;
+  const { calibration, prompts, recipe, stages, formats } = preparation;
   const names = await parts.library.modelFileNames(model);
   const files: Manifest['source']['files'][number][] = [];
   for (const path of names) {
@@ -44,7 +45,8 @@ export async function createManifest(parts: ManifestParts): Promise<Manifest> {
     calibration:
       calibration === undefined
         ? undefined
-        : { data: model.files.path.basename(calibration.source.name), sha256: parts.calibrationHash!, samples: calibration.samples, sequenceLength: calibration.sequenceLength },
+        : { data: model.files.path.basename(calibration.source.name), sha256: parts.hashes.textHash!, samples: calibration.samples, sequenceLength: calibration.sequenceLength },
+    ...(prompts === undefined ? {} : { prompts: { data: model.files.path.basename(prompts.name), sha256: parts.hashes.promptsHash! } }),
     backend: parts.backend,
     plugins: usedPlugins(parts, [
       ...stages.map(({ technique }) => `technique:${technique.id}`),

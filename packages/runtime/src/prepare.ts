@@ -1,7 +1,7 @@
 import { hasOption, nearest, pareError, type Backend, type BackendPlugin, type DeviceInfo, type FileSystem, type Format, type Model, type ModelRemoval, type ModuleInfo, type ModulePlan, type Preset, type Recipe, type TargetModule, type Technique, type TextSource } from '@pare/core';
 import { TimeLimitError, withTimeLimit } from '@pare/platform';
 import { pluginFailure } from './cancellation.js';
-import { openText } from './evaluations.js';
+import { openItems, openText } from './evaluations.js';
 import { outputEstimate, stageEstimate, writingBytes, type StageEstimate } from './estimates.js';
 import type { CompressionPlan, LoadedPlugin, PlannedStage, PlanRequest } from './host-types.js';
 import type { ModelLibrary } from './model-library.js';
@@ -46,6 +46,7 @@ export interface Preparation {
   readonly stages: readonly PreparedStage[];
   readonly formats: readonly PreparedFormat[];
   readonly calibration: PreparedCalibration | undefined;
+  readonly prompts: TextSource | undefined;
   readonly plan: CompressionPlan;
   /** The result's shapes: the source without what stages take out. Its weights are no result. */
   readonly planned: Model;
@@ -114,7 +115,7 @@ export async function prepare(request: PlanRequest, model: Model, context: Prepa
   const calibration = await prepareCalibration(request, stages, model, context);
   const { plan, spillBytes } = assemblePlan({ recipe, stages, formats, calibration, finalPlans, model, planned, context, limit: request.memory });
   checkMemory(plan, request.memory);
-  return { recipe, stages, formats, calibration, plan, planned, finalPlans, spillBytes };
+  return { recipe, stages, formats, calibration, prompts: request.prompts === undefined ? undefined : await openItems(request.prompts, context), plan, planned, finalPlans, spillBytes };
 }
 
 /** A model with the forms and sizes that plans promise. Nobody reads its weights. */
@@ -251,8 +252,13 @@ function checkFormats(formats: readonly Omit<PreparedFormat, 'notes'>[], model: 
   if (refusals.length > 0) throw pareError('PARE_FORMAT_REFUSED', { refusals });
 }
 
+/** What a stage cannot do without. */
+export function neededData({ technique, targets }: PreparedStage): ReadonlySet<'text' | 'prompts' | 'either'> {
+  return new Set(technique.scope === 'training' ? targets.map(({ options }) => technique.learnsFrom?.(options) ?? 'text') : readsText({ technique, targets }) ? ['text'] : []);
+}
+
 /** True for a stage that works with calibration text. */
-export function readsText({ technique, targets }: PreparedStage): boolean {
+export function readsText({ technique, targets }: Pick<PreparedStage, 'technique' | 'targets'>): boolean {
   return technique.scope === 'block' || technique.scope === 'training' || targets.some(({ options }) => technique.calibrated?.(options) === true);
 }
 

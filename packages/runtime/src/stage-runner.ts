@@ -1,5 +1,6 @@
 import { pareError, throwIfAborted, type Backend, type BlockTrials, type DenseWeight, type Model, type ModelRemoval, type ModulePlan, type ModuleReport, type StatisticRef, type TargetModule, type TechniqueContext, type WeightForm } from '@pare/core';
 import { pluginFailure } from './cancellation.js';
+import type { Calibration } from './compress.js';
 import type { BatchKey, BatchOutcome, BatchSummary, Journal, ModuleOutcome } from './journal.js';
 import type { BlockRunner, CollectedStatistics, HiddenStates } from '@pare/model';
 import type { ModelLibrary } from './model-library.js';
@@ -9,7 +10,7 @@ import { createPluginContext, deriveSeed, type HostCore } from './plugin-context
 import { readsText, type PreparedStage } from './prepare.js';
 
 /** What the stages of one run share. */
-export interface StageRun {
+export interface StageRun extends Pick<Calibration, 'windows' | 'prompts'> {
   readonly core: HostCore;
   readonly library: ModelLibrary;
   /** The source model. */
@@ -18,7 +19,6 @@ export interface StageRun {
   readonly model: Model;
   readonly backend: Backend;
   readonly journal: Journal;
-  readonly windows: readonly Int32Array[];
   readonly seed: number;
   readonly spillBytes: number;
   readonly signal: AbortSignal;
@@ -280,6 +280,8 @@ class StageExecution {
       model: source,
       original: this.#run.original,
       windows: technique.scope !== 'block' && readsText(this.#stage) ? this.#run.windows : [],
+      prompts: technique.scope === 'training' ? this.#run.prompts : undefined,
+      tokenizer: () => this.#run.library.openTokenizer(source.directory, source.files),
       modules: handles.modules,
       parameters: parameters.handles,
       trials,

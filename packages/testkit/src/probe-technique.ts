@@ -22,6 +22,8 @@ export interface ProbeSettings {
   readonly inputs?: 'compressed' | 'original';
   /** Calibration tokens for trials; none by default. */
   readonly trialTokens?: number;
+  /** What it asks for in training scope; the calibration text by default. */
+  readonly learnsFrom?: 'text' | 'prompts' | 'either' | undefined;
   /** Runs at the start of every call: a place to abort, to wait, to fail. */
   onApply?(context: TechniqueContext<ProbeOptions>): void | Promise<void>;
 }
@@ -44,6 +46,7 @@ export function probeTechnique(settings: ProbeSettings = {}): Technique<ProbeOpt
     produces: ['quantized'],
     ...(scope === 'block' ? { statistics: () => [gramStatistic], sequential: ({ sequential }: ProbeOptions) => sequential } : {}),
     ...(settings.inputs === undefined ? {} : { inputs: () => settings.inputs! }),
+    ...(settings.learnsFrom === undefined ? {} : { learnsFrom: () => settings.learnsFrom! }),
     trialTokens: () => settings.trialTokens ?? 0,
     check: ({ info: { shape }, options: { groupSize } }) =>
       groupSize > 0 && shape[1] % groupSize !== 0 ? `group size ${String(groupSize)} does not divide its ${String(shape[1])} inputs` : undefined,
@@ -68,7 +71,7 @@ export function probeTechnique(settings: ProbeSettings = {}): Technique<ProbeOpt
         context.signal.throwIfAborted();
         const weight = await module.weight();
         const form = quantizeMatrix(weight.data, module.info.shape, module.options, 'float32');
-        if (scope === 'tensor') await module.replace(form);
+        if (scope !== 'block') await module.replace(form);
         else await module.replace(form, await report(await module.statistic(gramStatistic), context.backend, module.info.shape[1]));
       }
     },

@@ -98,6 +98,8 @@ export async function runTechnique<O>(technique: Technique<O>, run: LoneRun<O>):
       model: { name: 'lone modules', description: { blocks: [] }, denseWeight: (module: string) => Promise.resolve(run.modules[module]!.weight) } as unknown as Model,
       original: undefined as unknown as Model,
       windows: [],
+      prompts: undefined,
+      tokenizer: () => Promise.reject(new Error('lone modules have no tokenizer')),
       modules: handles,
       targets: handles,
       parameters: [],

@@ -75,7 +75,7 @@ describe('readItems', () => {
     [{ ...good, choices: ['a', 5] }, 'choice 1 is 5, no text'],
     [{ ...good, choices: 'ab' }, 'its choices are no list'],
     [{ question: 'Who?', label: 0 }, 'it has no "choices" or "endings"'],
-    [{ ...good, question: 3 }, 'it has no "question" text for the prompt, and no "query" or "ctx"'],
+    [{ ...good, question: 3 }, 'it has no "question" text for the prompt, and no "query", "ctx" or "prompt"'],
     ['[1]', 'it is no JSON object'],
     ['{"question":', expect.stringMatching(/^not JSON \(/)],
   ])('refuses %j with its line', async (value, problem) => {

@@ -5,7 +5,9 @@ import { huggingFaceFormat } from '@pare/format-hf';
 import { onnxFormat } from '@pare/format-onnx';
 import { awq } from '@pare/technique-awq';
 import { gptq } from '@pare/technique-gptq';
+import { gkd } from '@pare/technique-gkd';
 import { magnitude } from '@pare/technique-magnitude';
+import { miniLlm } from '@pare/technique-minillm';
 import { rtn } from '@pare/technique-rtn';
 import { smoothquant } from '@pare/technique-smoothquant';
 import { sparsegpt } from '@pare/technique-sparsegpt';
@@ -18,7 +20,9 @@ import { describe, expect, it } from 'vitest';
 import presets from './index.js';
 
 const calibration = { data: memoryText(sampleText(6000)), samples: 4, sequenceLength: 32 };
-const plugins = [presets, awq, gptq, magnitude, rtn, smoothquant, sparsegpt, svd, svdLlm, wanda, cpuBackend, gptqFormat, huggingFaceFormat, onnxFormat];
+/** A training of one step. */
+const shortly = (technique: string): string[] => ['steps=1', 'batchSize=2', 'promptTokens=8', 'maxNewTokens=2'].map((setting) => `${technique}.${setting}`);
+const plugins = [presets, awq, gkd, gptq, magnitude, miniLlm, rtn, smoothquant, sparsegpt, svd, svdLlm, wanda, cpuBackend, gptqFormat, huggingFaceFormat, onnxFormat];
 
 describe('every preset', () => {
   it('has options that its technique knows', async () => {
@@ -35,8 +39,9 @@ describe('every preset', () => {
     const quantizer = id.split('-').find((word) => ['awq', 'gptq', 'rtn', 'smoothquant'].includes(word));
     const grouped = quantizer !== undefined && !/w8(a8)?$/.test(id);
     const factorized = id.startsWith('svd');
+    const trained = id.startsWith('minillm') ? ['gkd', 'minillm'] : id.startsWith('gkd') ? ['gkd'] : [];
     const output = folder.join('out');
-    await host.compress({ model: folder.model, recipe: id, set: [...(factorized ? ['hf.multiplyOut=true'] : []), ...(grouped ? [`${quantizer}.groupSize=32`] : []), ...(id.endsWith('w3') ? ['hf.oddBits=true'] : [])], calibration, output, formats: ['hf'], backend: 'reference' });
+    await host.compress({ model: folder.model, recipe: id, set: [...trained.flatMap(shortly), ...(factorized ? ['hf.multiplyOut=true'] : []), ...(grouped ? [`${quantizer}.groupSize=32`] : []), ...(id.endsWith('w3') ? ['hf.oddBits=true'] : [])], calibration, output, formats: ['hf'], backend: 'reference' });
     const { modules, manifest } = await host.inspect(output);
     expect(modules.filter(({ form }) => form === 'quantized')).toHaveLength(quantizer === undefined ? 0 : 14);
     expect(manifest?.recipe.name).toBe(id);

@@ -135,6 +135,8 @@ export function testContext(modules: readonly TestModule[], settings: { signal?:
     modules: handles,
     targets: handles,
     parameters: [],
+    prompts: undefined,
+    tokenizer: () => Promise.reject(new Error('no tokenizer here')),
     trials: undefined,
     work: {} as WorkFolder,
     remove: () => Promise.reject(new Error('no structure')),

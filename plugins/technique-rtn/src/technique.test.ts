@@ -80,6 +80,8 @@ async function apply(modules: readonly TestModule[], signal = new AbortControlle
     modules: handles,
     targets: handles,
     parameters: [],
+    prompts: undefined,
+    tokenizer: () => Promise.reject(new Error('no tokenizer here')),
     trials: undefined,
     work: {} as WorkFolder,
     block: undefined,

@@ -31,6 +31,7 @@ export async function compress(context: CommandContext, model: string, options: 
       set: settings.recipe,
       seed: options.seed,
       calibration: options.calibration === undefined ? undefined : { data: options.calibration, samples: options.samples, sequenceLength: options.sequenceLength },
+      prompts: options.prompts,
       formats: settings.formats,
       output: options.output,
       overwrite: options.overwrite,

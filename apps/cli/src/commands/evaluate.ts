@@ -49,7 +49,7 @@ export async function evaluate(context: CommandContext, models: readonly string[
       if (own.length > 0) reports.push(await host.evaluate(own.length === evaluators.length ? request : { ...request, evaluators: own, set: measured(own) }));
       for (const [index, recipe] of recipes.entries()) {
         const calibration = options.calibration === undefined ? undefined : { data: options.calibration, samples: options.calibrationSamples, sequenceLength: options.calibrationLength };
-        reports.push(await host.evaluate({ ...request, recipe: { recipe, set: sets[index], calibration, memory: options.memory } }));
+        reports.push(await host.evaluate({ ...request, recipe: { recipe, set: sets[index], calibration, prompts: options.prompts, memory: options.memory } }));
       }
     }
   } finally {

@@ -21,6 +21,7 @@ export async function plan(context: CommandContext, model: string, options: Plan
     seed: options.seed,
     formats: settings.formats,
     calibration: options.calibration === undefined ? undefined : { data: options.calibration, samples: options.samples, sequenceLength: options.sequenceLength },
+    prompts: options.prompts,
     backend: settings.backend,
     memory: options.memory,
     signal,

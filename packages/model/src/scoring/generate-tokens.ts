@@ -101,23 +101,30 @@ export class TokenGenerator implements AsyncDisposable {
 
   /** The new tokens of each prompt. @throws as `generateTokens` */
   async generate(request: GenerationRequest): Promise<number[][]> {
-    const { prompts, maxNewTokens, batchSize = 16 } = request;
-    const { model, backend, parameters } = this.#options;
-    checkPrompts(model.description, prompts, maxNewTokens);
+    const { prompts, maxNewTokens, batchSize = 16, signal } = request;
+    checkPrompts(this.#options.model.description, prompts, maxNewTokens);
     const results: number[][] = prompts.map(() => []);
     if (maxNewTokens === 0) return results;
-    const names = new Set(this.#executable.graph.inputs.map(({ name }) => name));
-    const weights = { ...Object.fromEntries([...(parameters ?? [])].filter(([name]) => names.has(name))), ...this.#own };
-    // Prompts of similar length share a batch: little padding.
-    const order = [...prompts.keys()].sort((left, right) => prompts[left]!.length - prompts[right]!.length || left - right);
     let completed = 0;
-    for (let first = 0; first < order.length; first += batchSize) {
-      const batch = order.slice(first, first + batchSize);
-      await generateBatch({ backend, description: model.description, executable: this.#executable, weights, request, results }, batch);
+    for (const batch of batchesByLength(prompts, batchSize)) {
+      using decoding = this.begin(batch.map((prompt) => prompts[prompt]!), maxNewTokens, signal);
+      await generateBatch(decoding, batch, request, results);
       completed += batch.length;
       request.onProgress?.(completed, prompts.length);
     }
     return results;
+  }
+
+  /**
+   * Prompts to be continued together, whose tokens the caller chooses; he disposes the batch before the generator. Weights are those of now.
+   * @throws as `generateTokens`
+   */
+  begin(prompts: readonly Int32Array[], maxNewTokens: number, signal?: AbortSignal): DecodingBatch {
+    const { model, backend, parameters } = this.#options;
+    checkPrompts(model.description, prompts, maxNewTokens);
+    const names = new Set(this.#executable.graph.inputs.map(({ name }) => name));
+    const weights = { ...Object.fromEntries([...(parameters ?? [])].filter(([name]) => names.has(name))), ...this.#own };
+    return new DecodingBatch({ backend, description: model.description, executable: this.#executable, weights, prompts, signal });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -126,62 +133,100 @@ export class TokenGenerator implements AsyncDisposable {
   }
 }
 
-interface BatchContext {
+/** What the prompts of a batch share. */
+interface BatchOptions {
   readonly backend: Backend;
   readonly description: DecoderDescription;
   readonly executable: Executable;
   readonly weights: Readonly<Record<string, DeviceTensor>>;
-  readonly request: GenerationRequest;
-  /** New tokens by prompt. */
-  readonly results: readonly number[][];
+  readonly prompts: readonly Int32Array[];
+  readonly signal: AbortSignal | undefined;
 }
 
-async function generateBatch({ backend, description, executable, weights, request, results }: BatchContext, batch: readonly number[]): Promise<void> {
-  const { prompts, maxNewTokens, signal } = request;
-  const inputNames = new Set(executable.graph.inputs.map(({ name }) => name));
-  const longest = Math.max(...batch.map((prompt) => prompts[prompt]!.length));
-  const padding = batch.map((prompt) => longest - prompts[prompt]!.length);
-  const open = new Set(batch);
-  let caches: Record<string, DeviceTensor> = {};
-  try {
+/** Prompts that are continued together, token by token, with their keys and values on the device. Prompts are padded on the left. */
+export class DecodingBatch implements Disposable {
+  readonly #options: BatchOptions;
+  readonly #inputNames: ReadonlySet<string>;
+  readonly #padding: readonly number[];
+  #caches: Record<string, DeviceTensor> = {};
+  #past = 0;
+
+  /** @internal `TokenGenerator.begin` makes batches. */
+  constructor(options: BatchOptions) {
+    const { backend, description, executable, prompts } = options;
+    this.#options = options;
+    this.#inputNames = new Set(executable.graph.inputs.map(({ name }) => name));
+    const longest = Math.max(...prompts.map(({ length }) => length));
+    this.#padding = prompts.map(({ length }) => longest - length);
     for (const [index, { attention }] of description.blocks.entries()) {
       for (const part of ['key', 'value']) {
-        const empty = float32Tensor([batch.length, attention.kvHeads, 0, attention.headSize]);
-        caches[`past_key_values.${String(index)}.${part}`] = backend.write(empty, { transfer: true });
+        const empty = float32Tensor([prompts.length, attention.kvHeads, 0, attention.headSize]);
+        this.#caches[`past_key_values.${String(index)}.${part}`] = backend.write(empty, { transfer: true });
       }
     }
-    // Columns of the next input: the padded prompts, then a token each.
-    let columns = batch.map((prompt, row) => [...new Array<number>(padding[row]!).fill(0), ...prompts[prompt]!]);
-    for (let past = 0; ; ) {
-      throwIfAborted(signal, 'generation');
-      const width = columns[0]!.length;
-      using step = backend.scope();
-      const rows = (width: number, value: (row: number, column: number) => number): DeviceTensor =>
-        step.own(backend.write(int64Matrix(batch.length, width, value), { transfer: true }));
-      const inputs: Record<string, DeviceTensor> = {
-        input_ids: rows(width, (row, column) => columns[row]![column]!),
-        attention_mask: rows(past + width, (row, column) => (column < padding[row]! ? 0 : 1)),
-        position_ids: rows(width, (row, column) => Math.max(0, past + column - padding[row]!)),
-      };
-      const used = Object.fromEntries(Object.entries(inputs).filter(([name]) => inputNames.has(name)));
-      const { logits, ...present } = await executable.run({ ...weights, ...caches, ...used }, signal === undefined ? {} : { signal });
-      for (const tensor of Object.values(caches)) tensor[Symbol.dispose]();
-      caches = Object.fromEntries(Object.entries(present).map(([name, tensor]) => [name.replace('present', 'past_key_values'), tensor]));
-      const scores = (await backend.read(step.own(logits!))).data as Float32Array;
-      past += width;
-      columns = batch.map((prompt, row) => {
-        if (!open.has(prompt)) return [0];
-        const size = scores.length / batch.length;
-        const token = request.pick(scores.subarray(row * size, (row + 1) * size), prompt);
-        results[prompt]!.push(token);
-        if (results[prompt]!.length === maxNewTokens || request.done(results[prompt]!, prompt)) open.delete(prompt);
-        return [token];
-      });
-      if (open.size === 0) return;
-    }
-  } finally {
-    for (const tensor of Object.values(caches)) tensor[Symbol.dispose]();
   }
+
+  /** Logits of the first new token of each prompt, [vocabulary] each. Called once, before `next`. */
+  first(): Promise<Float32Array[]> {
+    return this.#advance(this.#options.prompts.map((prompt, row) => [...new Array<number>(this.#padding[row]!).fill(0), ...prompt]));
+  }
+
+  /** Logits of the token behind these, one for each prompt; a prompt that is done takes any. */
+  next(tokens: readonly number[]): Promise<Float32Array[]> {
+    return this.#advance(tokens.map((token) => [token]));
+  }
+
+  /** @param columns tokens by prompt, the same number of each */
+  async #advance(columns: readonly (readonly number[])[]): Promise<Float32Array[]> {
+    const { backend, executable, weights, signal } = this.#options;
+    throwIfAborted(signal, 'generation');
+    const [past, padding] = [this.#past, this.#padding];
+    const width = columns[0]!.length;
+    using step = backend.scope();
+    const rows = (width: number, value: (row: number, column: number) => number): DeviceTensor =>
+      step.own(backend.write(int64Matrix(columns.length, width, value), { transfer: true }));
+    const inputs: Record<string, DeviceTensor> = {
+      input_ids: rows(width, (row, column) => columns[row]![column]!),
+      attention_mask: rows(past + width, (row, column) => (column < padding[row]! ? 0 : 1)),
+      position_ids: rows(width, (row, column) => Math.max(0, past + column - padding[row]!)),
+    };
+    const used = Object.fromEntries(Object.entries(inputs).filter(([name]) => this.#inputNames.has(name)));
+    const { logits, ...present } = await executable.run({ ...weights, ...this.#caches, ...used }, signal === undefined ? {} : { signal });
+    this[Symbol.dispose]();
+    this.#caches = Object.fromEntries(Object.entries(present).map(([name, tensor]) => [name.replace('present', 'past_key_values'), tensor]));
+    this.#past += width;
+    const scores = (await backend.read(step.own(logits!))).data as Float32Array;
+    const size = scores.length / columns.length;
+    return columns.map((_, row) => scores.subarray(row * size, (row + 1) * size));
+  }
+
+  [Symbol.dispose](): void {
+    for (const tensor of Object.values(this.#caches)) if (!tensor.disposed) tensor[Symbol.dispose]();
+    this.#caches = {};
+  }
+}
+
+/** Continues a batch of prompts; new tokens go to `results`, by prompt. */
+async function generateBatch(decoding: DecodingBatch, batch: readonly number[], { maxNewTokens, pick, done }: GenerationRequest, results: readonly number[][]): Promise<void> {
+  const open = new Set(batch);
+  let logits = await decoding.first();
+  for (;;) {
+    const tokens = batch.map((prompt, row) => {
+      if (!open.has(prompt)) return 0;
+      const token = pick(logits[row]!, prompt);
+      results[prompt]!.push(token);
+      if (results[prompt]!.length === maxNewTokens || done(results[prompt]!, prompt)) open.delete(prompt);
+      return token;
+    });
+    if (open.size === 0) return;
+    logits = await decoding.next(tokens);
+  }
+}
+
+/** Prompts by number in batches of similar length: little padding. */
+export function batchesByLength(prompts: readonly Int32Array[], batchSize: number): number[][] {
+  const order = [...prompts.keys()].sort((left, right) => prompts[left]!.length - prompts[right]!.length || left - right);
+  return Array.from({ length: Math.ceil(order.length / batchSize) }, (_, index) => order.slice(index * batchSize, (index + 1) * batchSize));
 }
 
 function checkPrompts({ maxPositions, vocabularySize }: DecoderDescription, prompts: readonly Int32Array[], maxNewTokens: number): void {

@@ -12,7 +12,7 @@ export interface PromptItem {
 
 /**
  * Reads items from JSON lines; empty lines are skipped. A prompt is the template with `{name}` replaced by the item's text of that name; an item without these texts uses its
- * `query` or `ctx`, which tasks of lm-evaluation-harness hold ready-made.
+ * `query` or `ctx`, which tasks of lm-evaluation-harness hold ready-made, or its `prompt`.
  *
  * @param count items to read; 0 for all
  * @throws PARE_ITEM_INVALID for lines that are no JSON objects or make no prompt, and for a file without items
@@ -48,6 +48,6 @@ function parseObject(text: string, refuse: PromptItem['refuse']): PromptItem['fi
 function promptOf(fields: PromptItem['fields'], template: string, refuse: PromptItem['refuse']): string {
   const missing = [...template.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!).find((name) => typeof fields[name] !== 'string');
   if (missing === undefined) return template.replaceAll(/\{(\w+)\}/g, (_, name: string) => fields[name] as string);
-  const whole = [fields['query'], fields['ctx']].find((value) => typeof value === 'string');
-  return whole ?? refuse(`it has no "${missing}" text for the prompt, and no "query" or "ctx"`);
+  const whole = [fields['query'], fields['ctx'], fields['prompt']].find((value) => typeof value === 'string');
+  return whole ?? refuse(`it has no "${missing}" text for the prompt, and no "query", "ctx" or "prompt"`);
 }

@@ -1,4 +1,6 @@
 import type { TechniqueContext } from '@pare/core';
+import type { CompressionRequest, Manifest } from '@pare/runtime';
+import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { leakCheckedBackend, memoryText, probeTechnique, sampleText, startTestHost, tinyModel, type ProbeOptions, type ProbeSettings } from '../index.js';
 
@@ -38,5 +40,30 @@ describe('what a stage is calibrated on', () => {
     expect(seen.map(({ tokens }) => tokens)).toEqual([16, 16, undefined, undefined]);
     expect(seen[0]!.loss).toBeGreaterThan(0);
     expect(seen[2]!.loss).toBeUndefined();
+  });
+});
+
+describe('what a technique learns from', () => {
+  const item = JSON.stringify({ question: 'who', answer: 'he' });
+
+  it('is prompts, text, or both, as they are given', async () => {
+    await using folder = await tinyModel('llama');
+    await writeFile(folder.join('items.jsonl'), item);
+    const seen: unknown[] = [];
+    const onApply = async ({ prompts, windows, tokenizer }: TechniqueContext<ProbeOptions>): Promise<void> => {
+      seen.push([await prompts?.text(), windows.length, (await tokenizer()).vocabularySize]);
+    };
+    const run = async (output: string, settings: ProbeSettings, request: Partial<CompressionRequest>): Promise<Manifest> => {
+      await using host = await startTestHost({ plugins: [probeTechnique({ scope: 'training', onApply, ...settings })], cwd: folder.path });
+      await host.compress({ model: folder.model, recipe: { version: 1, stages: [{ technique: 'probe' }] }, output: folder.join(output), formats: ['dump'], backend: 'reference', ...request });
+      return JSON.parse(await readFile(folder.join(`${output}/pare.json`), 'utf8')) as Manifest;
+    };
+    const manifest = await run('prompts', { learnsFrom: 'prompts' }, { prompts: 'items.jsonl' });
+    expect(manifest).toMatchObject({ prompts: { data: 'items.jsonl', sha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string } });
+    expect(await run('both', { learnsFrom: 'either' }, { prompts: memoryText(item), calibration })).toMatchObject({ calibration: { samples: 3 } });
+    expect(await run('text', { learnsFrom: 'either' }, { calibration })).not.toHaveProperty('prompts');
+    // Only techniques that train get prompts.
+    await run('tensor', { scope: 'tensor' }, { prompts: memoryText(item) });
+    expect(seen).toEqual([[item, 0, 160], [item, 3, 160], [undefined, 3, 160], ...new Array<unknown>(2).fill([undefined, 0, 160])]);
   });
 });

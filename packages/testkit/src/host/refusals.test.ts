@@ -2,7 +2,7 @@ import { defineBackend, defineFormat, noOptions, type PareError, type Plugin } f
 import type { CompressionRequest } from '@pare/runtime';
 import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { dumpFormat, memoryText, probeTechnique, sampleText, startTestHost, tinyModel } from '../index.js';
+import { dumpFormat, memoryText, probeTechnique, sampleText, startTestHost, tinyModel, type ProbeSettings } from '../index.js';
 
 const calibration = { data: memoryText(sampleText(4000)), samples: 2, sequenceLength: 16 };
 const stage = { technique: 'probe' };
@@ -18,7 +18,7 @@ afterEach(async () => {
 });
 
 /** The error of a request that must be refused before anything is written, and before the technique is called. */
-async function refused(request: Partial<CompressionRequest>, plugins: readonly Plugin[] = []): Promise<PareError> {
+async function refused(request: Partial<CompressionRequest>, plugins: readonly Plugin[] = [], settings: ProbeSettings = {}): Promise<PareError> {
   const before = await readdir(folder.path, { recursive: true });
   let worked = false;
   const onApply = (): void => {
@@ -26,7 +26,7 @@ async function refused(request: Partial<CompressionRequest>, plugins: readonly P
   };
   await using host = await startTestHost({
     cwd: folder.path,
-    plugins: [probeTechnique({ onApply }), probeTechnique({ id: 'free', scope: 'tensor', onApply }), plugins],
+    plugins: [probeTechnique({ onApply, ...settings }), probeTechnique({ id: 'free', scope: 'tensor', onApply }), plugins],
   });
   const error: unknown = await host
     .compress({ model: folder.model, recipe: { version: 1, stages: [stage] }, calibration, output: 'out', formats: ['dump'], backend: 'reference', ...request })
@@ -48,6 +48,14 @@ describe('a request is refused before any work', () => {
     expect(await refused({ calibration: { ...calibration, data: 'missing.txt' } })).toMatchObject({ code: 'PARE_FILE_UNREADABLE', message: 'cannot read missing.txt: no such file' });
     expect(await refused({ calibration: { ...calibration, sequenceLength: 129 } })).toMatchObject({ code: 'PARE_WINDOW_TOO_LONG', data: { positions: 128 } });
     expect(await refused({ calibration: { ...calibration, samples: 0 } })).toMatchObject({ code: 'PARE_OPTIONS_INVALID' });
+  });
+
+  it('without the prompts or the text that it is to learn from', async () => {
+    const training = (learnsFrom: ProbeSettings['learnsFrom'], request: Partial<CompressionRequest>) => refused(request, [], { learnsFrom, scope: 'training' });
+    expect(await training('text', { calibration: undefined })).toMatchObject({ code: 'PARE_CALIBRATION_MISSING' });
+    expect(await training('prompts', {})).toMatchObject({ code: 'PARE_PROMPTS_MISSING', message: 'probe needs prompts and none were given' });
+    expect(await training('either', { calibration: undefined })).toMatchObject({ code: 'PARE_PROMPTS_MISSING', help: 'Give JSON lines with --prompts, or a text file with --calibration.' });
+    expect(await training('prompts', { prompts: 'missing.jsonl' })).toMatchObject({ code: 'PARE_FILE_UNREADABLE', message: 'cannot read missing.jsonl: no such file' });
   });
 
   it('without a tokenizer', async () => {

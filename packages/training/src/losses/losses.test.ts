@@ -107,6 +107,14 @@ describe('distillation', () => {
     }
   });
 
+  it('has the gradients of both directions of KL at the ends of β', () => {
+    const near = 1e-3;
+    for (const [beta, divergence] of [[near, 'forward'], [1 - near, 'reverse']] as const) {
+      const [mixed, end] = [run({ divergence: 'jensen-shannon', beta }), run({ divergence })];
+      for (const [index, value] of end.gradient.entries()) expect(mixed.gradient[index]! / near).toBeCloseTo(value, 2);
+    }
+  });
+
   it('mixes in the text\'s own tokens', () => {
     const [soft, hard, mixed] = [run({ labelShare: 0 }), run({ labelShare: 1 }), run({ labelShare: 0.25 })];
     expect(hard.loss).toBeCloseTo(evaluate(crossEntropy, logits, nextTokenTargets(windows)).loss, 5);

@@ -22,6 +22,9 @@ const rounding = (...more: readonly string[]): string[] => ['compress', 'model',
 /** `pare compress model …` with a recipe that needs calibration. */
 const gptq = (...more: readonly string[]): string[] => ['compress', 'model', '--recipe', 'gptq-w4', '--set', 'gptq.groupSize=32', '--output', 'out', ...more];
 
+/** `pare compress model …` with training on responses, of the smallest size. */
+const onPolicy = (...more: readonly string[]): string[] => ['compress', 'model', '--recipe', 'gkd-on-policy', '--set', 'gkd.steps=3', '--set', 'gkd.maxNewTokens=4', '--output', 'out', ...more];
+
 const model = (folder: string): string => writeTinyModel(join(folder, 'model'));
 const weights = (folder: string): string => join(folder, 'model', 'model.safetensors');
 
@@ -50,6 +53,15 @@ function overflowingLogits(folder: string): string[] {
   writeTinyModel(join(folder, 'model'), { change: (_, data) => data.fill(3e38, 4096 * 64, 4097 * 64) });
   writeTinyModel(join(folder, 'original'));
   return comparing('--data', text, '--original', 'original');
+}
+
+/** Items to learn from. */
+function prompting(items: readonly object[], ...more: readonly string[]): (folder: string) => string[] {
+  return (folder) => {
+    model(folder);
+    writeFileSync(join(folder, 'items.jsonl'), items.map((item) => JSON.stringify(item)).join('\n'));
+    return onPolicy('--prompts', 'items.jsonl', ...more);
+  };
 }
 
 function withConfig(config: object): (folder: string) => string[] {
@@ -345,6 +357,9 @@ export const badInputs: readonly BadInput[] = [
   },
 
   // Calibration
+  { name: 'no prompts to learn from', code: 'PARE_PROMPTS_MISSING', says: [/gkd/, /--prompts/], prepare: (folder) => (model(folder), onPolicy()) },
+  { name: 'prompt beyond the window', code: 'PARE_PROMPT_TOO_LONG', says: [/items\.jsonl, line 2/, /positions/], prepare: prompting([{ question: 'Who?', answer: 'Ann' }, { question: 'one two three four '.repeat(2000), answer: 'Ann' }]) },
+  { name: 'prompt without its response', code: 'PARE_ITEM_INVALID', says: [/line 1/, /response/], prepare: prompting([{ question: 'Who?' }]) },
   { name: 'no calibration text', code: 'PARE_CALIBRATION_MISSING', says: [/gptq/, /--calibration/], prepare: (folder) => (model(folder), gptq()) },
   { name: 'no such calibration file', code: 'PARE_FILE_UNREADABLE', says: [/nowhere\.txt/], prepare: (folder) => (model(folder), gptq('--calibration', 'nowhere.txt', '--samples', '4', '--sequence-length', '32')) },
   {
