@@ -33,7 +33,7 @@ export interface AnswerCost {
   readonly price: number | undefined;
 }
 
-export interface AnswerOptions {
+export interface AskOptions {
   readonly signal?: AbortSignal | undefined;
   /** Finished requests or prompts, of all. */
   readonly onProgress?: ((completed: number, total: number) => void) | undefined;
@@ -45,7 +45,7 @@ export interface BlackBoxTeacher extends AsyncDisposable {
   readonly name: string;
   cost(prompts: readonly string[], settings: AnswerSettings): Promise<AnswerCost>;
   /** For each prompt its answers, `count` of them, in an order that the seed decides. */
-  answer(prompts: readonly string[], settings: AnswerSettings, options?: AnswerOptions): Promise<TeacherAnswer[][]>;
+  answer(prompts: readonly string[], settings: AnswerSettings, options?: AskOptions): Promise<TeacherAnswer[][]>;
 }
 
 /** A cost in a sentence, for logs. */

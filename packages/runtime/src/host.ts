@@ -1,4 +1,5 @@
 import {
+  cacheFolderRef,
   fileSystemRef,
   modelOpenerRef,
   isPareError,
@@ -75,6 +76,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
   endPhase('validate', loaded.timings.map((timing) => `${timing.source} ${timing.milliseconds.toFixed(1)} ms: ${timing.plugins.join(', ')}`));
 
   const factories = withDefaults(options.services ?? [], [
+    provide(cacheFolderRef, {}, () => ({ path: options.cacheDirectory === undefined ? undefined : defaultFiles.path.resolve(options.cwd ?? '.', options.cacheDirectory) })),
     provide(loggerRef, {}, () => options.logger ?? silent), provide(fileSystemRef, {}, () => defaultFiles),
     provide(modelOpenerRef, {}, () => ({ open: (model, opening) => host.openModel(model, opening) })),
   ]);

@@ -1,6 +1,6 @@
 import { pareError, throwIfAborted, type FileSystem, type PareError } from '@pare/core';
 import { backoff, failureReason, retry } from '@pare/platform';
-import type { AnswerCost, AnswerOptions, AnswerSettings, BlackBoxTeacher, TeacherAnswer } from '../teacher.js';
+import type { AnswerCost, AskOptions, AnswerSettings, BlackBoxTeacher, TeacherAnswer } from '../teacher.js';
 import { AnswerCache, sha256 } from './answer-cache.js';
 import { systemClock, type Clock } from './clock.js';
 import { errorText, excerpt, Nonsense, readCompletion, type Completion } from './completion.js';
@@ -124,7 +124,7 @@ export class ChatTeacher implements BlackBoxTeacher {
    * Answers of a failed run stay kept.
    * @throws PARE_TEACHER_UNREACHABLE, PARE_TEACHER_BUSY, PARE_TEACHER_REFUSED, PARE_TEACHER_NONSENSE, PARE_TEACHER_BUDGET, PARE_ABORTED
    */
-  async answer(prompts: readonly string[], settings: AnswerSettings, { signal, onProgress }: AnswerOptions = {}): Promise<TeacherAnswer[][]> {
+  async answer(prompts: readonly string[], settings: AnswerSettings, { signal, onProgress }: AskOptions = {}): Promise<TeacherAnswer[][]> {
     await this.#checkBudget(prompts, settings);
     const jobs = prompts.map((prompt) => this.#jobs(prompt, settings));
     const answers = new Map<string, readonly TeacherAnswer[]>();
