@@ -1,66 +1,10 @@
 import { isPareError } from '@pare/core';
 import { memoryFiles } from '@pare/platform';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { ChatEndpoint, chatAnswer, jsonReply as json, promptOf, type ChatReply } from '@pare/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { AnswerSettings } from '../teacher.js';
 import { ChatTeacher, type ChatTeacherOptions } from './chat-teacher.js';
 import type { Clock } from './clock.js';
-
-interface ChatRequest {
-  readonly model: string;
-  readonly messages: readonly { readonly role: string; readonly content: string }[];
-  readonly n?: number;
-  readonly seed?: number;
-  readonly [field: string]: unknown;
-}
-
-type Reply = (response: ServerResponse, request: ChatRequest) => void;
-
-const json = (response: ServerResponse, status: number, value: unknown, headers: Record<string, string> = {}): void => {
-  response.writeHead(status, { 'Content-Type': 'application/json', ...headers }).end(JSON.stringify(value));
-};
-const promptOf = ({ messages }: ChatRequest): string => messages.at(-1)!.content;
-/** The prompt in capitals, with the seed. */
-const good: Reply = (response, request) => {
-  const choices = Array.from({ length: request.n ?? 1 }, (_, index) => ({ index, message: { role: 'assistant', content: `${promptOf(request).toUpperCase()} ${String((request.seed ?? 0) + index)}` }, finish_reason: 'stop' }));
-  json(response, 200, { choices, usage: { total_tokens: 7 } });
-};
-
-/** An endpoint that answers the first requests as told, and the others well. */
-class TestEndpoint {
-  readonly requests: ChatRequest[] = [];
-  readonly authorizations = new Set<string | undefined>();
-  readonly paths = new Set<string | undefined>();
-  script: Reply[] = [];
-  always: Reply = good;
-  most = 0;
-  address = '';
-  #open = 0;
-  readonly #server: Server = createServer((request, response) => void this.#answer(request, response));
-
-  async start(): Promise<void> {
-    await new Promise<void>((started) => this.#server.listen(0, '127.0.0.1', started));
-    this.address = `http://127.0.0.1:${String((this.#server.address() as AddressInfo).port)}/v1`;
-  }
-
-  async stop(): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise((stopped) => this.#server.close(stopped));
-  }
-
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    this.most = Math.max(this.most, ++this.#open);
-    response.on('close', () => this.#open--);
-    let text = '';
-    for await (const chunk of request) text += String(chunk);
-    const body = JSON.parse(text) as ChatRequest;
-    this.requests.push(body);
-    this.authorizations.add(request.headers.authorization);
-    this.paths.add(request.url);
-    (this.script.shift() ?? this.always)(response, body);
-  }
-}
 
 /** Time that passes only when somebody waits. */
 class TestClock implements Clock {
@@ -76,14 +20,16 @@ class TestClock implements Clock {
 
 const settings: AnswerSettings = { count: 1, temperature: 0.7, topP: 0.9, maxTokens: 20, stop: [], seed: 5 };
 
-let endpoint: TestEndpoint;
+/** The prompt in capitals, with the seed. */
+const good = chatAnswer((prompt, seed) => `${prompt.toUpperCase()} ${String(seed)}`);
+
+let endpoint: ChatEndpoint;
 let clock: TestClock;
 beforeEach(async () => {
   clock = new TestClock();
-  endpoint = new TestEndpoint();
-  await endpoint.start();
+  endpoint = await ChatEndpoint.start(good);
 });
-afterEach(() => endpoint.stop());
+afterEach(() => endpoint[Symbol.asyncDispose]());
 
 const teacher = (options: Partial<ChatTeacherOptions> = {}): ChatTeacher => new ChatTeacher({ endpoint: endpoint.address, model: 'big', clock, ...options });
 
@@ -94,6 +40,12 @@ async function failure(work: Promise<unknown>): Promise<string> {
   );
   if (!isPareError(error)) throw error;
   return `${error.code} ${error.message} ${error.help}`;
+}
+
+/** One that nobody listens at any more. */
+async function closedEndpoint(): Promise<ChatEndpoint> {
+  await using closed = await ChatEndpoint.start(good);
+  return closed;
 }
 
 describe('ChatTeacher', () => {
@@ -163,7 +115,7 @@ describe('ChatTeacher', () => {
     expect(endpoint.requests).toHaveLength(0);
   });
 
-  it.each<[string, Reply, RegExp]>([
+  it.each<[string, ChatReply, RegExp]>([
     ['a failing server', (response) => json(response, 500, { error: { message: 'out of memory' } }), /^PARE_TEACHER_UNREACHABLE .*status 500 \(out of memory\), 3 times/],
     ['a busy server', (response) => json(response, 429, { error: 'slow down' }), /^PARE_TEACHER_BUSY .*status 429 \(slow down\), 3 times/],
     ['a cut connection', (response) => response.writeHead(200).write('{"choi', () => response.destroy()), /^PARE_TEACHER_UNREACHABLE .*, 3 times/],
@@ -217,10 +169,8 @@ describe('ChatTeacher', () => {
   });
 
   it('says when nobody listens, and refuses addresses that are none or hold secrets', async () => {
-    const { address } = endpoint;
-    await endpoint.stop();
+    const { address } = await closedEndpoint();
     expect(await failure(teacher({ endpoint: address, retries: 0 }).answer(['a'], settings))).toMatch(/^PARE_TEACHER_UNREACHABLE .*ECONNREFUSED/);
-    await endpoint.start();
     expect(() => teacher({ endpoint: 'api.example.com' })).toThrow('http:// or https://');
     expect(() => teacher({ endpoint: 'https://me:word@example.com/v1' })).toThrow(/^https:\/\/example\.com gives no answer: its address holds a user/);
   });
