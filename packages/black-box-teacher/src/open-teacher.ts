@@ -79,9 +79,9 @@ export async function askTeacher(
   teacher: BlackBoxTeacher,
   prompts: readonly string[],
   what: string,
-  { temperature, topP, maxNewTokens, stop, answers: count }: Omit<AnswerOptions, 'teacherBatch'>,
+  { temperature, topP, maxNewTokens, stop, answers: count, beams }: Omit<AnswerOptions, 'teacherBatch'>,
 ): Promise<TeacherAnswer[][]> {
-  const settings: AnswerSettings = { count, temperature, topP, maxTokens: maxNewTokens, stop, seed };
+  const settings: AnswerSettings = { count, temperature, topP, maxTokens: maxNewTokens, stop, seed, beams };
   log.info(`${teacher.name} is asked for ${what}: ${costText(await teacher.cost(prompts, settings))}`);
   return teacher.answer(prompts, settings, {
     signal,

@@ -34,17 +34,20 @@ export const answerOptions = {
   maxNewTokens: z.int().min(1).default(128).describe('Longest answer, in the teacher\'s tokens.'),
   stop: z.array(z.string().min(1)).default([]).describe('Texts that end an answer and are no part of it.'),
   answers: z.int().min(1).default(1).describe('Answers to each prompt; several need a temperature above 0, or beams.'),
+  beams: z.int().min(1).default(1).describe('Above 1 the likeliest answers are searched with so many beams, and none are drawn; for teachers at hand.'),
   teacherBatch: z.int().min(1).default(64).describe('Prompts that a teacher at hand answers together.'),
 };
 
 export type AnswerOptions = z.output<z.ZodObject<typeof answerOptions>>;
 
 /** Why these options make no teacher; undefined when they do. */
-export function teacherProblem({ endpoint, endpointModel, teacher, budget, promptPrice, answerPrice, temperature, answers }: BlackBoxTeacherOptions & Pick<AnswerOptions, 'temperature' | 'answers'>): string | undefined {
+export function teacherProblem({ endpoint, endpointModel, teacher, budget, promptPrice, answerPrice, temperature, answers, beams }: BlackBoxTeacherOptions & Pick<AnswerOptions, 'temperature' | 'answers' | 'beams'>): string | undefined {
   if (endpoint !== undefined && endpointModel === undefined) return 'endpoint needs endpointModel, the name of the model there';
   if (endpoint !== undefined && teacher !== undefined) return 'teacher and endpoint are both given; leave one out';
   if (endpoint === undefined && endpointModel !== undefined) return 'endpointModel needs endpoint, the address';
   if (budget !== undefined && promptPrice + answerPrice === 0) return 'budget needs promptPrice and answerPrice';
+  if (beams > 1 && endpoint !== undefined) return 'an endpoint searches no beams; leave beams out, or take temperature: 0';
+  if (beams > 1) return answers > beams ? `${String(beams)} beams find no ${String(answers)} answers; raise beams, or ask for fewer` : undefined;
   if (answers > 1 && temperature === 0) return `${String(answers)} answers at temperature 0 would all be the same; raise temperature, or ask for one`;
   return undefined;
 }

@@ -11,6 +11,8 @@ export interface AnswerSettings {
   /** Texts that end an answer and are no part of it. */
   readonly stop: readonly string[];
   readonly seed: number;
+  /** Texts that a model at hand follows at the same time to find its likeliest answers; 1, the default, draws them. Endpoints cannot. */
+  readonly beams?: number | undefined;
 }
 
 export interface TeacherAnswer {

@@ -99,14 +99,12 @@ function missingServices(plugins: readonly LoadedPlugin[], provided: ReadonlySet
     return Object.entries(deps).flatMap(([name, ref]) =>
       provided.has(ref.id)
         ? []
-        : [
-            {
-              path: `${source}.deps.${name}`,
-              found: `service "${ref.id}", which nothing provides`,
-              allowed: `provided services: ${[...provided].join(', ')}`,
-              fix: `Add a factory for "${ref.id}" to the host's services, or remove ${kind} "${id}".`,
-            },
-          ],
+        : {
+            path: `${source}.deps.${name}`,
+            found: `service "${ref.id}", which nothing provides`,
+            allowed: `provided services: ${[...provided].join(', ')}`,
+            fix: `Add a factory for "${ref.id}" to the host's services, or remove ${kind} "${id}".`,
+          },
     );
   });
 }

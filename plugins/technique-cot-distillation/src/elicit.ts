@@ -66,7 +66,7 @@ async function ask(context: Context, teacher: BlackBoxTeacher, rounds: readonly 
   const open = chains.flatMap((each, round) => each.flatMap(({ rationale, answer }, sample) => (answer === undefined && rationale !== '' ? [{ round, sample, rationale }] : [])));
   if (open.length === 0) return chains;
   const prompts = open.map(({ round, rationale }) => `${rounds[round]!.prompt} ${rationale}${answerCue}`);
-  const answers = await askTeacher(context, teacher, prompts, 'answers', { ...options, answers: 1, temperature: 0, maxNewTokens: Math.min(options.maxNewTokens, answerTokens) });
+  const answers = await askTeacher(context, teacher, prompts, 'answers', { ...options, answers: 1, beams: 1, temperature: 0, maxNewTokens: Math.min(options.maxNewTokens, answerTokens) });
   for (const [index, { round, sample, rationale }] of open.entries()) chains[round]![sample] = { rationale, answer: answerLine(answers[index]![0]!.text) };
   return chains;
 }

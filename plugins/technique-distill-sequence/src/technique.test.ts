@@ -41,7 +41,7 @@ describe('distill-sequence', () => {
     const other = async (folder: string): Promise<Options> => {
       const teacher = join(folder, 'teacher');
       await writeSyntheticLlama(teacher, { layers: 1, vocabulary: 128 });
-      return { teacher, temperature: 0, unfinished: 'keep' };
+      return { teacher, beams: 2, unfinished: 'keep' };
     };
     const { details, said, log } = await distill(other);
     expect(log.join('\n')).toMatch(/teacher is asked for answers: 4 requests, about \d+ tokens of prompts, at most 24 of answers/);
@@ -85,6 +85,7 @@ describe('distill-sequence', () => {
     const chat = { endpoint: 'http://127.0.0.1:9/v1', endpointModel: 'big' };
     expect(await run({ endpoint: chat.endpoint })).toMatch(/^PARE_TARGET_REFUSED .*endpoint needs endpointModel/);
     expect(await run({ ...chat, answers: 2, temperature: 0 })).toMatch(/^PARE_TARGET_REFUSED .*2 answers at temperature 0/);
+    expect(await run({ ...chat, beams: 5 })).toMatch(/^PARE_TARGET_REFUSED .*an endpoint searches no beams/);
     expect(await run({ ...chat, keyVariable: 'PARE_TEST_NO_SUCH_KEY' })).toMatch(/^PARE_TEACHER_KEY_MISSING .*PARE_TEST_NO_SUCH_KEY/);
     expect(await run({ source: 'file' }, file([{ question: 'who' }]))).toMatch(/^PARE_ITEM_INVALID items.jsonl:1/);
     expect(await run({}, file([{ question: 'who' }, { question: 'w'.repeat(200) }]))).toMatch(/^PARE_PROMPT_TOO_LONG .*line 2/);

@@ -45,6 +45,15 @@ describe('LocalTeacher', () => {
     });
   });
 
+  it('searches beams where told to', async () => {
+    await withTeacher(8, async (teacher) => {
+      const prompts = ['one', 'two'];
+      const answers = await teacher.answer(prompts, { ...settings, count: 2, beams: 4 });
+      expect(answers.map((each) => new Set(each.map(({ text }) => text)).size)).toEqual([2, 2]);
+      expect(await teacher.answer(prompts, { ...settings, seed: 9, count: 2, beams: 4 })).toEqual(answers);
+    });
+  });
+
   it('counts what it will do, and names prompts that leave no room', async () => {
     await withTeacher(64, async (teacher) => {
       expect(await teacher.cost(['ab', 'c'], settings)).toMatchObject({ requests: 4, promptTokens: 6, answerTokens: 48 });

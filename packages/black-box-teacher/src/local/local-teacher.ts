@@ -1,5 +1,5 @@
 import { createRandom, pareError, type Backend, type Model, type Tokenizer } from '@pare/core';
-import { pickToken, TokenGenerator } from '@pare/model';
+import { pickToken, searchBeams, TokenGenerator } from '@pare/model';
 import type { AnswerCost, AskOptions, AnswerSettings, BlackBoxTeacher, TeacherAnswer } from '../teacher.js';
 
 export interface LocalTeacherOptions {
@@ -38,19 +38,25 @@ export class LocalTeacher implements BlackBoxTeacher {
 
   /** @throws PARE_WINDOW_TOO_LONG naming the prompt, PARE_ABORTED */
   async answer(prompts: readonly string[], settings: AnswerSettings, { signal, onProgress }: AskOptions = {}): Promise<TeacherAnswer[][]> {
-    const { count, temperature, topP, maxTokens, stop, seed } = settings;
+    const { count, temperature, topP, maxTokens, stop, seed, beams = 1 } = settings;
     const { tokenizer } = this.#options;
     const encoded = prompts.map((prompt) => this.#encode(prompt, maxTokens));
+    const end = new StopTexts(tokenizer, stop);
+    const done = (tokens: readonly number[]): boolean => tokens.at(-1) === tokenizer.eosToken || end.reached(tokens);
+    const { batchSize = 64 } = this.#options;
+    if (beams > 1) {
+      const found = await searchBeams(this.#generator, { prompts: encoded, maxNewTokens: maxTokens, beams, count, done, batchSize, signal, onProgress });
+      return found.map((texts) => texts.map(({ tokens }) => end.answer(tokens)));
+    }
     const copies = encoded.flatMap((ids) => Array.from({ length: count }, () => ids));
     const randoms = copies.map((_, copy) => createRandom(seed * 1_000_003 + copy));
-    const end = new StopTexts(tokenizer, stop);
     const drawn = await this.#generator.generate({
       prompts: copies,
       maxNewTokens: maxTokens,
-      batchSize: this.#options.batchSize ?? 64,
+      batchSize,
       signal,
       pick: (logits, copy) => pickToken(logits, { temperature, topK: 0, topP }, randoms[copy]!),
-      done: (tokens) => tokens.at(-1) === tokenizer.eosToken || end.reached(tokens),
+      done,
       onProgress: (completed) => onProgress?.(Math.floor(completed / count), prompts.length),
     });
     const answers = drawn.map((tokens) => end.answer(tokens));
