@@ -3,17 +3,17 @@
  * the teacher, seconds; a row for each method and seed, kept in bench-results/ as soon as it is measured: a run that was stopped goes on from there. Writes the table of docs/distillation.md.
  *   PARE_BENCH_SEEDS     seeds to measure: 0,1,2 (the default)
  *   PARE_BENCH_METHODS   names of rows to measure, all by default: label-only,step-by-step
- *   PARE_BENCH_STEPS     steps of each training, 500 by default; other numbers are kept apart and not written to the document
+ *   PARE_BENCH_STEPS     steps of each training instead of those of the table; kept apart and not written to the document
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { distillingMethods } from './distillation-rows.mjs';
+import { distillingMethods, questions } from './distillation-rows.mjs';
 import { machine, markdownTable, root, round, runPare } from './lib.mjs';
 
 const example = (...parts) => join(root, 'examples', ...parts);
 const [student, teacher] = [example('models/tales-1m'), example('models/tales-7m')];
-const prompts = example('data/reasoning-train.jsonl');
+const items = readFileSync(example('data/reasoning-train.jsonl'), 'utf8').trim().split('\n').slice(0, questions);
 const window = ['--sequence-length', '512', '--samples', '64'];
 const page = join(root, 'docs/distillation.md');
 const methods = distillingMethods(teacher);
@@ -27,8 +27,10 @@ if (unknown.length > 0) throw new Error(`no method is called ${unknown.join(', '
 
 const keptFile = join(root, 'bench-results', `distillation${steps === undefined ? '' : `-${steps}`}.json`);
 const kept = existsSync(keptFile) ? JSON.parse(readFileSync(keptFile, 'utf8')) : { rows: {} };
+/** Rows of another process that measures at the same time stay. */
 const keep = () => {
   mkdirSync(join(root, 'bench-results'), { recursive: true });
+  if (existsSync(keptFile)) kept.rows = { ...JSON.parse(readFileSync(keptFile, 'utf8')).rows, ...kept.rows };
   writeFileSync(keptFile, JSON.stringify(kept, undefined, 2));
 };
 
@@ -47,7 +49,8 @@ async function measure({ technique, options, text = false }, seed) {
     const recipe = join(folder, 'recipe.json');
     writeFileSync(recipe, JSON.stringify({ version: 1, stages: [{ technique, options: { ...options, ...(steps !== undefined && { steps }) } }] }));
     const output = join(folder, 'out');
-    const lessons = text ? ['--calibration', questionsAsText(folder), '--sequence-length', '64', '--samples', '2000'] : ['--prompts', prompts];
+    const file = lessonFile(folder, text);
+    const lessons = text ? ['--calibration', file, '--sequence-length', '64', '--samples', '700'] : ['--prompts', file];
     const made = await runPare(['compress', student, '--recipe', recipe, ...lessons, '--seed', String(seed), '--output', output, '--evaluator', 'size']);
     const seconds = made.document.stages.reduce((sum, stage) => sum + stage.seconds, 0);
     return { ...(await evaluate(output)), seconds, processor: made.processor };
@@ -56,11 +59,14 @@ async function measure({ technique, options, text = false }, seed) {
   }
 }
 
-/** The questions with their answers as running text. */
-function questionsAsText(folder) {
+/** A file of the questions: as they are, or with their answers as running text. */
+function lessonFile(folder, text) {
   const file = join(folder, 'questions.jsonl');
-  const items = readFileSync(prompts, 'utf8').trim().split('\n').map((line) => JSON.parse(line));
-  writeFileSync(file, items.map(({ question, answer }) => JSON.stringify({ text: `Question: ${question}\nAnswer: ${answer}` })).join('\n'));
+  const asText = (line) => {
+    const { question, answer } = JSON.parse(line);
+    return JSON.stringify({ text: `Question: ${question}\nAnswer: ${answer}` });
+  };
+  writeFileSync(file, (text ? items.map(asText) : items).join('\n'));
   return file;
 }
 

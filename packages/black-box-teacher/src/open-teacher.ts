@@ -1,7 +1,8 @@
 import { cacheFolderRef, pareError, type CacheFolder, type ServiceRef, fileSystemRef, type FileSystem, type TechniqueContext } from '@pare/core';
-import { openTeacher, teacherServices, type TeacherServices } from '@pare/distillation';
+import { openTeacher, teacherIdentity, teacherServices, type TeacherServices } from '@pare/distillation';
 import { openTokenizer } from '@pare/model';
 import { environmentVariable } from '@pare/platform';
+import { AnswerCache, sha256 } from './chat/answer-cache.js';
 import { ChatTeacher } from './chat/chat-teacher.js';
 import { LocalTeacher } from './local/local-teacher.js';
 import type { AnswerOptions, BlackBoxTeacherOptions } from './options.js';
@@ -19,7 +20,7 @@ export const blackBoxServices: BlackBoxServices = { ...teacherServices, files: f
 /** The call of such a technique. */
 export type BlackBoxContext<O = unknown> = TechniqueContext<O, BlackBoxServices>;
 
-type Context = Pick<BlackBoxContext, 'backend' | 'original' | 'services' | 'signal' | 'log' | 'progress' | 'seed'>;
+type Context = Pick<BlackBoxContext, 'backend' | 'original' | 'services' | 'signal' | 'log' | 'progress' | 'seed' | 'work'>;
 
 /** @param emptyAnswers whether an endpoint's empty texts are failures or answers */
 export type TeacherChoice = BlackBoxTeacherOptions & Pick<AnswerOptions, 'teacherBatch'> & { readonly emptyAnswers: 'refuse' | 'keep' };
@@ -33,12 +34,21 @@ export async function openBlackBoxTeacher(context: Context, options: TeacherChoi
   const opened = await openTeacher(context, options.teacher);
   try {
     const { model } = opened;
-    const { backend, signal } = context;
+    const { backend, signal, work, log } = context;
     const teacher = await LocalTeacher.load({ model, backend, signal, tokenizer: await openTokenizer(model.directory, model.files), batchSize: options.teacherBatch });
+    const cache = new AnswerCache({ files: work.files, folder: work.files.path.join(work.path, 'answers'), warn: (message) => { log.warn(message); } });
+    const identity = await teacherIdentity(model);
     return {
       name: teacher.name,
       cost: (...asked) => teacher.cost(...asked),
-      answer: (...asked) => teacher.answer(...asked),
+      // A run that goes on takes up what the teacher had written.
+      async answer(prompts, settings, asking) {
+        const key = sha256(JSON.stringify([1, identity, prompts, settings]));
+        const kept = await cache.read(key);
+        const answers = kept ?? (await teacher.answer(prompts, settings, asking)).flat();
+        if (kept === undefined) await cache.write(key, answers);
+        return prompts.map((_, prompt) => answers.slice(prompt * settings.count, (prompt + 1) * settings.count));
+      },
       async [Symbol.asyncDispose]() {
         await teacher[Symbol.asyncDispose]();
         await opened[Symbol.asyncDispose]();

@@ -1,7 +1,7 @@
 import { blackBoxServices, countsText, teacherProblem, type BlackBoxContext, type BlackBoxServices } from '@pare/black-box-teacher';
 import { apiVersion, defineTechnique, pareError, pluginError, type Technique } from '@pare/core';
 import { planTraining, sharedOptions, Student, trainStudent } from '@pare/distillation';
-import { crossEntropy, taskBatches } from '@pare/training';
+import { crossEntropy, taskBatches, tasksIdentity } from '@pare/training';
 import { elicitReasons, type Elicited } from './elicit.js';
 import { cotDistillationOptions, type CotDistillationOptions } from './options.js';
 import { readQuestions, type Question } from './questions.js';
@@ -75,7 +75,7 @@ async function apply(context: Context): Promise<void> {
   using student = await Student.load(context, options);
   const tasks = [answers, reasons].filter((task) => task !== undefined);
   const batches = taskBatches({ tasks, batchSize, microBatch, padding: tokenizer.eosToken ?? 0, positions, seed });
-  const { losses } = await trainStudent(context, student, { options, loss: crossEntropy, batches });
+  const { losses } = await trainStudent(context, student, { options, loss: crossEntropy, batches, identity: tasksIdentity(tasks) });
   const numbers = { answers: answers?.examples.length ?? 0, reasons: reasons?.examples.length ?? 0, emptyReasons: leftOut.empty, openReasons: leftOut.open, wrongReasons: leftOut.wrong, repeatedReasons: leftOut.repeated, tooLong: unfit };
   await student.writeBack({ details: { steps, ...numbers, firstLoss: losses[0]!, lastLoss: losses.at(-1)! } });
 }

@@ -82,6 +82,7 @@ describe('distill-sequence', () => {
       }
       return 'nothing was thrown';
     };
+    await expect(host.compress({ model: folder.model, recipe: recipe({}), output: folder.join('out'), formats: ['dump'] })).rejects.toMatchObject({ code: 'PARE_PROMPTS_MISSING' });
     const chat = { endpoint: 'http://127.0.0.1:9/v1', endpointModel: 'big' };
     expect(await run({ endpoint: chat.endpoint })).toMatch(/^PARE_TARGET_REFUSED .*endpoint needs endpointModel/);
     expect(await run({ ...chat, answers: 2, temperature: 0 })).toMatch(/^PARE_TARGET_REFUSED .*2 answers at temperature 0/);
@@ -90,7 +91,23 @@ describe('distill-sequence', () => {
     expect(await run({ source: 'file' }, file([{ question: 'who' }]))).toMatch(/^PARE_ITEM_INVALID items.jsonl:1/);
     expect(await run({}, file([{ question: 'who' }, { question: 'w'.repeat(200) }]))).toMatch(/^PARE_PROMPT_TOO_LONG .*line 2/);
     expect(await run({ maxNewTokens: 1, temperature: 0 })).toMatch(/^PARE_DISTILL_SEQUENCE_NO_ANSWERS .*4 unfinished.*unfinished: keep/);
-    await expect(host.compress({ model: folder.model, recipe: recipe({}), output: folder.join('out'), formats: ['dump'] })).rejects.toMatchObject({ code: 'PARE_PROMPTS_MISSING' });
+  });
+
+  it('asks a teacher at hand once, also when a run goes on', async () => {
+    await using folder = await tinyModel('llama');
+    await using host = await startTestHost({ plugins: [distillSequence, cpuBackend] });
+    await using backend = await cpuBackend.create(cpuOptions.parse({ threads: 1 }), { log: console });
+    const request = { model: folder.model, recipe: recipe({ steps: 3, unfinished: 'keep' }), prompts: labelled, formats: ['dump'], backend };
+    const stop = new AbortController();
+    host.events.on('progress', ({ unit, completed }) => {
+      if (unit === 'steps' && completed === 1) stop.abort();
+    });
+    await expect(host.compress({ ...request, output: folder.join('out'), signal: stop.signal })).rejects.toMatchObject({ code: 'PARE_ABORTED' });
+    const asked = host.recorded.length;
+    const resumed = await host.compress({ ...request, output: folder.join('out'), resume: true });
+    expect(host.recorded.slice(asked).filter(({ event, data }) => event === 'progress' && 'unit' in data && data.unit === 'answers')).toEqual([]);
+    const whole = await host.compress({ ...request, output: folder.join('other') });
+    expect(resumed.stages[0]!.reports[0]!.details).toEqual(whole.stages[0]!.reports[0]!.details);
   });
 
   it('leaves nothing on the device', async () => {

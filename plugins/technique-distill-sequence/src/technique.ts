@@ -2,7 +2,7 @@ import { askTeacher, blackBoxServices, countsText, fillTemplate, lessonExamples,
 import { apiVersion, defineTechnique, pareError, pluginError, type Technique, type TextSource, type Tokenizer } from '@pare/core';
 import { planTraining, sharedOptions, Student, trainStudent } from '@pare/distillation';
 import { readPromptItems } from '@pare/model';
-import { crossEntropy, pairExamples, readPromptPairs, taskBatches, type TrainingExample } from '@pare/training';
+import { crossEntropy, pairExamples, readPromptPairs, taskBatches, tasksIdentity, type TrainingExample } from '@pare/training';
 import { chooseAnswers } from './choose-answers.js';
 import { distillSequenceOptions, type DistillSequenceOptions } from './options.js';
 
@@ -63,7 +63,7 @@ async function apply(context: Context): Promise<void> {
   log.info(`${model.name} learns ${String(tasks.reduce((sum, { examples }) => sum + examples.length, 0))} answers in ${String(steps)} steps of ${String(batchSize)}`);
   using student = await Student.load(context, options);
   const batches = taskBatches({ tasks, batchSize, microBatch, padding: tokenizer.eosToken ?? 0, positions, seed });
-  const { losses } = await trainStudent(context, student, { options, loss: crossEntropy, batches });
+  const { losses } = await trainStudent(context, student, { options, loss: crossEntropy, batches, identity: tasksIdentity(tasks) });
   await student.writeBack({ details: { steps, labels: labels.length, ...written?.details, firstLoss: losses[0]!, lastLoss: losses.at(-1)! } });
 }
 

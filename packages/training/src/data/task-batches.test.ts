@@ -1,6 +1,6 @@
 import { type HostTensor } from '@pare/core';
 import { describe, expect, it } from 'vitest';
-import { taskBatches, type Task } from './task-batches.js';
+import { taskBatches, tasksIdentity, type Task } from './task-batches.js';
 import { promptExample } from './windows.js';
 
 const example = (prompt: number, answer: number) => promptExample(new Int32Array(prompt).fill(1), new Int32Array(answer).fill(2));
@@ -36,5 +36,11 @@ describe('taskBatches', () => {
     const prompt = (batch: typeof left): number => Array.from(batch!.ids.data as BigInt64Array).filter((id) => id === 1n).length;
     expect(prompt(left)).toBe(prompt(right));
     expect(() => batches([{ examples: [], share: 1 }])).toThrow('no task has examples');
+  });
+
+  it('tells tasks apart by what they hold', () => {
+    const identity = (share: number, answer: number): string => tasksIdentity([{ share, examples: [example(2, answer)] }]);
+    expect(identity(0.5, 3)).toBe(identity(0.5, 3));
+    expect(new Set([identity(0.5, 3), identity(0.4, 3), identity(0.5, 4), tasksIdentity([])]).size).toBe(4);
   });
 });

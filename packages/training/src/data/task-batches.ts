@@ -1,3 +1,4 @@
+import { createSha256 } from '@pare/platform';
 import { type Batch } from '../decoder/gradients.js';
 import { batchOf } from './batches.js';
 import { TrainingOrder } from './order.js';
@@ -49,6 +50,19 @@ export function taskBatches({ tasks, batchSize, microBatch = batchSize, padding,
       }
       return batches;
     });
+}
+
+/** A hash of all that tasks hold: two trainings of equal tasks, order and seed have equal batches. */
+export function tasksIdentity(tasks: readonly Task[]): string {
+  const hash = createSha256();
+  for (const { share, examples } of tasks) {
+    hash.update(new TextEncoder().encode(`task ${String(share)} ${String(examples.length)}`));
+    for (const { ids, mask } of examples) {
+      hash.update(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength));
+      hash.update(mask ?? Uint8Array.of(1));
+    }
+  }
+  return `tasks ${hash.hex().slice(0, 16)}`;
 }
 
 /** Tokens to be predicted: nothing predicts the first. */
