@@ -1,4 +1,4 @@
-import { cacheFolderRef, pareError, type CacheFolder, type ServiceRef, fileSystemRef, type FileSystem, type TechniqueContext } from '@pare/core';
+import { cacheFolderRef, fileSystemRef, type CacheFolder, type FileSystem, type ServiceRef, type TechniqueContext } from '@pare/core';
 import { openTeacher, teacherIdentity, teacherServices, type TeacherServices } from '@pare/distillation';
 import { openTokenizer } from '@pare/model';
 import { environmentVariable } from '@pare/platform';
@@ -6,6 +6,7 @@ import { AnswerCache, sha256 } from './chat/answer-cache.js';
 import { ChatTeacher } from './chat/chat-teacher.js';
 import { LocalTeacher } from './local/local-teacher.js';
 import type { AnswerOptions, BlackBoxTeacherOptions } from './options.js';
+import { keyMissing } from './teacher-errors.js';
 import { costText, type AnswerSettings, type BlackBoxTeacher, type TeacherAnswer } from './teacher.js';
 
 /** Services of a technique that asks teachers. */
@@ -75,7 +76,7 @@ function openEndpoint({ services, log }: Context, options: TeacherChoice, endpoi
       log.warn(message);
     },
   });
-  if (keyVariable !== undefined && key === undefined) throw pareError('PARE_TEACHER_KEY_MISSING', { teacher: teacher.name, variable: keyVariable });
+  if (keyVariable !== undefined && key === undefined) throw keyMissing(teacher.name, keyVariable);
   if (folder === undefined) log.warn(`answers of ${teacher.name} are kept nowhere: name a folder with answerFolder`);
   return teacher;
 }

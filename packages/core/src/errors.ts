@@ -407,30 +407,6 @@ export const errorCatalogue = {
     (d: { stage: string; pattern: string; nearest?: string | undefined }) => `${d.stage}: "${d.pattern}" matches no module`,
     (d) => `${suggestion(d.nearest)}"pare inspect <model>" lists modules; kinds are linear, embedding, head and router.`,
   ),
-  PARE_TEACHER_BUDGET: template(
-    (d: { teacher: string; cost: string; budget: string }) => `asking ${d.teacher} may cost ${d.cost}, more than the ${d.budget} that are allowed`,
-    () => 'Ask fewer prompts, fewer answers or shorter ones, or allow more with the option budget.',
-  ),
-  PARE_TEACHER_BUSY: template(
-    (d: { teacher: string; found: string }) => `${d.teacher} turns requests away: ${d.found}`,
-    () => 'Lower concurrency, requestsPerMinute or tokensPerMinute, or come back later. Answers so far are kept: the same command asks only for the rest.',
-  ),
-  PARE_TEACHER_KEY_MISSING: template(
-    (d: { teacher: string; variable: string }) => `the key of ${d.teacher} is to be in the environment variable ${d.variable}, which is empty or not set`,
-    (d) => `Set ${d.variable}, or name another variable with the option keyVariable. A recipe never holds the key itself.`,
-  ),
-  PARE_TEACHER_NONSENSE: template(
-    (d: { teacher: string; found: string; allowed: string }) => `${d.teacher} answered with ${d.found}`,
-    (d) => `Needed: ${d.allowed}. Check that the address is of an OpenAI-compatible chat endpoint (it usually ends in /v1). Answers so far are kept.`,
-  ),
-  PARE_TEACHER_REFUSED: template(
-    (d: { teacher: string; found: string; fix: string }) => `${d.teacher} refuses: ${d.found}`,
-    (d) => `${d.fix} Answers so far are kept.`,
-  ),
-  PARE_TEACHER_UNREACHABLE: template(
-    (d: { teacher: string; found: string }) => `${d.teacher} gives no answer: ${d.found}`,
-    () => 'Check the address and the server; raise timeout for slow models. Answers so far are kept: the same command asks only for the rest.',
-  ),
   PARE_TENSOR_DISPOSED: template(
     (d: { operation: string; backend: string }) => `${d.operation} on backend "${d.backend}" got a tensor that was disposed`,
     () => 'The creator of a tensor disposes it, once, after its last use; keep it out of a scope that ends earlier.',

@@ -1,6 +1,7 @@
-import { pareError, throwIfAborted, type FileSystem, type PareError } from '@pare/core';
+import { throwIfAborted, type FileSystem, type PareError } from '@pare/core';
 import { backoff, failureReason, retry } from '@pare/platform';
 import type { AnswerCost, AskOptions, AnswerSettings, BlackBoxTeacher, TeacherAnswer } from '../teacher.js';
+import { busy, nonsense, refused, tooExpensive, unreachable } from '../teacher-errors.js';
 import { AnswerCache, sha256 } from './answer-cache.js';
 import { systemClock, type Clock } from './clock.js';
 import { errorText, excerpt, Nonsense, readCompletion, type Completion } from './completion.js';
@@ -161,7 +162,7 @@ export class ChatTeacher implements BlackBoxTeacher {
     const { budget } = this.#options;
     if (budget === undefined) return;
     const { price } = await this.cost(prompts, settings);
-    if (price !== undefined && price > budget) throw pareError('PARE_TEACHER_BUDGET', { teacher: this.name, cost: price.toFixed(2), budget: budget.toFixed(2) });
+    if (price !== undefined && price > budget) throw tooExpensive(this.name, price.toFixed(2), budget.toFixed(2));
   }
 
   /** Equal requests are made once. */
@@ -239,7 +240,7 @@ export class ChatTeacher implements BlackBoxTeacher {
       return completion;
     } catch (error) {
       if (!(error instanceof Nonsense)) throw error;
-      throw new Failure(pareError('PARE_TEACHER_NONSENSE', { teacher: this.name, found: this.#redact(error.message), allowed: error.allowed }));
+      throw new Failure(nonsense(this.name, this.#redact(error.message), error.allowed));
     }
   }
 
@@ -253,7 +254,7 @@ export class ChatTeacher implements BlackBoxTeacher {
     } catch (cause) {
       throwIfAborted(signal, `asking ${this.name}`);
       const found = limit.aborted ? `nothing within ${String(timeout)} seconds` : this.#redact(failureReason(cause));
-      throw new Failure(pareError('PARE_TEACHER_UNREACHABLE', { teacher: this.name, found }));
+      throw new Failure(unreachable(this.name, found));
     }
   }
 
@@ -265,9 +266,9 @@ export class ChatTeacher implements BlackBoxTeacher {
     const wait = pause === undefined ? '' : `, and asks to wait ${String(Math.ceil(pause))} seconds`;
     // Waiting brings no money.
     const final = text.includes('insufficient_quota');
-    if (status === 429 && !final) return new Failure(pareError('PARE_TEACHER_BUSY', { teacher, found: found + wait }), { pause });
-    if (status >= 500 || transient.has(status)) return new Failure(pareError('PARE_TEACHER_UNREACHABLE', { teacher, found: found + wait }), { pause });
-    return new Failure(pareError('PARE_TEACHER_REFUSED', { teacher, found, fix: this.#fix(status) }), { final: true });
+    if (status === 429 && !final) return new Failure(busy(teacher, found + wait), { pause });
+    if (status >= 500 || transient.has(status)) return new Failure(unreachable(teacher, found + wait), { pause });
+    return new Failure(refused(teacher, found, this.#fix(status)), { final: true });
   }
 
   #fix(status: number): string {
@@ -294,10 +295,10 @@ const transient = new Set([408, 409, 425]);
 function parseAddress(endpoint: string): URL {
   const address = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
   if (address?.protocol !== 'http:' && address?.protocol !== 'https:') {
-    throw pareError('PARE_TEACHER_UNREACHABLE', { teacher: endpoint, found: 'it is no address that begins with http:// or https://' });
+    throw unreachable(endpoint, 'it is no address that begins with http:// or https://');
   }
   if (address.username !== '' || address.password !== '') {
-    throw pareError('PARE_TEACHER_UNREACHABLE', { teacher: address.origin, found: 'its address holds a user or password, and recipes and logs would, too; a key belongs into the environment (keyVariable)' });
+    throw unreachable(address.origin, 'its address holds a user or password, and recipes and logs would, too; a key belongs into the environment (keyVariable)');
   }
   return address;
 }
