@@ -54,8 +54,8 @@ async function apply(context: Context): Promise<void> {
   const tokenizer = await context.tokenizer();
   const { maxPositions: positions } = model.description;
 
-  const { source, labelShare } = options;
-  const labels = source === 'file' || labelShare > 0 ? pairExamples(await readPromptPairs(prompts, tokenizer, { ...options, count: options.prompts, positions })) : [];
+  const { source, labelShare, promptTemplate, responseTemplate } = options;
+  const labels = source === 'file' || labelShare > 0 ? pairExamples(await readPromptPairs(prompts, tokenizer, { promptTemplate, responseTemplate, count: options.prompts, positions })) : [];
   const written = source === 'file' ? undefined : await askForAnswers(context, options, prompts, tokenizer);
   const tasks = written === undefined ? [{ examples: labels, share: 1 }] : [{ examples: written.examples, share: 1 - labelShare }, { examples: labels, share: labelShare }];
 
