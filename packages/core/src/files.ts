@@ -88,6 +88,15 @@ export interface FileSystem {
 /** The files a host works on: models, texts, journal and output. The system's own by default. */
 export const fileSystemRef: ServiceRef<FileSystem> = serviceRef<FileSystem>('pare.files');
 
+/** Where things are kept that another run may use, such as a teacher's answers. */
+export interface CacheFolder {
+  /** Undefined for a host that keeps nothing. */
+  readonly path: string | undefined;
+}
+
+/** The host's cache. */
+export const cacheFolderRef: ServiceRef<CacheFolder> = serviceRef<CacheFolder>('pare.cache');
+
 /** The system's code of an error (`ENOENT`, …), or undefined for errors of other kinds. */
 export function systemErrorCode(error: unknown): string | undefined {
   const code = typeof error === 'object' && error !== null ? (error as { code?: unknown }).code : undefined;

@@ -1,5 +1,5 @@
 import { systemErrorCode, type Checkpoint, type FileSystem } from '@pare/core';
-import { processId } from '@pare/platform';
+import { writeShared } from '@pare/platform';
 import { sha256 } from './content-hash.js';
 import { exactJson, parseExactJson } from './exact-json.js';
 import { ProgressJournal } from './progress-journal.js';
@@ -79,17 +79,7 @@ export class EvaluationCache {
     const file = this.#file(key);
     const body = exactJson(result);
     try {
-      const { dirname } = this.#files.path;
-      await this.#files.makeFolder(dirname(file));
-      // A name of its own: other processes may be writing the same result.
-      const partial = `${file}.${String(processId)}-${sha256(`${String(performance.now())} ${key}`).slice(0, 8)}.partial`;
-      try {
-        await this.#files.writeText(partial, `${JSON.stringify({ pareEvaluation: entryVersion, key, sha256: sha256(body) })}\n${body}\n`, { exclusive: true, flush: true });
-        await this.#files.rename(partial, file);
-        await this.#files.flush(dirname(file));
-      } finally {
-        await this.#files.remove(partial);
-      }
+      await writeShared(this.#files, file, `${JSON.stringify({ pareEvaluation: entryVersion, key, sha256: sha256(body) })}\n${body}\n`);
     } catch (error) {
       this.#warn(`a result could not be kept in ${this.directory}: ${(error as Error).message}`);
     }

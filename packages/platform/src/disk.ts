@@ -1,4 +1,5 @@
 import { isPareError, pareError, systemErrorCode, type FileSystem } from '@pare/core';
+import { processId } from '#system';
 
 /** The nearest folder on the way up that exists. */
 export async function nearestFolder(files: FileSystem, path: string): Promise<string> {
@@ -49,7 +50,23 @@ export async function flushTree(files: FileSystem, directory: string): Promise<v
 
 /** Writes a file so that after a crash it has either the old or the new content. */
 export async function writeAtomically(files: FileSystem, path: string, content: string): Promise<void> {
-  const partial = `${path}.partial`;
+  await replaceFile(files, path, `${path}.partial`, content);
+}
+
+let shared = 0;
+
+/** The same in a folder that other processes write to, perhaps the very same file: the last one that is complete stays. */
+export async function writeShared(files: FileSystem, path: string, content: string): Promise<void> {
+  const partial = `${path}.${String(processId)}-${String(shared++)}.partial`;
+  await files.makeFolder(files.path.dirname(path));
+  try {
+    await replaceFile(files, path, partial, content);
+  } finally {
+    await files.remove(partial);
+  }
+}
+
+async function replaceFile(files: FileSystem, path: string, partial: string, content: string): Promise<void> {
   await files.writeText(partial, content, { flush: true });
   await files.rename(partial, path);
   await files.flush(files.path.dirname(path));

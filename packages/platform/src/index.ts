@@ -1,11 +1,13 @@
-export { createSha256, defaultFiles, isRunning, processId, sampleMemory } from '#system';
+export { createSha256, defaultFiles, environmentVariable, isRunning, processId, sampleMemory } from '#system';
 export { copyFile, type FilePlace } from './copy-file.js';
-export { flushTree, isDiskFull, nearestFolder, requireFreeSpace, treeBytes, writeAtomically } from './disk.js';
+export { flushTree, isDiskFull, nearestFolder, requireFreeSpace, treeBytes, writeAtomically, writeShared } from './disk.js';
+export { failureReason } from './failure-reason.js';
 export { lockFolder, lockName, unlockFolder } from './folder-lock.js';
 export { FileSystemError } from './file-system-error.js';
 export type { Sha256, System } from './system.js';
 export { memoryFiles } from './memory-files.js';
 export { mountFiles } from './mount-files.js';
 export { posixPaths } from './posix-paths.js';
+export { backoff, pause, retry, type RetryOptions } from './retry.js';
 export { storageFiles } from './browser/storage-files.js';
 export { TimeLimitError, withTimeLimit } from './time-limit.js';

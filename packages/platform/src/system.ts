@@ -16,6 +16,8 @@ export interface System {
   /** True while a process of this number runs (ours or anybody's). */
   isRunning(process: number): Promise<boolean>;
   createSha256(): Sha256;
+  /** A variable of the process's environment; undefined when it is empty or not set, and in browsers. */
+  environmentVariable(name: string): string | undefined;
   /** Memory now and at most so far; undefined where the system does not tell. */
   sampleMemory(): MemorySample | undefined;
 }

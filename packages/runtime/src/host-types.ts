@@ -60,7 +60,7 @@ export interface HostOptions {
   readonly pluginTimeoutSeconds?: number | undefined;
   /** Seconds between `memory` events while the host works, 1 by default; 0 for none. */
   readonly memoryIntervalSeconds?: number | undefined;
-  /** Folder for results of evaluations and journals of unfinished ones. Nothing is kept without; `defaultCacheFolder()` of @pare/evaluation is the command's. */
+  /** Folder for results of evaluations, journals of unfinished ones, and what plugins keep for other runs. Nothing is kept without; `defaultCacheFolder()` of @pare/evaluation is the command's. */
   readonly cacheDirectory?: string | undefined;
   /** Where models named by hub name are kept and fetched from. */
   readonly hub?: { readonly cacheDirectory?: string | undefined; readonly endpoint?: string | undefined } | undefined;

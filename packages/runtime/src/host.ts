@@ -1,4 +1,5 @@
 import {
+  cacheFolderRef,
   fileSystemRef,
   modelOpenerRef,
   isPareError,
@@ -75,6 +76,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
   endPhase('validate', loaded.timings.map((timing) => `${timing.source} ${timing.milliseconds.toFixed(1)} ms: ${timing.plugins.join(', ')}`));
 
   const factories = withDefaults(options.services ?? [], [
+    provide(cacheFolderRef, {}, () => ({ path: options.cacheDirectory === undefined ? undefined : defaultFiles.path.resolve(options.cwd ?? '.', options.cacheDirectory) })),
     provide(loggerRef, {}, () => options.logger ?? silent), provide(fileSystemRef, {}, () => defaultFiles),
     provide(modelOpenerRef, {}, () => ({ open: (model, opening) => host.openModel(model, opening) })),
   ]);
@@ -99,14 +101,12 @@ function missingServices(plugins: readonly LoadedPlugin[], provided: ReadonlySet
     return Object.entries(deps).flatMap(([name, ref]) =>
       provided.has(ref.id)
         ? []
-        : [
-            {
-              path: `${source}.deps.${name}`,
-              found: `service "${ref.id}", which nothing provides`,
-              allowed: `provided services: ${[...provided].join(', ')}`,
-              fix: `Add a factory for "${ref.id}" to the host's services, or remove ${kind} "${id}".`,
-            },
-          ],
+        : {
+            path: `${source}.deps.${name}`,
+            found: `service "${ref.id}", which nothing provides`,
+            allowed: `provided services: ${[...provided].join(', ')}`,
+            fix: `Add a factory for "${ref.id}" to the host's services, or remove ${kind} "${id}".`,
+          },
     );
   });
 }

@@ -1,4 +1,5 @@
 export { architectures } from './architectures.js';
+export { ChatEndpoint, chatAnswer, jsonReply, promptOf, type ChatReply, type ChatRequest } from './chat-endpoint.js';
 export { evaluationParts } from './evaluation-parts.js';
 export { dumpFormat, readDump } from './dump-format.js';
 export { gpuBackends } from './gpu-backends.js';

@@ -20,3 +20,17 @@ export const reverseKl = distillationPreset(
   'Learns the responses to prompts from a teacher, then to write what the teacher finds likely. Needs --prompts, calibration text, --set gkd.teacher=<model> and --set minillm.teacher=<model>.',
   [onData, { technique: 'minillm', options: { steps: 200 } }],
 );
+
+export const sampledAnswers = distillationPreset(
+  'distill-sequence-sampled',
+  'Sequence-level distillation',
+  'Learns what a teacher answers to prompts. Needs --prompts and --set distill-sequence.teacher=<model>, or an endpoint.',
+  [{ technique: 'distill-sequence', options: { temperature: 1, steps: 400, batchSize: 16 } }],
+);
+
+export const stepByStep = distillationPreset(
+  'cot-distillation-step-by-step',
+  'Distilling step-by-step',
+  'Learns answers to questions, and as a second task the reasons that a teacher gives. Needs --prompts and --set cot-distillation.teacher=<model>, or an endpoint.',
+  [{ technique: 'cot-distillation', options: { method: 'step-by-step', steps: 400, batchSize: 16 } }],
+);

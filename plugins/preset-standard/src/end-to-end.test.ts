@@ -4,6 +4,8 @@ import { gptqFormat } from '@pare/format-gptq';
 import { huggingFaceFormat } from '@pare/format-hf';
 import { onnxFormat } from '@pare/format-onnx';
 import { awq } from '@pare/technique-awq';
+import { cotDistillation } from '@pare/technique-cot-distillation';
+import { distillSequence } from '@pare/technique-distill-sequence';
 import { gptq } from '@pare/technique-gptq';
 import { gkd } from '@pare/technique-gkd';
 import { magnitude } from '@pare/technique-magnitude';
@@ -22,7 +24,10 @@ import presets from './index.js';
 const calibration = { data: memoryText(sampleText(6000)), samples: 4, sequenceLength: 32 };
 /** A training of one step. */
 const shortly = (technique: string): string[] => ['steps=1', 'batchSize=2', 'promptTokens=8', 'maxNewTokens=2'].map((setting) => `${technique}.${setting}`);
-const plugins = [presets, awq, gkd, gptq, magnitude, miniLlm, rtn, smoothquant, sparsegpt, svd, svdLlm, wanda, cpuBackend, gptqFormat, huggingFaceFormat, onnxFormat];
+/** Those that learn answers: from the file, which knows better than a random teacher. */
+const taught: Readonly<Record<string, string>> = { 'distill-sequence': 'source=file', 'cot-distillation': 'rationales=file' };
+const prompts = memoryText(JSON.stringify({ question: 'Who?', rationale: 'He said so.', answer: 'He' }));
+const plugins = [presets, awq, cotDistillation, distillSequence, gkd, gptq, magnitude, miniLlm, rtn, smoothquant, sparsegpt, svd, svdLlm, wanda, cpuBackend, gptqFormat, huggingFaceFormat, onnxFormat];
 
 describe('every preset', () => {
   it('has options that its technique knows', async () => {
@@ -40,8 +45,10 @@ describe('every preset', () => {
     const grouped = quantizer !== undefined && !/w8(a8)?$/.test(id);
     const factorized = id.startsWith('svd');
     const trained = id.startsWith('minillm') ? ['gkd', 'minillm'] : id.startsWith('gkd') ? ['gkd'] : [];
+    const learner = Object.keys(taught).find((technique) => id.startsWith(technique));
+    const learning = learner === undefined ? [] : ['steps=1', taught[learner]!].map((setting) => `${learner}.${setting}`);
     const output = folder.join('out');
-    await host.compress({ model: folder.model, recipe: id, set: [...trained.flatMap(shortly), ...(factorized ? ['hf.multiplyOut=true'] : []), ...(grouped ? [`${quantizer}.groupSize=32`] : []), ...(id.endsWith('w3') ? ['hf.oddBits=true'] : [])], calibration, output, formats: ['hf'], backend: 'reference' });
+    await host.compress({ model: folder.model, recipe: id, set: [...learning, ...trained.flatMap(shortly), ...(factorized ? ['hf.multiplyOut=true'] : []), ...(grouped ? [`${quantizer}.groupSize=32`] : []), ...(id.endsWith('w3') ? ['hf.oddBits=true'] : [])], calibration, ...(learner !== undefined && { prompts }), output, formats: ['hf'], backend: 'reference' });
     const { modules, manifest } = await host.inspect(output);
     expect(modules.filter(({ form }) => form === 'quantized')).toHaveLength(quantizer === undefined ? 0 : 14);
     expect(manifest?.recipe.name).toBe(id);

@@ -9,6 +9,7 @@ import { routeSettings } from '../settings.js';
 import { showProgress } from '../terminal/progress-display.js';
 import { formatPairs, formatTable } from '../terminal/table.js';
 import { formatBytes } from '../values/bytes.js';
+import { defaultCacheFolder } from '../values/cache-folder.js';
 import { formatNamedMetric, formatSeconds } from '../values/numbers.js';
 import { resumeCommand } from '../values/shell.js';
 import { defaultEvaluators } from './default-evaluators.js';
@@ -19,7 +20,7 @@ export async function compress(context: CommandContext, model: string, options: 
   if (options.overwrite === true && options.resume === true) {
     throw pareError('PARE_COMMAND_INVALID', { problem: '--overwrite and --resume were both given', help: 'Use --resume to continue a run, or --overwrite to begin again.' });
   }
-  await using host = await openHost(context);
+  await using host = await openHost(context, { cacheDirectory: defaultCacheFolder() });
   const evaluators = chosenEvaluators(options);
   const settings = await routeSettings(host, options.set, { formats: options.format, backend: options.backend, evaluators });
   const display = await showProgress(host, terminal);

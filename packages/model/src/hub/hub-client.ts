@@ -1,4 +1,5 @@
 import { pareError, throwIfAborted } from '@pare/core';
+import { failureReason } from '@pare/platform';
 import { unreadable } from '../store/read-file.js';
 
 /** Where models come from when nothing else is said. */
@@ -50,13 +51,6 @@ export class HubClient {
     if (status === 404 || (status === 401 && this.#token === undefined)) return pareError('PARE_HUB_NOT_FOUND', { model, endpoint }, cause);
     if (status === 401 || status === 403) return pareError('PARE_HUB_ACCESS_DENIED', { model, endpoint }, cause);
     if (typeof status === 'number') return pareError('PARE_HUB_UNREACHABLE', { endpoint, reason: `it answered with status ${String(status)}` }, cause);
-    return pareError('PARE_HUB_UNREACHABLE', { endpoint, reason: reasonOf(cause) }, cause);
+    return pareError('PARE_HUB_UNREACHABLE', { endpoint, reason: failureReason(cause) }, cause);
   }
-}
-
-/** Node hides the reason of a failed request in its cause, or in the first of several. */
-function reasonOf(error: unknown): string {
-  const cause = (error as { cause?: unknown } | null)?.cause ?? error;
-  const first = cause instanceof AggregateError ? (cause.errors[0] as unknown) : cause;
-  return first instanceof Error ? first.message : String(first);
 }

@@ -1,7 +1,7 @@
 import { isPareError, nearest, pareError, throwIfAborted } from '@pare/core';
+import { retry } from '@pare/platform';
 import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { ReadableStream } from 'node:stream/web';
 import { requireDiskSpace } from '../store/disk.js';
 import { unreadable } from '../store/read-file.js';
@@ -196,17 +196,17 @@ class Download {
     const blob = this.#cache.blob(file.hash);
     if ((await sizeOf(blob)) !== file.bytes) {
       const retries = this.#options.retries ?? 3;
-      for (let attempt = 0; ; attempt++) {
-        try {
-          await downloadTo(blob, file, (start) => this.#open(commit, file, start), onBytes);
-          break;
-        } catch (cause) {
-          const error = isPareError(cause) ? cause : this.#client.explain(this.#failure ?? cause);
-          if (attempt >= retries || !isPareError(error) || error.code !== 'PARE_HUB_UNREACHABLE') throw error;
-          await delay(1000 * 2 ** attempt, undefined, { signal: this.#options.signal }).catch(() => undefined);
-          throwIfAborted(this.#options.signal, `downloading ${this.#name}`);
-        }
-      }
+      await retry(
+        () =>
+          downloadTo(blob, file, (start) => this.#open(commit, file, start), onBytes).catch((cause: unknown) => {
+            throw isPareError(cause) ? cause : this.#client.explain(this.#failure ?? cause);
+          }),
+        {
+          what: `downloading ${this.#name}`,
+          signal: this.#options.signal,
+          again: (error, attempt) => (attempt < retries && isPareError(error) && error.code === 'PARE_HUB_UNREACHABLE' ? 2 ** attempt : undefined),
+        },
+      );
     }
     await this.#cache.place(commit, file.path, file.hash);
   }

@@ -8,6 +8,7 @@ import {
   type DecoderDescription,
   type DeviceTensor,
   type Executable,
+  type Graph,
   type HostTensor,
   type InputQuantization,
   type LinearDescription,
@@ -71,6 +72,7 @@ export class TokenGenerator implements AsyncDisposable {
   readonly #executable: Executable;
   readonly #weights: TensorScope;
   readonly #own: Readonly<Record<string, DeviceTensor>>;
+  #reorder: Promise<Executable> | undefined;
 
   private constructor(options: GeneratorOptions, executable: Executable, weights: TensorScope, own: Readonly<Record<string, DeviceTensor>>) {
     this.#options = options;
@@ -124,12 +126,13 @@ export class TokenGenerator implements AsyncDisposable {
     checkPrompts(model.description, prompts, maxNewTokens);
     const names = new Set(this.#executable.graph.inputs.map(({ name }) => name));
     const weights = { ...Object.fromEntries([...(parameters ?? [])].filter(([name]) => names.has(name))), ...this.#own };
-    return new DecodingBatch({ backend, description: model.description, executable: this.#executable, weights, prompts, signal });
+    return new DecodingBatch({ backend, description: model.description, executable: this.#executable, weights, prompts, signal, reorder: () => (this.#reorder ??= backend.compile(reorderGraph(model.description))) });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#weights[Symbol.dispose]();
     await this.#executable[Symbol.asyncDispose]();
+    await (await this.#reorder)?.[Symbol.asyncDispose]();
   }
 }
 
@@ -141,6 +144,8 @@ interface BatchOptions {
   readonly weights: Readonly<Record<string, DeviceTensor>>;
   readonly prompts: readonly Int32Array[];
   readonly signal: AbortSignal | undefined;
+  /** Picks rows of keys and values. */
+  readonly reorder: () => Promise<Executable>;
 }
 
 /** Prompts that are continued together, token by token, with their keys and values on the device. Prompts are padded on the left. */
@@ -174,6 +179,21 @@ export class DecodingBatch implements Disposable {
   /** Logits of the token behind these, one for each prompt; a prompt that is done takes any. */
   next(tokens: readonly number[]): Promise<Float32Array[]> {
     return this.#advance(tokens.map((token) => [token]));
+  }
+
+  /**
+   * As `next`, where each row first takes over what another row has read, of the same prompt: how beams fork.
+   * @param parents by row, the row that it goes on from
+   */
+  async fork(parents: readonly number[], tokens: readonly number[]): Promise<Float32Array[]> {
+    if (parents.some((parent, row) => parent !== row)) {
+      const { backend, reorder } = this.#options;
+      using rows = backend.write(hostTensor('int64', [parents.length], BigInt64Array.from(parents, BigInt)), { transfer: true });
+      const caches = await (await reorder()).run({ ...this.#caches, rows });
+      this[Symbol.dispose]();
+      this.#caches = Object.fromEntries(Object.entries(caches).map(([name, tensor]) => [name.replace('forked', 'past_key_values'), tensor]));
+    }
+    return this.next(tokens);
   }
 
   /** @param columns tokens by prompt, the same number of each */
@@ -243,6 +263,19 @@ function checkPrompts({ maxPositions, vocabularySize }: DecoderDescription, prom
 function int64Matrix(rows: number, columns: number, value: (row: number, column: number) => number): HostTensor {
   const data = BigInt64Array.from({ length: rows * columns }, (_, index) => BigInt(value(Math.floor(index / columns), index % columns)));
   return columns === 0 ? int64Tensor([rows, 0], []) : hostTensor('int64', [rows, columns], data);
+}
+
+/** Rows of all keys and values by number: `past_key_values.0.key` and `rows` int64 [batch] → `forked.0.key`, … */
+function reorderGraph(description: DecoderDescription): Graph {
+  const builder = new GraphBuilder('reorder keys and values');
+  const rows = builder.input('rows', 'int64', ['batch']);
+  for (const [index, { attention }] of description.blocks.entries()) {
+    for (const part of ['key', 'value']) {
+      const past = builder.input(`past_key_values.${String(index)}.${part}`, 'float32', ['batch', attention.kvHeads, 'past', attention.headSize]);
+      builder.output(builder.gather(past, rows, 0), `forked.${String(index)}.${part}`);
+    }
+  }
+  return builder.build();
 }
 
 /** A graph input that holds weights: a stored tensor by its name, or the matrix [out, in] of a module. */

@@ -1,3 +1,4 @@
+export { searchBeams, type BeamRequest, type BeamText } from './beam-search.js';
 export { encodeContinuations, type ContinuationOptions, type EncodedContinuation } from './encode-continuation.js';
 export { scoreContinuations, type ScoringOptions } from './score-continuations.js';
 export type { Continuation } from './tree-rows.js';

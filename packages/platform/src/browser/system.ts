@@ -23,6 +23,8 @@ export const createSha256: System['createSha256'] = () => {
   return { update: (data) => void hash.update(data), hex: () => bytesToHex(hash.digest()) };
 };
 
+export const environmentVariable: System['environmentVariable'] = () => undefined;
+
 let peak = 0;
 
 /** The JavaScript heap, which some browsers tell; array buffers and device memory are not in it. */

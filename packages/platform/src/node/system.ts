@@ -20,6 +20,8 @@ export const createSha256: System['createSha256'] = (): Sha256 => {
   return { update: (data) => void hash.update(data), hex: () => hash.digest('hex') };
 };
 
+export const environmentVariable: System['environmentVariable'] = (name) => process.env[name] || undefined;
+
 export const sampleMemory: System['sampleMemory'] = () => {
   // maxRSS is in kibibytes on every system; it can lag behind what the process reports now.
   const residentBytes = process.memoryUsage.rss();

@@ -64,6 +64,14 @@ function prompting(items: readonly object[], ...more: readonly string[]): (folde
   };
 }
 
+/** A technique that learns answers, with these options, and a file of one question. */
+function asking(technique: string, options: string, question = 'Who has more?'): (folder: string) => string[] {
+  return (folder) => {
+    writeFileSync(join(folder, 'prompts.jsonl'), JSON.stringify({ question, answer: 'Ruby' }));
+    return [...withRecipe(`version: 1\nstages:\n  - technique: ${technique}\n    options: { ${options} }\n`, '--prompts', 'prompts.jsonl')(folder)];
+  };
+}
+
 function withConfig(config: object): (folder: string) => string[] {
   return (folder) => {
     writeTinyModel(join(folder, 'model'), { config });
@@ -413,6 +421,15 @@ export const badInputs: readonly BadInput[] = [
   { name: 'factors that hold too few numbers', code: 'PARE_TARGET_REFUSED', says: [/4×4 hold 16 numbers/, /64/], prepare: withRecipe('version: 1\nstages:\n  - technique: tensorgpt\n    options: { factors: [4, 4] }\n    targets: { include: ["embedding"] }\n', '--format', 'onnx') },
   { name: 'every block removed', code: 'PARE_TARGET_REFUSED', says: [/llm-pruner/, /block/], prepare: withRecipe('version: 1\nstages:\n  - technique: llm-pruner\n    options: { granularity: layer, ratio: 0.99 }\n', ...calibrated) },
   { name: 'gradients without a text', code: 'PARE_CALIBRATION_MISSING', says: [/llm-pruner/, /--calibration/], prepare: withRecipe('version: 1\nstages:\n  - technique: llm-pruner\n') },
+  { name: 'answers without prompts', code: 'PARE_PROMPTS_MISSING', says: [/distill-sequence/, /--prompts/], prepare: withRecipe('version: 1\nstages:\n  - technique: distill-sequence\n') },
+  { name: 'endpoint without a model', code: 'PARE_TARGET_REFUSED', says: [/endpoint needs endpointModel/], prepare: asking('distill-sequence', 'endpoint: "http://127.0.0.1:9/v1"') },
+  { name: 'endpoint that nobody answers at', code: 'PARE_TEACHER_UNREACHABLE', says: [/big at http:\/\/127\.0\.0\.1:9\/v1/, /timeout/], prepare: asking('distill-sequence', 'endpoint: "http://127.0.0.1:9/v1", endpointModel: big, retries: 0') },
+  { name: 'endpoint whose key is not set', code: 'PARE_TEACHER_KEY_MISSING', says: [/NO_SUCH_KEY/, /recipe never holds/], prepare: asking('distill-sequence', 'endpoint: "http://127.0.0.1:9/v1", endpointModel: big, keyVariable: NO_SUCH_KEY') },
+  { name: 'endpoint that is no address', code: 'PARE_TEACHER_UNREACHABLE', says: [/example\.com/, /http:\/\/ or https:\/\//], prepare: asking('cot-distillation', 'endpoint: example.com, endpointModel: big') },
+  { name: 'many answers at temperature 0', code: 'PARE_TARGET_REFUSED', says: [/4 answers at temperature 0/], prepare: asking('cot-distillation', 'answers: 4, temperature: 0') },
+  { name: 'questions without reasons', code: 'PARE_COT_DISTILLATION_NO_RATIONALES', says: [/prompts\.jsonl/, /1 empty/, /rationaleField/], prepare: asking('cot-distillation', 'rationales: file') },
+  { name: 'empty reason', code: 'PARE_ITEM_INVALID', says: [/prompts\.jsonl:1/, /"rationale" is empty/, /emptyRationales: drop/], prepare: asking('cot-distillation', 'rationales: file, emptyRationales: refuse') },
+  { name: 'question that fills the window', code: 'PARE_PROMPT_TOO_LONG', says: [/prompts\.jsonl, line 1/, /128/], prepare: asking('cot-distillation', 'rationales: file', 'word '.repeat(200)) },
   { name: 'unknown format', code: 'PARE_PLUGIN_UNKNOWN', says: [/"onx"/, /Did you mean "onnx"/], prepare: (folder) => (model(folder), rounding('--format', 'onx')) },
   { name: 'unknown backend', code: 'PARE_PLUGIN_UNKNOWN', says: [/"cpuu"/, /Did you mean "cpu"/], prepare: (folder) => (model(folder), rounding('--backend', 'cpuu')) },
   { name: 'unknown evaluator', code: 'PARE_PLUGIN_UNKNOWN', says: [/"perplexty"/, /Did you mean "perplexity"/], prepare: (folder) => (model(folder), rounding('--evaluator', 'perplexty')) },

@@ -1,0 +1,4 @@
+import { cotDistillation } from './technique.js';
+
+export { cotDistillation, cotDistillation as default };
+export { cotDistillationOptions, type CotDistillationOptions } from './options.js';
