@@ -58,7 +58,7 @@ async function blockPasses() {
   const backend = await cpuBackend.create({ threads }, { log: console });
   const { graph, parameters } = buildBlockGraph({ block: relativeBlock(description.blocks[0]), hiddenSize: description.hiddenSize, length: 512, experts: 'all' });
   const output = graph.outputs[0].name;
-  const trained = parameters.map(({ input }) => input);
+  const trained = parameters.map(({ name }) => name);
   const passes = { forward: graph, 'forward and backward': gradientGraph(graph, { of: output, withRespectTo: ['hidden', ...trained], cotangents: { [output]: 'cotangent' } }) };
   const found = {};
   for (const [name, pass] of Object.entries(passes)) {
@@ -94,14 +94,13 @@ const whole = await trainingSteps(model, { recompute: false, microBatch: 2 });
 const add = (name, { seconds, processor }) => rows.push([name, rate(seconds), round(seconds), round(processor)]);
 add('pare, whole graph, 2 windows at once', whole);
 add('pare, blocks computed again, 2 windows at once', await trainingSteps(model, { recompute: true, microBatch: 2 }));
-const peer = await runPeer('torch_training.py', [model, String(windows), String(length), String(steps), String(warmup), String(threads)]);
-if (peer !== undefined) {
-  const { seconds, processor } = peer.document;
-  add(`torch ${peer.document.torch}`, { seconds, processor });
-  rows.push(['torch to pare, whole graph', '', round(seconds / whole.seconds), round(processor / whole.processor)]);
+// One thread as well: torch's threads spin while they wait, which costs processor seconds on a busy machine.
+for (const count of new Set([threads, 1])) {
+  const peer = await runPeer('torch_training.py', [model, String(windows), String(length), String(steps), String(warmup), String(count)]);
+  if (peer === undefined) process.stdout.write('Set PARE_BENCH_PYTHON to an interpreter with torch and transformers for the comparison.\n');
+  else add(`torch ${peer.document.torch}, ${String(count)} thread(s)`, peer.document);
 }
 table(rows);
-if (peer === undefined) process.stdout.write('Set PARE_BENCH_PYTHON to an interpreter with torch and transformers for the comparison.\n');
 process.stdout.write('\n');
 const block = await blockPasses();
 table([
