@@ -36,10 +36,11 @@ const keep = () => {
 
 /** Accuracy on the questions, perplexity of other text, and divergence to the teacher on it. */
 async function evaluate(model) {
-  const data = ['--data', example('data/tales-evaluation.txt'), ...window];
-  const { document } = await runPare(['evaluate', model, '--no-cache', '--evaluator', 'multiple-choice,perplexity,divergence', '--items', example('data/reasoning-evaluation.jsonl'), '--original', teacher, ...data]);
-  const { accuracy, perplexity, klDivergence } = document.metrics;
-  return { accuracy, perplexity, klDivergence };
+  const common = ['evaluate', model, '--no-cache'];
+  const { document: answers } = await runPare([...common, '--evaluator', 'multiple-choice', '--items', example('data/reasoning-evaluation.jsonl')]);
+  const { document: text } = await runPare([...common, '--evaluator', 'perplexity,divergence', '--original', teacher, '--data', example('data/tales-evaluation.txt'), ...window]);
+  const { perplexity, klDivergence } = text.metrics;
+  return { accuracy: answers.metrics.accuracy, perplexity, klDivergence };
 }
 
 /** Trains and evaluates. */
