@@ -17,5 +17,5 @@ describe('a plugin from outside the repository', () => {
       { technique: 'rtn', modules: 8 },
     ]);
     expect(proof.forms).toMatchObject({ 'model.layers.1.mlp.down_proj': 'quantized', 'model.embed_tokens': 'dense' });
-  }, 300_000);
+  }, 600_000);
 });
