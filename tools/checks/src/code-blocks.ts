@@ -67,7 +67,8 @@ async function recipeProblems(block: FencedBlock, host: Pick<Host, 'resolveRecip
   // Other YAML than recipes (workflows of a forge) has neither of a recipe's two keys.
   if (!/^(version|stages):/m.test(block.text)) return [];
   try {
-    const recipe = await parseRecipe(block.text, block.document);
+    // A lock lies beside the reader's recipe, not here.
+    const { plugins: _lock, ...recipe } = await parseRecipe(block.text, block.document);
     if (!ownPlugins(block.document)) await host.resolveRecipe(recipe);
     return [];
   } catch (error) {
