@@ -68,7 +68,8 @@ async function recipeProblems(block: FencedBlock, host: Pick<Host, 'resolveRecip
   if (!/^(version|stages):/m.test(block.text)) return [];
   try {
     const recipe = await parseRecipe(block.text, block.document);
-    if (!ownPlugins(block.document)) await host.resolveRecipe(recipe);
+    // A lock that a recipe pins lies beside it, and not here.
+    if (!ownPlugins(block.document)) await host.resolveRecipe({ version: recipe.version, stages: recipe.stages });
     return [];
   } catch (error) {
     if (!isPareError(error)) throw error;
