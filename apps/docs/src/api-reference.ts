@@ -70,7 +70,7 @@ export async function apiPages(scratch: string): Promise<Page[]> {
   if (project === undefined) throw new Error('typedoc converted nothing');
   // Modules are named by their paths in dist; readers know entry points by their names.
   for (const module of project.children ?? []) {
-    const entry = entries.find(({ file }) => `${file.slice(root.length + 1).replace(/^packages\//, '').replace(/(\/index)?\.d\.ts$/, '')}` === module.name);
+    const entry = entries.find(({ file }) => `${file.slice(root.length + 1).replace(/^packages\//, '').replace(/(\/index)?\.d\.m?ts$/, '')}` === module.name);
     if (entry === undefined) throw new Error(`typedoc has a module "${module.name}" that is no entry point; there: ${entries.map(({ file }) => file.slice(root.length + 1)).join(', ')}`);
     module.name = entry.slug;
   }
