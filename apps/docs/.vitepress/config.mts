@@ -5,6 +5,8 @@ import { defineConfig, type DefaultTheme } from 'vitepress';
 const sidebar = JSON.parse(readFileSync(new URL('../out/sidebar.json', import.meta.url), 'utf8')) as DefaultTheme.SidebarItem[];
 
 export default defineConfig({
+  // Options give addresses of servers on the reader's own machine as examples.
+  ignoreDeadLinks: 'localhostLinks',
   title: 'Pare',
   description: 'Language-model compression for TypeScript, without Python.',
   lang: 'en',
