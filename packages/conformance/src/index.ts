@@ -1,5 +1,4 @@
-export { backendCaseNames, describeBackend, type BackendConformanceOptions, type KnownFailure } from './backend/describe-backend.js';
-export { runOnce, type BackendCase, type Tolerance } from './backend/backend-case.js';
+export * from './backend/index.js';
 export { describeColumnSolver, type ColumnSolverConformanceOptions } from './device/describe-column-solver.js';
 export { describeLongRuns } from './device/describe-long-runs.js';
 export { sampleKernels } from './device/sample-kernels.js';

@@ -1,4 +1,5 @@
-import { describeBackend } from '@pare/conformance';
+// The part that a page can load, too.
+import { describeBackend } from '@pare/conformance/backend';
 import { webgpuBackend } from './index.js';
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} };

@@ -1,0 +1,2 @@
+export { backendCaseNames, describeBackend, type BackendConformanceOptions, type KnownFailure } from './describe-backend.js';
+export { runOnce, type BackendCase, type Tolerance } from './backend-case.js';
