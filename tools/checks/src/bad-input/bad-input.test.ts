@@ -1,10 +1,9 @@
-import { describe, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { badInputs } from './cases.js';
 import { answerTo } from './run.js';
 
 describe('bad input', () => {
-  // Each is a process of its own that mostly waits for files; together they take half the time.
-  it.concurrent.for(badInputs)('$name: $code', async (input, { expect }) => {
+  it.for(badInputs)('$name: $code', async (input) => {
     const { exitCode, stdout, stderr, before, after } = await answerTo(input);
     expect(stderr.split('\n').find((line) => line.startsWith('PARE_')) ?? stderr).toMatch(new RegExp(`^${input.code} `));
     expect(exitCode).toBe(2);

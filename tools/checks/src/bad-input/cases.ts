@@ -367,7 +367,7 @@ export const badInputs: readonly BadInput[] = [
   // Calibration
   { name: 'no prompts to learn from', code: 'PARE_PROMPTS_MISSING', says: [/gkd/, /--prompts/], prepare: (folder) => (model(folder), onPolicy()) },
   { name: 'prompt beyond the window', code: 'PARE_PROMPT_TOO_LONG', says: [/items\.jsonl, line 2/, /positions/], prepare: prompting([{ question: 'Who?', answer: 'Ann' }, { question: 'one two three four '.repeat(2000), answer: 'Ann' }]) },
-  { name: 'prompt without its response', code: 'PARE_ITEM_INVALID', says: [/line 1/, /response/], prepare: prompting([{ question: 'Who?' }]) },
+  { name: 'prompt without its response', code: 'PARE_ITEM_INVALID', says: [/items\.jsonl:1/, /response/], prepare: prompting([{ question: 'Who?' }]) },
   { name: 'no calibration text', code: 'PARE_CALIBRATION_MISSING', says: [/gptq/, /--calibration/], prepare: (folder) => (model(folder), gptq()) },
   { name: 'no such calibration file', code: 'PARE_FILE_UNREADABLE', says: [/nowhere\.txt/], prepare: (folder) => (model(folder), gptq('--calibration', 'nowhere.txt', '--samples', '4', '--sequence-length', '32')) },
   {

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { runCommandLine } from '@pare/cli';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,18 +15,21 @@ export interface Answer {
   readonly after: readonly string[];
 }
 
-/** The built command. */
-export const command = join(root, 'apps/cli/dist/main.js');
+// Nobody answers there.
+process.env['HF_ENDPOINT'] = 'http://127.0.0.1:9';
 
-/** Runs the command in a folder. */
+/** Runs the command in a folder, in this process: starting one takes longer than most answers. */
 export async function runCommand(folder: string, args: readonly string[]): Promise<Pick<Answer, 'exitCode' | 'stdout' | 'stderr'>> {
-  const child = spawn(process.execPath, [command, ...args], { cwd: folder, env: { ...process.env, NO_COLOR: '1', PARE_PLUGINS: join(folder, 'plugins'), HF_ENDPOINT: 'http://127.0.0.1:9' }, stdio: ['ignore', 'pipe', 'pipe'] });
-  const out: Buffer[] = [];
-  const err: Buffer[] = [];
-  child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
-  child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
-  const exitCode = await new Promise<number | null>((resolve) => child.on('close', resolve));
-  return { exitCode, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() };
+  const written = { stdout: '', stderr: '' };
+  const stream = (name: keyof typeof written) => ({
+    write: (text: string) => {
+      written[name] += text;
+      return true;
+    },
+  });
+  const env = { ...process.env, NO_COLOR: '1', PARE_PLUGINS: join(folder, 'plugins') };
+  const exitCode = await runCommandLine(args, { stdout: stream('stdout'), stderr: stream('stderr'), env, cwd: folder, version: '0.0.0' });
+  return { exitCode, ...written };
 }
 
 /** Makes the mistake in a fresh folder. */
