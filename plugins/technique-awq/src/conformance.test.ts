@@ -12,8 +12,8 @@ describeTechnique(awq, {
   otherBackends: gpuBackends(),
   variants: {
     'three bits, symmetric': { bits: 3, symmetric: true, groupSize: 32 },
-    'eight bits an output': { bits: 8, groupSize: -1 },
-    'no clipping': { clipSearch: false, groupSize: 64, scaleType: 'bfloat16' },
+    'eight bits an output': { bits: 8, groupSize: -1, clipSearch: false },
+    'groups of 64 with scales of bfloat16': { groupSize: 64, scaleType: 'bfloat16' },
     'scales alone': { quantize: false },
   },
   refusals: { 'an uneven group': { options: { groupSize: 48 }, shape: [4, 128], says: /does not divide.*64/ } },
