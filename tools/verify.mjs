@@ -24,6 +24,7 @@ if (failedSteps.length === 0) {
   await required('repository checks', () => run(node, [join(root, 'tools/checks/dist/main.js')]));
   await required('documentation site', () => run(node, [join(root, 'apps/docs/dist/main.js')]));
   // What runs was compiled above, so the tests' own build tasks are left out; nothing comes from a cache.
+  process.env.PARE_TEST_AGAINST_BUILD = '1';
   await step('tests', () => run(node, [bin('nx'), 'run-many', '-t', 'test', '--parallel=2', '--skip-nx-cache', '--exclude-task-dependencies', '--output-style=stream']));
   if (findChromium() !== undefined) {
     const code = await step('web page in Chromium', () => run(node, [join(root, browserTests, 'test/run.mjs')]));

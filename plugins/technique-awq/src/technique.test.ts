@@ -197,12 +197,12 @@ describe('awq', () => {
 
   it('finds the same on other backends', async () => {
     await using folder = await tinyModel('llama');
-    const { result: expected } = await run(folder.model, folder.join('reference'), recipeOf());
+    const { result: expected } = await run(folder.model, folder.join('reference'), recipeOf({ gridPoints: 6, clipSearch: false }));
     const others: Record<string, Backend> = { cpu: await cpuBackend.create(cpuOptions.parse({}), { log }) };
     if (process.env['PARE_WEBGPU'] !== 'absent') others['webgpu'] = await webgpuBackend.create({ powerPreference: 'high-performance', software: true }, { log });
     for (const [name, backend] of Object.entries(others)) {
       await using opened = backend;
-      const { result } = await run(folder.model, folder.join(name), recipeOf(), opened);
+      const { result } = await run(folder.model, folder.join(name), recipeOf({ gridPoints: 6, clipSearch: false }), opened);
       expect(result.stages[0]!.loss! / expected.stages[0]!.loss!, name).toBeCloseTo(1, 2);
       for (const [index, { details }] of result.stages[0]!.reports.entries()) expect(details!['exponent'], name).toBe(expected.stages[0]!.reports[index]!.details!['exponent']);
     }

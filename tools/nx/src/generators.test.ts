@@ -84,7 +84,8 @@ describe('generators', () => {
     }
   }, 60_000);
 
-  it.each(kinds)('pass their own tests: %s', (kind) => {
+  // The others come from the same templates as those of create-pare-plugin, which `npm run test:authors` tests from tarballs.
+  it.each(['technique', 'format'] as const)('pass their own tests: %s', (kind) => {
     const directory = join(folder, `plugins/${kind}-my-sample`);
     run(join(dirname(require.resolve('vitest/package.json')), 'vitest.mjs'), ['run', '--root', directory], directory);
     const report = JSON.parse(readFileSync(join(directory, 'test-results/results.json'), 'utf8')) as { numPassedTests: number; numTotalTests: number; success: boolean };
