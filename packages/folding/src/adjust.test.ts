@@ -1,12 +1,12 @@
 import { huggingFaceFormat } from '@pare/format-hf';
-import { apiVersion, createRandom, defineTechnique, float32Tensor, isPareError, type ModuleHandle, type PareError, type ParameterHandle, type Recipe, type Technique, type TechniqueContext } from '@pare/core';
+import { apiVersion, createRandom, defineTechnique, float32Tensor, type ModuleHandle, type ParameterHandle, type Recipe, type Technique, type TechniqueContext } from '@pare/core';
 import { findFoldSites, foldChanges } from './index.js';
 import { openModel } from '@pare/model';
 import type { CompressionRequest } from '@pare/runtime';
 import { denseFloat32, denseWeight } from '@pare/weights';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { architectures, folderHashes, leakCheckedBackend, memoryText, modelLogits, probeTechnique, sampleText, startTestHost, tinyModel, type FixtureName } from '@pare/testkit';
+import { architectures, failure, folderHashes, leakCheckedBackend, memoryText, modelLogits, probeTechnique, sampleText, startTestHost, tinyModel, type FixtureName } from '@pare/testkit';
 
 const calibration = { data: memoryText(sampleText(4000)), samples: 3, sequenceLength: 16 };
 const options = z.strictObject({ seed: z.int().default(1).describe('What the scales are drawn from.') });
@@ -73,12 +73,6 @@ async function logits(directory: string): Promise<Float32Array> {
 function largestDifference(a: Float32Array, b: Float32Array): number {
   const largest = Math.max(...a.map(Math.abs));
   return Math.max(...a.map((value, index) => Math.abs(value - b[index]!))) / largest;
-}
-
-async function failure(promise: Promise<unknown>): Promise<PareError> {
-  const error: unknown = await promise.then(() => undefined, (thrown: unknown) => thrown);
-  if (!isPareError(error)) throw error ?? new Error('nothing was refused');
-  return error;
 }
 
 describe('parameters that a technique adjusts', () => {

@@ -1,4 +1,5 @@
-import type { Backend, EvaluationContext, Model, Predictor } from '@pare/core';
+import type { EvaluatedModel } from '@pare/conformance';
+import type { Backend } from '@pare/core';
 import { blockPredictor } from '@pare/evaluation';
 import { openModel, openTokenizer } from '@pare/model';
 import { architectures } from './architectures.js';
@@ -15,16 +16,8 @@ export const layerBench = { run: runTechnique, makeBackend };
 /** The same with whole models: `describeTechnique(mine, { ...techniqueBench, variants: … })`. */
 export const techniqueBench = { ...layerBench, models: modelBench };
 
-/** A tiny model as evaluators get it, compared with itself. */
-export interface OpenedForEvaluation extends AsyncDisposable {
-  readonly model: Model;
-  readonly predictor: Predictor;
-  readonly original: Model;
-  readonly originalPredictor: Predictor;
-  tokenizer: EvaluationContext<unknown>['tokenizer'];
-}
-
-async function openForEvaluation(name: string, backend: Backend): Promise<OpenedForEvaluation> {
+/** A tiny model, compared with itself. */
+async function openForEvaluation(name: string, backend: Backend): Promise<EvaluatedModel> {
   const folder = await awkwardModel(name);
   const [model, original] = [await openModel(folder.model, { architectures }), await openModel(folder.model, { architectures })];
   return {

@@ -3,13 +3,14 @@ export { ChatEndpoint, chatAnswer, jsonReply, promptOf, type ChatReply, type Cha
 export { evaluationParts } from './evaluation-parts.js';
 export { dumpFormat, readDump } from './dump-format.js';
 export { gpuBackends } from './gpu-backends.js';
+export { failure } from './failure.js';
 export { formatContext } from './format-context.js';
 export { folderHashes } from './folder-hashes.js';
 export { fixtureNames, fixtures, type FixtureName } from './fixtures.js';
 export { awkwardModel, awkwardModelNames, type ModelFolder } from './awkward-models.js';
-export { evaluatorBench, formatBench, layerBench, techniqueBench, type OpenedForEvaluation } from './benches.js';
+export { evaluatorBench, formatBench, layerBench, techniqueBench } from './benches.js';
 export { makeBackend } from './make-backend.js';
-export { modelBench, type BenchOutcome, type BenchRun, type TechniqueModels } from './model-bench.js';
+export { modelBench } from './model-bench.js';
 export { modelLogits } from './model-logits.js';
 export { expectNoLeaks, leakCheckedBackend } from './leak-check.js';
 export { probeTechnique, type ProbeOptions, type ProbeSettings } from './probe-technique.js';

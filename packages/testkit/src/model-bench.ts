@@ -1,5 +1,5 @@
-import { defineFormat, type Format, type ModuleReport, type Technique, type WeightForm, type WeightFormKind } from '@pare/core';
-import type { CompressionPlan } from '@pare/runtime';
+import type { ModelBench } from '@pare/conformance';
+import { defineFormat, type Format, type WeightFormKind } from '@pare/core';
 import { createHash } from 'node:crypto';
 import { awkwardModel, awkwardModelNames, type ModelFolder } from './awkward-models.js';
 import { dumpFormat, readDump } from './dump-format.js';
@@ -9,42 +9,10 @@ import { temporaryDirectory } from './temporary-directory.js';
 import { startTestHost } from './test-host.js';
 import { memoryText, sampleText } from './text.js';
 
-/** A stage with one technique on a model of a bench. */
-export interface BenchRun<O> {
-  readonly technique: Technique<O>;
-  readonly model: string;
-  readonly options: unknown;
-  readonly modules?: readonly string[];
-  readonly output: string;
-  readonly resume?: boolean;
-  readonly signal?: AbortSignal;
-  onModule?(module: string): void;
-  onBlock?(): void;
-}
-
-/** What became of the model; `@pare/conformance` says what each is for. */
-export interface BenchOutcome {
-  readonly plan: CompressionPlan['stages'][number]['modules'];
-  readonly reports: ReadonlyMap<string, ModuleReport>;
-  readonly forms: ReadonlyMap<string, WeightForm>;
-  readonly before: ReadonlyMap<string, string>;
-  readonly after: ReadonlyMap<string, string>;
-  readonly files: Readonly<Record<string, string>>;
-  readonly restoredBlocks: number;
-  readonly changedSources: readonly string[];
-  readonly leaked: number;
-}
-
-/** Tiny models by what is awkward about them, and a host to run techniques on them. */
-export interface TechniqueModels extends AsyncDisposable {
-  readonly models: readonly string[];
-  compress<O>(run: BenchRun<O>): Promise<BenchOutcome>;
-}
-
 const forms: readonly WeightFormKind[] = ['dense', 'quantized', 'sparse', 'factorized', 'tensor-train', 'shared'];
 
-/** Makes models when they are first asked for, and removes them with everything written when it is disposed. */
-export async function modelBench(): Promise<TechniqueModels> {
+/** Tiny models by what is awkward about them, and a host to run techniques on them. Models are made when they are first asked for, and removed with everything written on disposal. */
+export async function modelBench(): Promise<ModelBench> {
   const outputs = await temporaryDirectory();
   const made = new Map<string, ModelFolder>();
   const folderOf = async (name: string): Promise<string> => {

@@ -1,6 +1,6 @@
-import { isPareError, optionsJsonSchema, type DType, type Model, type ModulePlan, type QuantizedWeight } from '@pare/core';
+import { optionsJsonSchema, type DType, type Model, type ModulePlan, type QuantizedWeight } from '@pare/core';
 import { overlayModel, SafetensorsFile } from '@pare/model';
-import { fixtures, folderBench, type FixtureName, type FolderBench, type WrittenFolder } from '@pare/testkit';
+import { failure, fixtures, folderBench, type FixtureName, type FolderBench, type WrittenFolder } from '@pare/testkit';
 import { denseFloat32, denseWeight, factorizedWeight, quantizeMatrix, type QuantizerOptions, type ScaleType } from '@pare/weights';
 import { createHash } from 'node:crypto';
 import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
@@ -24,15 +24,6 @@ type Written = WrittenFolder;
 
 function write(model: Model, options: Partial<HuggingFaceOptions> = {}, signal?: AbortSignal): Promise<Written> {
   return bench.write(huggingFaceFormat, model, options, signal);
-}
-
-async function failure(action: Promise<unknown>): Promise<{ code: string; message: string; help: string }> {
-  const error: unknown = await action.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  if (!isPareError(error)) throw new Error(`expected a PareError, got ${String(error)}`);
-  return error;
 }
 
 const w4: QuantizerOptions = { bits: 4, symmetric: true, groupSize: 32 };

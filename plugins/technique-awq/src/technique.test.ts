@@ -1,13 +1,13 @@
 import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
 import { webgpuBackend } from '@pare/backend-webgpu';
-import { apiVersion, defineTechnique, float32Tensor, isPareError, type Backend, type ModulePlan, type PareError, type Recipe, type Technique } from '@pare/core';
+import { apiVersion, defineTechnique, float32Tensor, type Backend, type ModulePlan, type Recipe, type Technique } from '@pare/core';
 import { findFoldSites } from '@pare/folding';
 import { huggingFaceFormat } from '@pare/format-hf';
 import { openModel } from '@pare/model';
 import type { CompressionResult } from '@pare/runtime';
 import { gptq } from '@pare/technique-gptq';
 import { rtn } from '@pare/technique-rtn';
-import { architectures, folderHashes, leakCheckedBackend, memoryText, modelLogits, sampleText, startTestHost, tinyModel, type FixtureName, type TestHost } from '@pare/testkit';
+import { architectures, failure, folderHashes, leakCheckedBackend, memoryText, modelLogits, sampleText, startTestHost, tinyModel, type FixtureName, type TestHost } from '@pare/testkit';
 import { denseWeight } from '@pare/weights';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -68,12 +68,6 @@ function difference(a: Float32Array, b: Float32Array): number {
     whole += value ** 2;
   }
   return Math.sqrt(sum / whole);
-}
-
-async function failure(promise: Promise<unknown>): Promise<PareError> {
-  const error: unknown = await promise.then(() => undefined, (thrown: unknown) => thrown);
-  if (!isPareError(error)) throw error ?? new Error('nothing was refused');
-  return error;
 }
 
 describe('awq', () => {

@@ -1,8 +1,8 @@
-import { isPareError, type Backend, type Model, type Recipe } from '@pare/core';
+import type { Backend, Model, Recipe } from '@pare/core';
 import { cp } from 'node:fs/promises';
 import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
 import { huggingFaceFormat } from '@pare/format-hf';
-import { expectNoLeaks, fixtures, folderHashes, memoryText, modelLogits, sampleText, startTestHost, temporaryDirectory, tinyModel, writeSyntheticLlama, type FixtureName } from '@pare/testkit';
+import { expectNoLeaks, failure, fixtures, folderHashes, memoryText, modelLogits, sampleText, startTestHost, temporaryDirectory, tinyModel, writeSyntheticLlama, type FixtureName } from '@pare/testkit';
 import { SafetensorsFile } from '@pare/model';
 import { describe, expect, it } from 'vitest';
 import { distillLogits } from './index.js';
@@ -110,15 +110,7 @@ describe('distill-logits', () => {
   it('needs a text, one set of options, and a teacher of the same tokens', async () => {
     await using folder = await tinyModel('llama');
     await using host = await startTestHost({ plugins: [distillLogits] });
-    const run = async (change: { recipe?: Recipe; calibration?: typeof calibration | undefined }): Promise<string> => {
-      try {
-        await host.compress({ model: folder.model, recipe: recipe({ steps: 1 }), calibration, output: folder.join('out'), formats: ['dump'], ...change });
-      } catch (error) {
-        if (isPareError(error)) return error.code;
-        throw error;
-      }
-      return 'nothing was thrown';
-    };
+    const run = async (change: { recipe?: Recipe; calibration?: typeof calibration | undefined }): Promise<string> => (await failure(host.compress({ model: folder.model, recipe: recipe({ steps: 1 }), calibration, output: folder.join('out'), formats: ['dump'], ...change }))).code;
     expect(await run({ calibration: undefined })).toBe('PARE_CALIBRATION_MISSING');
     const [stage] = recipe({}).stages;
     expect(await run({ recipe: { version: 1, stages: [{ ...stage!, overrides: [{ match: '*.up_proj', options: { steps: 3 } }] }] } })).toBe('PARE_OPTIONS_DIFFER');

@@ -1,9 +1,9 @@
-import { isPareError, type Recipe } from '@pare/core';
+import type { Recipe } from '@pare/core';
 import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
 import { huggingFaceFormat } from '@pare/format-hf';
 import { LocalTeacher } from '@pare/black-box-teacher';
 import { openTokenizer } from '@pare/model';
-import { ChatEndpoint, chatAnswer, expectNoLeaks, memoryText, startTestHost, tinyModel, writeSyntheticLlama } from '@pare/testkit';
+import { chatAnswer, ChatEndpoint, expectNoLeaks, failure, memoryText, startTestHost, tinyModel, writeSyntheticLlama } from '@pare/testkit';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { distillSequence } from './index.js';
@@ -74,13 +74,8 @@ describe('distill-sequence', () => {
     await using folder = await tinyModel('llama');
     await using host = await startTestHost({ plugins: [distillSequence] });
     const run = async (options: Options, prompts: typeof labelled | undefined = labelled): Promise<string> => {
-      try {
-        await host.compress({ model: folder.model, recipe: recipe({ steps: 1, ...options }), prompts, output: folder.join('out'), formats: ['dump'] });
-      } catch (error) {
-        if (isPareError(error)) return `${error.code} ${error.message} ${error.help}`;
-        throw error;
-      }
-      return 'nothing was thrown';
+      const { code, message, help } = await failure(host.compress({ model: folder.model, recipe: recipe({ steps: 1, ...options }), prompts, output: folder.join('out'), formats: ['dump'] }));
+      return `${code} ${message} ${help}`;
     };
     await expect(host.compress({ model: folder.model, recipe: recipe({}), output: folder.join('out'), formats: ['dump'] })).rejects.toMatchObject({ code: 'PARE_PROMPTS_MISSING' });
     const chat = { endpoint: 'http://127.0.0.1:9/v1', endpointModel: 'big' };

@@ -1,8 +1,8 @@
-import { isPareError, type Recipe } from '@pare/core';
+import type { Recipe } from '@pare/core';
 import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
 import { huggingFaceFormat } from '@pare/format-hf';
 import { openTokenizer } from '@pare/model';
-import { expectNoLeaks, fixtures, folderHashes, memoryText, modelLogits, sampleText, startTestHost, temporaryDirectory, tinyModel, writeSyntheticLlama } from '@pare/testkit';
+import { expectNoLeaks, failure, fixtures, folderHashes, memoryText, modelLogits, sampleText, startTestHost, temporaryDirectory, tinyModel, writeSyntheticLlama } from '@pare/testkit';
 import { describe, expect, it } from 'vitest';
 import { gkd, gkdOptions, type GkdOptions } from './index.js';
 import { ResponseSource } from './responses.js';
@@ -86,15 +86,7 @@ describe('gkd', () => {
   it('needs something to learn from, with responses where they are learnt, and a teacher of the same tokens', async () => {
     await using folder = await tinyModel('llama');
     await using host = await startTestHost({ plugins: [gkd] });
-    const run = async (request: object, options: Options = {}): Promise<string> => {
-      try {
-        await host.compress({ model: folder.model, recipe: recipe({ steps: 1, ...options }), output: folder.join('out'), formats: ['dump'], backend: 'reference', ...request });
-      } catch (error) {
-        if (isPareError(error)) return error.code;
-        throw error;
-      }
-      return 'nothing was thrown';
-    };
+    const run = async (request: object, options: Options = {}): Promise<string> => (await failure(host.compress({ model: folder.model, recipe: recipe({ steps: 1, ...options }), output: folder.join('out'), formats: ['dump'], backend: 'reference', ...request }))).code;
     expect(await run({})).toBe('PARE_PROMPTS_MISSING');
     expect(await run({ prompts: memoryText('{"question":"who"}') })).toBe('PARE_ITEM_INVALID');
     expect(await run({ prompts }, { maxNewTokens: 200 })).toBe('PARE_PROMPT_TOO_LONG');

@@ -1,8 +1,8 @@
-import { isPareError, type Recipe } from '@pare/core';
+import type { Recipe } from '@pare/core';
 import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
 import { huggingFaceFormat } from '@pare/format-hf';
 import { memoryFiles } from '@pare/platform';
-import { expectNoLeaks, fixtures, folderHashes, memoryText, sampleText, startTestHost, temporaryDirectory, tinyModel, writeSyntheticLlama } from '@pare/testkit';
+import { expectNoLeaks, failure, fixtures, folderHashes, memoryText, sampleText, startTestHost, temporaryDirectory, tinyModel, writeSyntheticLlama } from '@pare/testkit';
 import { type HostTensor } from '@pare/core';
 import { type MixedSample } from '@pare/model';
 import { describe, expect, it } from 'vitest';
@@ -101,15 +101,7 @@ describe('minillm', () => {
   it('needs a text for language modelling, prompts that fit, and a teacher of the same tokens', async () => {
     await using folder = await tinyModel('llama');
     await using host = await startTestHost({ plugins: [miniLlm] });
-    const run = async (request: object, options: Options = {}): Promise<string> => {
-      try {
-        await host.compress({ model: folder.model, recipe: recipe({ steps: 1, ...options }), output: folder.join('out'), formats: ['dump'], backend: 'reference', ...request });
-      } catch (error) {
-        if (isPareError(error)) return error.code;
-        throw error;
-      }
-      return 'nothing was thrown';
-    };
+    const run = async (request: object, options: Options = {}): Promise<string> => (await failure(host.compress({ model: folder.model, recipe: recipe({ steps: 1, ...options }), output: folder.join('out'), formats: ['dump'], backend: 'reference', ...request }))).code;
     expect(await run({ prompts })).toBe('PARE_CALIBRATION_MISSING');
     expect(await run({}, { languageWeight: 0 })).toBe('PARE_PROMPTS_MISSING');
     expect(await run({ prompts, calibration }, { maxNewTokens: 200 })).toBe('PARE_PROMPT_TOO_LONG');

@@ -1,6 +1,6 @@
 import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
 import { webgpuBackend } from '@pare/backend-webgpu';
-import { apiVersion, defineTechnique, float32Tensor, isPareError, type Backend, type Model, type PareError, type Recipe, type RecipeStage, type Technique } from '@pare/core';
+import { apiVersion, defineTechnique, float32Tensor, type Backend, type Model, type PareError, type Recipe, type RecipeStage, type Technique } from '@pare/core';
 import perplexity from '@pare/evaluator-perplexity';
 import { findFoldSites, foldChanges } from '@pare/folding';
 import { huggingFaceFormat } from '@pare/format-hf';
@@ -8,7 +8,7 @@ import { onnxFormat } from '@pare/format-onnx';
 import { absMaxStatistic, createBlockRunner, openModel } from '@pare/model';
 import { gptq } from '@pare/technique-gptq';
 import { rtn } from '@pare/technique-rtn';
-import { architectures, leakCheckedBackend, memoryText, modelLogits, sampleText, startTestHost, tinyModel, type FixtureName, type TestHost } from '@pare/testkit';
+import { architectures, failure, leakCheckedBackend, memoryText, modelLogits, sampleText, startTestHost, tinyModel, type FixtureName, type TestHost } from '@pare/testkit';
 import { denseWeight } from '@pare/weights';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -79,12 +79,6 @@ async function folderLogits(directory: string): Promise<Float32Array> {
 /** Largest difference relative to the largest value. */
 function difference(found: Float32Array, expected: Float32Array): number {
   return Math.max(...found.map((value, index) => Math.abs(value - expected[index]!))) / Math.max(...expected.map(Math.abs));
-}
-
-async function failure(action: Promise<unknown>): Promise<PareError> {
-  const error: unknown = await action.then(() => undefined, (thrown: unknown) => thrown);
-  if (!isPareError(error)) throw error ?? new Error('nothing was refused');
-  return error;
 }
 
 describe('smoothing', () => {

@@ -1,8 +1,8 @@
-import { isPareError, type Backend, type DeviceTensor, type FileSystem, type Model } from '@pare/core';
+import type { Backend, DeviceTensor, FileSystem, Model } from '@pare/core';
 import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
 import { referenceBackend } from '@pare/backend-reference';
 import { memoryFiles } from '@pare/platform';
-import { expectNoLeaks, openFixture } from '@pare/testkit';
+import { expectNoLeaks, failure, openFixture } from '@pare/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { adapterNames, createAdapterParameters, lora, mergeAdapter, type Adapter } from '../adapters/index.js';
 import { TrainingOrder, windowBatches, type TrainingWindow } from '../data/index.js';
@@ -63,13 +63,8 @@ async function run(options: Partial<TrainOptions>, spoil?: (parameters: Map<stri
 }
 
 async function problem(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-  } catch (error) {
-    if (isPareError(error)) return `${error.code} ${error.message}`;
-    throw error;
-  }
-  return 'nothing was thrown';
+  const { code, message } = await failure(work);
+  return `${code} ${message}`;
 }
 
 describe('train', () => {
