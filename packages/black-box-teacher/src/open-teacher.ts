@@ -36,9 +36,9 @@ export async function openBlackBoxTeacher(context: Context, options: TeacherChoi
   try {
     const { model } = opened;
     const { backend, signal, work, log } = context;
+    const identity = await teacherIdentity(model);
     const teacher = await LocalTeacher.load({ model, backend, signal, tokenizer: await openTokenizer(model.directory, model.files), batchSize: options.teacherBatch });
     const cache = new AnswerCache({ files: work.files, folder: work.files.path.join(work.path, 'answers'), warn: (message) => { log.warn(message); } });
-    const identity = await teacherIdentity(model);
     return {
       name: teacher.name,
       cost: (...asked) => teacher.cost(...asked),

@@ -1,6 +1,5 @@
-import { isPareError } from '@pare/core';
 import { memoryFiles } from '@pare/platform';
-import { ChatEndpoint, chatAnswer, jsonReply as json, promptOf, type ChatReply } from '@pare/testkit';
+import { chatAnswer, ChatEndpoint, failure, jsonReply as json, promptOf, type ChatReply } from '@pare/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { AnswerSettings } from '../teacher.js';
 import { ChatTeacher, type ChatTeacherOptions } from './chat-teacher.js';
@@ -33,13 +32,9 @@ afterEach(() => endpoint[Symbol.asyncDispose]());
 
 const teacher = (options: Partial<ChatTeacherOptions> = {}): ChatTeacher => new ChatTeacher({ endpoint: endpoint.address, model: 'big', clock, ...options });
 
-async function failure(work: Promise<unknown>): Promise<string> {
-  const error: unknown = await work.then(
-    () => new Error('nothing was thrown'),
-    (reason: unknown) => reason,
-  );
-  if (!isPareError(error)) throw error;
-  return `${error.code} ${error.message} ${error.help}`;
+async function problem(work: Promise<unknown>): Promise<string> {
+  const { code, message, help } = await failure(work);
+  return `${code} ${message} ${help}`;
 }
 
 /** One that nobody listens at any more. */
@@ -83,7 +78,7 @@ describe('ChatTeacher', () => {
     const prompts = ['a', 'b', 'c', 'd'];
     const first = teacher({ cache, concurrency: 1 });
     expect(await first.cost(prompts, settings)).toMatchObject({ requests: 4, kept: 0 });
-    expect(await failure(first.answer(prompts, settings))).toContain('PARE_TEACHER_REFUSED');
+    expect(await problem(first.answer(prompts, settings))).toContain('PARE_TEACHER_REFUSED');
     const second = teacher({ cache, concurrency: 1 });
     expect(await second.cost(prompts, settings)).toMatchObject({ requests: 2, kept: 2 });
     expect((await second.answer(prompts, settings)).map(([answer]) => answer!.text)).toEqual(['A 5', 'B 5', 'C 5', 'D 5']);
@@ -111,8 +106,14 @@ describe('ChatTeacher', () => {
   it('estimates tokens and prices, and stays within a budget', async () => {
     const priced = teacher({ prices: { prompt: 1e6, answer: 2e6 }, budget: 100 });
     expect(await priced.cost(['x'.repeat(40)], { ...settings, count: 2 })).toEqual({ requests: 2, kept: 0, promptTokens: 20, answerTokens: 40, price: 20 + 80 });
-    expect(await failure(priced.answer(['x'.repeat(44)], { ...settings, count: 2 }))).toMatch(/^PARE_TEACHER_BUDGET asking big at http:.* may cost 102\.00, more than the 100\.00/);
+    expect(await problem(priced.answer(['x'.repeat(44)], { ...settings, count: 2 }))).toMatch(/^PARE_TEACHER_BUDGET asking big at http:.* may cost 102\.00, more than the 100\.00/);
     expect(endpoint.requests).toHaveLength(0);
+    // 52 each: all that one teacher is asked counts together.
+    const once = { ...settings, count: 1 };
+    const twice = teacher({ prices: { prompt: 1e6, answer: 2e6 }, budget: 100 });
+    await twice.answer(['x'.repeat(48)], once);
+    expect(await problem(twice.answer(['y'.repeat(48)], once))).toMatch(/^PARE_TEACHER_BUDGET .*may cost 104\.00/);
+    expect(endpoint.requests).toHaveLength(1);
   });
 
   it.each<[string, ChatReply, RegExp]>([
@@ -130,7 +131,7 @@ describe('ChatTeacher', () => {
   ])('says what is wrong with %s after three attempts, and gets over it before', async (_, reply, message) => {
     endpoint.always = reply;
     const asked = teacher({ retries: 2 });
-    const found = await failure(asked.answer(['a'], settings));
+    const found = await problem(asked.answer(['a'], settings));
     expect(found).toMatch(message);
     expect(found).toContain(`big at ${endpoint.address}`);
     expect(endpoint.requests).toHaveLength(3);
@@ -147,7 +148,7 @@ describe('ChatTeacher', () => {
     ['an empty account', 429, { error: { code: 'insufficient_quota', message: 'no money' } }, /^PARE_TEACHER_REFUSED .*no money.*no credit/],
   ])('does not try %s again', async (_, status, body, message) => {
     endpoint.always = (response) => json(response, status, body);
-    const found = await failure(teacher({ key: 'secret', keyVariable: 'THE_KEY' }).answer(['a'], settings));
+    const found = await problem(teacher({ key: 'secret', keyVariable: 'THE_KEY' }).answer(['a'], settings));
     expect(found).toMatch(message);
     expect(found).not.toContain('secret');
     expect(endpoint.requests).toHaveLength(1);
@@ -158,19 +159,19 @@ describe('ChatTeacher', () => {
     await teacher({ concurrency: 1 }).answer(['a', 'b'], settings);
     expect(clock.waits).toEqual([17]);
     endpoint.script = [(response) => json(response, 503, {}, { 'Retry-After': '4000' })];
-    expect(await failure(teacher().answer(['c'], settings))).toMatch(/^PARE_TEACHER_UNREACHABLE .*asks to wait 4000 seconds/);
+    expect(await problem(teacher().answer(['c'], settings))).toMatch(/^PARE_TEACHER_UNREACHABLE .*asks to wait 4000 seconds/);
   });
 
   it('gives up on an endpoint that hangs', async () => {
     endpoint.always = () => undefined;
-    expect(await failure(teacher({ timeout: 0.05, retries: 1 }).answer(['a'], settings))).toMatch(/^PARE_TEACHER_UNREACHABLE .*nothing within 0.05 seconds, 2 times/);
+    expect(await problem(teacher({ timeout: 0.05, retries: 1 }).answer(['a'], settings))).toMatch(/^PARE_TEACHER_UNREACHABLE .*nothing within 0.05 seconds, 2 times/);
     endpoint.always = (response) => void response.writeHead(200).write('{');
-    expect(await failure(teacher({ timeout: 0.05, retries: 0 }).answer(['a'], settings))).toMatch(/nothing within 0.05 seconds/);
+    expect(await problem(teacher({ timeout: 0.05, retries: 0 }).answer(['a'], settings))).toMatch(/nothing within 0.05 seconds/);
   });
 
   it('says when nobody listens, and refuses addresses that are none or hold secrets', async () => {
     const { address } = await closedEndpoint();
-    expect(await failure(teacher({ endpoint: address, retries: 0 }).answer(['a'], settings))).toMatch(/^PARE_TEACHER_UNREACHABLE .*ECONNREFUSED/);
+    expect(await problem(teacher({ endpoint: address, retries: 0 }).answer(['a'], settings))).toMatch(/^PARE_TEACHER_UNREACHABLE .*ECONNREFUSED/);
     expect(() => teacher({ endpoint: 'api.example.com' })).toThrow('http:// or https://');
     expect(() => teacher({ endpoint: 'https://me:word@example.com/v1' })).toThrow(/^https:\/\/example\.com gives no answer: its address holds a user/);
   });
@@ -178,7 +179,7 @@ describe('ChatTeacher', () => {
   it('can be cancelled', async () => {
     const abort = new AbortController();
     endpoint.always = () => abort.abort();
-    expect(await failure(teacher().answer(['a', 'b'], settings, { signal: abort.signal }))).toMatch(/^PARE_ABORTED asking big/);
+    expect(await problem(teacher().answer(['a', 'b'], settings, { signal: abort.signal }))).toMatch(/^PARE_ABORTED asking big/);
   });
 
   it('keeps empty answers where told to, and knows which were cut off', async () => {

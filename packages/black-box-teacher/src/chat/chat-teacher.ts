@@ -64,6 +64,11 @@ interface Job {
   readonly promptTokens: number;
 }
 
+/** Equal requests are made once. */
+function uniqueJobs(jobs: readonly Job[]): Job[] {
+  return [...new Map(jobs.map((job) => [job.key, job])).values()];
+}
+
 /** A failed attempt: what to say of it, and whether to try again. */
 class Failure extends Error {
   readonly error: PareError;
@@ -97,6 +102,9 @@ export class ChatTeacher implements BlackBoxTeacher {
   /** Until then the endpoint wants to hear nothing. */
   #quietUntil = 0;
 
+  /** Price at most of all that was asked. */
+  #committed = 0;
+
   /** @throws PARE_TEACHER_UNREACHABLE for an address that is none */
   constructor(options: ChatTeacherOptions) {
     this.#options = options;
@@ -111,7 +119,7 @@ export class ChatTeacher implements BlackBoxTeacher {
   }
 
   async cost(prompts: readonly string[], settings: AnswerSettings): Promise<AnswerCost> {
-    const unique = this.#unique(prompts, settings);
+    const unique = uniqueJobs(prompts.flatMap((prompt) => this.#jobs(prompt, settings)));
     const open: Job[] = [];
     for (const job of unique) if ((await this.#cache?.read(job.key)) === undefined) open.push(job);
     const promptTokens = open.reduce((sum, job) => sum + job.promptTokens, 0);
@@ -133,7 +141,7 @@ export class ChatTeacher implements BlackBoxTeacher {
     const failed = new AbortController();
     const stop = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
     let completed = 0;
-    const unique = this.#unique(prompts, settings);
+    const unique = uniqueJobs(jobs.flat());
     const queue = unique.values();
     const work = async (): Promise<void> => {
       for (const job of queue) {
@@ -161,13 +169,10 @@ export class ChatTeacher implements BlackBoxTeacher {
   async #checkBudget(prompts: readonly string[], settings: AnswerSettings): Promise<void> {
     const { budget } = this.#options;
     if (budget === undefined) return;
-    const { price } = await this.cost(prompts, settings);
-    if (price !== undefined && price > budget) throw tooExpensive(this.name, price.toFixed(2), budget.toFixed(2));
-  }
-
-  /** Equal requests are made once. */
-  #unique(prompts: readonly string[], settings: AnswerSettings): Job[] {
-    return [...new Map(prompts.flatMap((prompt) => this.#jobs(prompt, settings).map((job) => [job.key, job] as const))).values()];
+    const { price = 0 } = await this.cost(prompts, settings);
+    const total = this.#committed + price;
+    if (total > budget) throw tooExpensive(this.name, total.toFixed(2), budget.toFixed(2));
+    this.#committed = total;
   }
 
   #jobs(prompt: string, { count, temperature, topP, maxTokens, stop, seed }: AnswerSettings): Job[] {
