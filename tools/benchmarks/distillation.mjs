@@ -9,13 +9,12 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { distillingMethods, questions } from './distillation-rows.mjs';
-import { machine, markdownTable, root, round, runPare } from './lib.mjs';
+import { machine, markdownTable, root, round, runPare, writeBetween } from './lib.mjs';
 
 const example = (...parts) => join(root, 'examples', ...parts);
 const [student, teacher] = [example('models/tales-1m'), example('models/tales-7m')];
 const items = readFileSync(example('data/reasoning-train.jsonl'), 'utf8').trim().split('\n').slice(0, questions);
 const window = ['--sequence-length', '512', '--samples', '64'];
-const page = join(root, 'docs/distillation.md');
 const methods = distillingMethods(teacher);
 
 const list = (name, otherwise) => process.env[name]?.split(',') ?? otherwise;
@@ -106,11 +105,4 @@ const text = markdownTable([
   ...measured.map(({ method, setting, rows }) => [method, setting, rows.length, ...numbers(rows), ...times(rows)]),
 ]);
 process.stdout.write(`${text}\n`);
-if (steps === undefined) {
-  const [start, end] = ['<!-- distillation -->', '<!-- /distillation -->'];
-  const before = readFileSync(page, 'utf8');
-  if (!before.includes(start) || !before.includes(end)) throw new Error(`docs/distillation.md has no place ${start} … ${end}`);
-  const [head, rest] = before.split(start);
-  writeFileSync(page, `${head}${start}\n${kept.machine}\n\n${text}\n${end}${rest.split(end)[1]}`);
-  process.stdout.write('written to docs/distillation.md\n');
-}
+if (steps === undefined) writeBetween('docs/distillation.md', 'distillation', `${kept.machine}\n\n${text}`);

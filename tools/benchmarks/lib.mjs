@@ -1,6 +1,6 @@
 /* What the benchmarks share: running a command and watching its memory from outside, and printing comparisons. Plain Node, no dependencies. */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { cpus, tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -129,6 +129,17 @@ export function markdownTable(rows) {
   const lines = rows.map((row) => `| ${row.map((cell, column) => String(cell).padEnd(widths[column])).join(' | ')} |`);
   lines.splice(1, 0, `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`);
   return lines.join('\n');
+}
+
+/** Puts a text where a page of the repository has it: between the comments `<!-- name -->` and `<!-- /name -->`. @throws when the page has no such place */
+export function writeBetween(page, name, text) {
+  const file = join(root, page);
+  const [start, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
+  const before = readFileSync(file, 'utf8');
+  if (!before.includes(start) || !before.includes(end)) throw new Error(`${page} has no place ${start} … ${end}`);
+  const [head, rest] = before.split(start);
+  writeFileSync(file, `${head}${start}\n${text}\n${end}${rest.split(end)[1]}`);
+  process.stdout.write(`written to ${page}\n`);
 }
 
 /** Prints a table with a header row. */

@@ -7,10 +7,9 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { tmpdir } from 'node:os';
-import { inputs, machine, markdownTable, root, round, runPare } from './lib.mjs';
+import { inputs, machine, markdownTable, root, round, runPare, writeBetween } from './lib.mjs';
 import { methods } from './method-rows.mjs';
 
-const page = join(root, 'docs/methods.md');
 const window = ['--samples', '64', '--sequence-length', '512'];
 const { model, calibration, evaluation } = inputs();
 const name = basename(model);
@@ -80,9 +79,5 @@ const rows = [
   ...methods.filter((method) => kept[method.name] !== undefined).map((method) => [method.method, method.setting, ...cells(kept[method.name])]),
 ];
 const text = markdownTable(rows);
-const [start, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
-const before = readFileSync(page, 'utf8');
-if (!before.includes(start) || !before.includes(end)) throw new Error(`docs/methods.md has no place ${start} … ${end}`);
-const [head, rest] = before.split(start);
-writeFileSync(page, `${head}${start}\n${kept.machine}\n\n${text}\n${end}${rest.split(end)[1]}`);
-process.stdout.write(`${text}\nwritten to docs/methods.md\n`);
+process.stdout.write(`${text}\n`);
+writeBetween('docs/methods.md', name, `${kept.machine}\n\n${text}`);
