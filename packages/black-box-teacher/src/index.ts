@@ -3,4 +3,4 @@ export { answerOptions, blackBoxTeacherOptions, teacherProblem, type AnswerOptio
 export { ChatTeacher, type ChatPrices, type ChatTeacherOptions } from './chat/chat-teacher.js';
 export { LocalTeacher, type LocalTeacherOptions } from './local/local-teacher.js';
 export { askTeacher, blackBoxServices, openBlackBoxTeacher, type BlackBoxContext, type BlackBoxServices, type TeacherChoice } from './open-teacher.js';
-export { countsText, fillTemplate, lessonExample, lessonExamples, requireRoom, type Lesson } from './lessons.js';
+export { countsText, lessonExample, lessonExamples, requireRoom, type Lesson } from './lessons.js';

@@ -31,13 +31,6 @@ export function lessonExamples(tokenizer: Tokenizer, lessons: readonly Lesson[],
   return { examples, unfit: lessons.length - examples.length };
 }
 
-/** `{name}` replaced by a text of that name; undefined when one is missing. */
-export function fillTemplate(template: string, texts: Readonly<Record<string, unknown>>): string | undefined {
-  const names = [...template.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!);
-  if (names.some((name) => typeof texts[name] !== 'string')) return undefined;
-  return template.replaceAll(/\{(\w+)\}/g, (_, name: string) => texts[name] as string);
-}
-
 /** Counts of what was left out, for a log: `3 empty, 1 unfinished`; empty when nothing was. */
 export function countsText(counts: Readonly<Record<string, number>>): string {
   return Object.entries(counts)

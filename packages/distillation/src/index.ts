@@ -2,7 +2,7 @@ export { calibrationBatches } from './calibration-batches.js';
 export { predictingPosition, promptTexts, responseBatches, responseRows, samplingOptions, StudentGenerator, type Average, type PromptText, type PromptTexts, type ResponseRows, type ResponseText, type SamplingTechniqueOptions } from './on-policy/index.js';
 export { type TeacherServices, teacherServices, type TrainingContext } from './context.js';
 export { type AdapterOptions, teacherOption, type TrainingOptions, trainingOptions } from './options.js';
-export { planTraining, type TrainingWork } from './plan.js';
+export { guessedWindow, planTraining, type TrainingWork } from './plan.js';
 export { sharedOptions } from './shared-options.js';
 export { Student } from './student.js';
 export { openTeacher, requireSameTokens, teacherIdentity, type OpenedTeacher } from './teacher.js';

@@ -4,14 +4,17 @@ import { type TrainingOptions } from './options.js';
 /** What a training does, as far as its options tell. */
 export interface TrainingWork {
   readonly options: TrainingOptions;
-  /** Tokens of a window; 512 where a plan has to guess. */
+  /** Tokens of a window; `guessedWindow` by default. */
   readonly length?: number | undefined;
   /** Forward passes of a teacher on each window; 1 keeps it beside the student, 0 says that there is none. */
   readonly teacherPasses: number;
 }
 
+/** Tokens of a window of text where a plan has to guess. */
+export const guessedWindow = 512;
+
 /** The plan of a stage that trains: dense results in the stored type, with work and memory of the whole shared among the targets by their size. */
-export function planTraining(targets: readonly TargetModule<unknown>[], { parameters }: Pick<ModelSummary, 'parameters'>, { options, length = 512, teacherPasses }: TrainingWork): ModulePlan[] {
+export function planTraining(targets: readonly TargetModule<unknown>[], { parameters }: Pick<ModelSummary, 'parameters'>, { options, length = guessedWindow, teacherPasses }: TrainingWork): ModulePlan[] {
   const { steps, batchSize, loraRank, recompute } = options;
   const weights = targets.reduce((sum, { info }) => sum + elementCount(info.shape), 0);
   // 2 operations a parameter and token forward, 4 backward, 2 more to compute blocks again; a teacher is taken for as large as the student.

@@ -54,11 +54,13 @@ export class Student implements Disposable {
     const { backend } = this.#context;
     const parameters = new Map(this.parameters);
     const merged: DeviceTensor[] = [];
+    using scope = backend.scope();
     for (const [name, adapter] of this.#adapters) {
-      const tensor = backend.write(await mergeAdapter(backend, name, adapter, this.parameters));
+      const tensor = scope.own(await mergeAdapter(backend, name, adapter, this.parameters));
       merged.push(tensor);
       parameters.set(name, tensor);
     }
+    for (const tensor of merged) scope.keep(tensor);
     return { parameters, merged };
   }
 
@@ -67,7 +69,8 @@ export class Student implements Disposable {
     const { backend, modules } = this.#context;
     for (const { info, replace } of modules) {
       const name = parameterName(info);
-      const { data } = this.#adapter === undefined ? await backend.read(this.parameters.get(name)!) : await mergeAdapter(backend, name, this.#adapter, this.parameters);
+      using merged = this.#adapter === undefined ? undefined : await mergeAdapter(backend, name, this.#adapter, this.parameters);
+      const { data } = await backend.read(merged ?? this.parameters.get(name)!);
       await replace(denseWeight(data as Float32Array, info.shape, info.dtype), report);
     }
     if (this.#adapter !== undefined) return;

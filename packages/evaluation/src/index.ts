@@ -7,3 +7,4 @@ export { portionsOf } from './portions.js';
 export { openedSubject, type OpenSubject, type Subject } from './subject.js';
 export { once, openSubject, type SubjectContext } from './open-subject.js';
 export { mergeMetrics, runEvaluators, type EvaluationRecord, type EvaluationStore, type EvaluatorsRun, type PreparedEvaluator } from './run-evaluators.js';
+export { rougeOfWords } from './rouge.js';

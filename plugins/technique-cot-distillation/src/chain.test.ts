@@ -1,4 +1,4 @@
-import { fillTemplate } from '@pare/black-box-teacher';
+import { fillTemplate } from '@pare/model';
 import { describe, expect, it } from 'vitest';
 import { parseChain } from './chain.js';
 import { cotDistillationOptions } from './options.js';

@@ -1,5 +1,6 @@
-import { askTeacher, fillTemplate, openBlackBoxTeacher, type BlackBoxContext, type BlackBoxTeacher } from '@pare/black-box-teacher';
+import { askTeacher, openBlackBoxTeacher, type BlackBoxContext, type BlackBoxTeacher } from '@pare/black-box-teacher';
 import { pluginError } from '@pare/core';
+import { fillTemplate } from '@pare/model';
 import { answerLine, parseChain, type Chain } from './chain.js';
 import type { CotDistillationOptions } from './options.js';
 import type { Question } from './questions.js';
@@ -35,8 +36,8 @@ export async function elicitReasons(context: Context, questions: readonly Questi
   if (options.hintPrompt !== undefined) {
     const open = [...questions.keys()].filter((index) => solved[index]!.reasons.length === 0 && questions[index]!.answer !== undefined);
     const hints = open.map((question): Round => {
-      const { texts, answer, refuse } = questions[question]!;
-      return { question, prompt: options.demonstrations + (fillTemplate(options.hintPrompt!, { ...texts, answer }) ?? refuse(`it lacks a text for hintPrompt, "${options.hintPrompt!}"`)) };
+      const { texts, answer } = questions[question]!;
+      return { question, prompt: options.demonstrations + fillTemplate(options.hintPrompt!, { ...texts, answer })! };
     });
     const given = await ask(context, teacher, hints, questions, options);
     for (const [index, question] of open.entries()) {

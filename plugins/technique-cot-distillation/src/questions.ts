@@ -1,7 +1,8 @@
-import { fillTemplate, requireRoom } from '@pare/black-box-teacher';
+import { requireRoom } from '@pare/black-box-teacher';
 import type { TextSource, Tokenizer } from '@pare/core';
-import { readPromptItems } from '@pare/model';
+import { fillTemplate, readPromptItems } from '@pare/model';
 import type { CotDistillationOptions } from './options.js';
+import { asksTeacher } from './tasks.js';
 
 /** An item of the file. */
 export interface Question {
@@ -21,7 +22,11 @@ export interface Question {
 }
 
 /** What of the options decides which texts an item needs. */
-type Needs = Pick<CotDistillationOptions, 'method' | 'labels' | 'answerFilter' | 'rationales' | 'rationaleField' | 'answerField' | 'labelPrompt' | 'rationalePrompt' | 'teacherPrompt' | 'demonstrations' | 'questions'>;
+type Needs = Pick<CotDistillationOptions, 'method' | 'labels' | 'answerFilter' | 'rationales' | 'rationaleField' | 'answerField' | 'labelPrompt' | 'rationalePrompt' | 'teacherPrompt' | 'demonstrations' | 'questions' | 'alpha' | (typeof laterTemplates)[number]>;
+
+/** Templates that are filled later, with an answer, and some with a reason. */
+const laterTemplates = ['labelResponse', 'hintPrompt', 'rationaleResponse', 'chainResponse', 'answerFirstResponse'] as const;
+const withReason: ReadonlySet<string> = new Set(laterTemplates.slice(2));
 
 /**
  * Reads the questions.
@@ -37,15 +42,17 @@ export async function readQuestions(source: TextSource, tokenizer: Tokenizer, op
       if (answerNeeded) refuse(`it has no "${answerField}" text; name the field with answerField${labels === 'file' ? '' : ', or do without with answerFilter: false'}`);
     }
     const rationale = fields[rationaleField];
-    const make = (template: string, name: string): string => fillTemplate(template, fields) ?? refuse(`it lacks a text for ${name}, "${template}"`);
+    const make = (template: string, name: string, texts = fields): string => fillTemplate(template, texts) ?? refuse(`it lacks a text for ${name}, "${template}"`);
+    // What they lack would show after a teacher was asked and paid.
+    for (const name of laterTemplates) if (options[name] !== undefined) make(options[name], name, { ...fields, answer: '', ...(withReason.has(name) ? { rationale: '' } : {}) });
     return {
       line,
       texts: fields,
       answer: typeof answer === 'string' ? answer : undefined,
       rationale: typeof rationale === 'string' ? rationale : '',
       labelPrompt: prompt,
-      rationalePrompt: make(options.rationalePrompt, 'rationalePrompt'),
-      teacherPrompt: options.demonstrations + make(options.teacherPrompt, 'teacherPrompt'),
+      rationalePrompt: method === 'label-only' ? '' : make(options.rationalePrompt, 'rationalePrompt'),
+      teacherPrompt: asksTeacher(options) ? options.demonstrations + make(options.teacherPrompt, 'teacherPrompt') : '',
       refuse,
     };
   });

@@ -1,5 +1,6 @@
-import { fillTemplate, lessonExamples, type Lesson } from '@pare/black-box-teacher';
+import { lessonExamples, type Lesson } from '@pare/black-box-teacher';
 import type { Tokenizer } from '@pare/core';
+import { fillTemplate } from '@pare/model';
 import type { Task } from '@pare/training';
 import type { CotDistillationOptions } from './options.js';
 import type { Question } from './questions.js';
@@ -22,6 +23,11 @@ export function taskShares({ method, alpha }: Pick<CotDistillationOptions, 'meth
   return { answers: alpha, reasons: 1 - alpha };
 }
 
+/** Whether a teacher is asked: for reasons, or for answers, which its reasons come to. */
+export function asksTeacher(options: Pick<CotDistillationOptions, 'method' | 'alpha' | 'labels' | 'rationales'>): boolean {
+  return options.labels === 'teacher' || (options.rationales === 'teacher' && taskShares(options).reasons > 0);
+}
+
 /**
  * What the method learns, loss = α · answers + (1 − α) · reasons, each the mean over its own tokens: distilling step-by-step (Hsieh et al., arXiv 2305.02301, §3.2, eq. 3 up to a factor) and MT-CoT
  * (Li et al., arXiv 2210.06726, §3), or one of the two alone.
@@ -30,7 +36,7 @@ export function buildTasks(questions: readonly Question[], solved: readonly Solv
   const shares = taskShares(options);
   const labels = questions.flatMap(({ labelPrompt, texts }, index): Lesson[] => {
     const { label } = solved[index]!;
-    return label === undefined ? [] : [{ prompt: labelPrompt, response: fill(options.labelResponse, { ...texts, answer: label.trim() }), finished: true }];
+    return label === undefined ? [] : [{ prompt: labelPrompt, response: fillTemplate(options.labelResponse, { ...texts, answer: label.trim() })!, finished: true }];
   });
   const reasons = questions.flatMap((question, index) => solved[index]!.reasons.map((reason): Lesson => ({ ...reasonLesson(question, { ...question.texts, ...reason }, options), finished: true })));
   const [answerTask, reasonTask] = [lessonExamples(tokenizer, shares.answers > 0 ? labels : [], positions), lessonExamples(tokenizer, shares.reasons > 0 ? reasons : [], positions)];
@@ -41,14 +47,9 @@ export function buildTasks(questions: readonly Question[], solved: readonly Solv
   };
 }
 
+/** Templates were tried when the questions were read. */
 function reasonLesson({ labelPrompt, rationalePrompt }: Question, texts: Readonly<Record<string, unknown>>, options: TaskOptions): Pick<Lesson, 'prompt' | 'response'> {
-  if (options.method === 'step-by-step') return { prompt: rationalePrompt, response: fill(options.rationaleResponse, texts) };
-  if (options.method === 'mt-cot' && options.arrangement === 'answer-first') return { prompt: labelPrompt, response: fill(options.answerFirstResponse, texts) };
-  return { prompt: rationalePrompt, response: fill(options.chainResponse, texts) };
-}
-
-function fill(template: string, texts: Readonly<Record<string, unknown>>): string {
-  const filled = fillTemplate(template, texts);
-  if (filled === undefined) throw new RangeError(`"${template}" names a text that items lack`);
-  return filled;
+  if (options.method === 'step-by-step') return { prompt: rationalePrompt, response: fillTemplate(options.rationaleResponse, texts)! };
+  if (options.method === 'mt-cot' && options.arrangement === 'answer-first') return { prompt: labelPrompt, response: fillTemplate(options.answerFirstResponse, texts)! };
+  return { prompt: rationalePrompt, response: fillTemplate(options.chainResponse, texts)! };
 }

@@ -6,7 +6,7 @@ import { elicitReasons, type Elicited } from './elicit.js';
 import { cotDistillationOptions, type CotDistillationOptions } from './options.js';
 import { readQuestions, type Question } from './questions.js';
 import { chooseReasons, nothingLeftOut } from './reasons.js';
-import { buildTasks, taskShares } from './tasks.js';
+import { asksTeacher, buildTasks, taskShares } from './tasks.js';
 
 type Context = BlackBoxContext<CotDistillationOptions>;
 
@@ -40,10 +40,6 @@ export const cotDistillation: Technique<CotDistillationOptions, BlackBoxServices
 
 /** Tokens of prompt and reason where a plan has to guess. */
 const usualLength = 64;
-
-function asksTeacher(options: CotDistillationOptions): boolean {
-  return options.labels === 'teacher' || (options.rationales === 'teacher' && taskShares(options).reasons > 0);
-}
 
 async function apply(context: Context): Promise<void> {
   const { modules, model, prompts, seed, log } = context;

@@ -1,8 +1,8 @@
-import { askTeacher, blackBoxServices, countsText, fillTemplate, lessonExamples, openBlackBoxTeacher, requireRoom, teacherProblem, type BlackBoxContext, type BlackBoxServices } from '@pare/black-box-teacher';
+import { askTeacher, blackBoxServices, countsText, lessonExamples, openBlackBoxTeacher, requireRoom, teacherProblem, type BlackBoxContext, type BlackBoxServices } from '@pare/black-box-teacher';
 import { apiVersion, defineTechnique, pareError, pluginError, type Technique, type TextSource, type Tokenizer } from '@pare/core';
 import { planTraining, sharedOptions, Student, trainStudent } from '@pare/distillation';
 import { readPromptItems } from '@pare/model';
-import { crossEntropy, pairExamples, readPromptPairs, taskBatches, tasksIdentity, type TrainingExample } from '@pare/training';
+import { crossEntropy, pairExamples, readPromptPairs, responseOf, taskBatches, tasksIdentity, type TrainingExample } from '@pare/training';
 import { chooseAnswers } from './choose-answers.js';
 import { distillSequenceOptions, type DistillSequenceOptions } from './options.js';
 
@@ -74,7 +74,7 @@ async function askForAnswers(context: Context, options: DistillSequenceOptions, 
   const { maxPositions: positions } = model.description;
   const items = await readPromptItems(prompts, promptTemplate, options.prompts);
   requireRoom(tokenizer, items, { file: prompts.name, positions });
-  const labels = items.map(({ fields, refuse }) => (select === 'nearest' ? (fillTemplate(responseTemplate, fields) ?? refuse(`it has no text for "${responseTemplate}", which select: nearest compares with`)) : undefined));
+  const labels = items.map(({ fields, refuse }) => (select === 'nearest' ? (responseOf(fields, responseTemplate) ?? refuse(`it has no text for "${responseTemplate}", which select: nearest compares with, and no "response", "completion" or "output"`)) : undefined));
   await using teacher = await openBlackBoxTeacher(context, { ...options, emptyAnswers: emptyAnswers === 'drop' ? 'keep' : 'refuse' });
   const answers = await askTeacher(context, teacher, items.map(({ prompt }) => prompt), 'answers', options);
   const { lessons, leftOut } = chooseAnswers(items.map(({ prompt }, index) => ({ prompt, answers: answers[index]!, label: labels[index] })), options);

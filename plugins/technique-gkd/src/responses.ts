@@ -37,8 +37,8 @@ export class ResponseSource {
     const chosen = this.#order.slice(step * options.batchSize, options.batchSize).map((index) => prompts.texts[index]!);
     if (writer === 'data') return chosen.map(({ prompt, response }) => ({ prompt, response: response! }));
     const generator = await this.#options.generator(writer);
-    const { maxNewTokens, temperature, topK, topP, batchSize } = options;
-    const samples = await sampleTexts(generator, { prompts: chosen.map(({ prompt }: PromptText) => prompt), maxNewTokens, temperature, topK, topP, batchSize, seed, stopTokens: prompts.stopTokens, signal });
+    const { maxNewTokens, temperature, topK, topP, microBatch } = options;
+    const samples = await sampleTexts(generator, { prompts: chosen.map(({ prompt }: PromptText) => prompt), maxNewTokens, temperature, topK, topP, batchSize: microBatch, seed, stopTokens: prompts.stopTokens, signal });
     return chosen.map(({ prompt }, index) => ({ prompt, response: samples[index]!.tokens }));
   }
 

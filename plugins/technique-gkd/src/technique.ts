@@ -79,7 +79,7 @@ async function apply(context: TrainingContext<GkdOptions>): Promise<void> {
     options,
     loss: gkdLoss(options.beta),
     batches: async function* (step) {
-      yield* lessons.beside(responseBatches(await source.texts(step), options));
+      yield* lessons.beside(responseBatches(await source.texts(step), { ...options, positions: model.description.maxPositions }));
     },
     identity: await teacherIdentity(teacher.model),
   });

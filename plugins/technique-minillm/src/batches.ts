@@ -5,9 +5,9 @@ import { type MiniLlmOptions } from './options.js';
 import { rolloutPositions, type Rollout } from './rollouts.js';
 
 /** Batches of drawn texts with the inputs of `policyLoss`. Each token of the step counts the same. */
-export function rolloutBatches(rollouts: readonly Rollout[], microBatch: number): Batch[] {
+export function rolloutBatches(rollouts: readonly Rollout[], microBatch: number, positions: number): Batch[] {
   const tokens = rollouts.reduce((sum, { response }) => sum + response.length, 0);
-  return responseRows(rollouts, microBatch).map(({ texts, ids, length }) => ({ ids, inputs: policyInputs(texts.map((rollout) => rolloutPositions(rollout, tokens)), length) }));
+  return responseRows(rollouts, microBatch, positions).map(({ texts, ids, length }) => ({ ids, inputs: policyInputs(texts.map((rollout) => rolloutPositions(rollout, tokens)), length) }));
 }
 
 /** Batches with the inputs of `crossEntropy` as ones of `policyLoss`, for its language-modelling part alone. */

@@ -1,6 +1,7 @@
 import { createRandom, type WorkFolder } from '@pare/core';
 import { predictingPosition, type PromptText, type ResponseText } from '@pare/distillation';
 import { sampleMixedTexts, type MixedSample, type MixedSampleRequest } from '@pare/model';
+import { writeAtomically } from '@pare/platform';
 import { textReturns, TrainingOrder, whiten, type PolicyPosition } from '@pare/training';
 import { type MiniLlmOptions } from './options.js';
 
@@ -46,6 +47,12 @@ export function rolloutPositions(rollout: Rollout, tokens: number): Map<number, 
 /** A sample as JSON, which holds every finite number exactly. */
 type KeptSample = Readonly<Record<'tokens' | 'teacher' | 'student' | 'importance', readonly number[]>> & Pick<MixedSample, 'ended'>;
 
+/** A draw as a file. */
+interface KeptDraw {
+  readonly identity: string;
+  readonly samples: readonly KeptSample[];
+}
+
 function kept({ tokens, ended, teacher, student, importance }: MixedSample): KeptSample {
   return { tokens: [...tokens], ended, teacher: [...teacher], student: [...student], importance: [...importance] };
 }
@@ -62,6 +69,8 @@ export interface RolloutSourceOptions {
   readonly signal?: AbortSignal | undefined;
   /** Where drawn texts are kept: a run that goes on from its midst cannot draw them again, the student that drew them is gone. */
   readonly work: WorkFolder;
+  /** Who teaches: texts drawn with another teacher are drawn anew. */
+  readonly identity: string;
   generators(): Promise<Pick<MixedSampleRequest, 'student' | 'teacher'>>;
 }
 
@@ -91,25 +100,27 @@ export class RolloutSource {
 
   async #draw(draw: number): Promise<Rollout[]> {
     const { texts, stopTokens, options, seed, signal } = this.#options;
-    const { rollouts, maxNewTokens, temperature, topK, topP, teacherShare } = options;
+    const { rollouts, maxNewTokens, temperature, topK, topP, teacherShare, microBatch } = options;
     const prompts = this.#prompts.slice(draw * rollouts, rollouts).map((index) => texts[index]!.prompt);
     const samples = await this.#kept(draw, async () => {
       const generators = await this.#options.generators();
       const drawSeed = Math.floor(createRandom(seed * 1_000_003 + draw)() * 2 ** 32);
-      return sampleMixedTexts({ ...generators, prompts, maxNewTokens, temperature, topK, topP, teacherShare, stopTokens, seed: drawSeed, signal });
+      return sampleMixedTexts({ ...generators, prompts, maxNewTokens, temperature, topK, topP, teacherShare, batchSize: microBatch, stopTokens, seed: drawSeed, signal });
     });
     return rolloutsOf(prompts, samples, options);
   }
 
   /** What an earlier run drew, or else what is drawn now, which is kept. */
   async #kept(draw: number, sample: () => Promise<readonly MixedSample[]>): Promise<readonly MixedSample[]> {
-    const { files, path } = this.#options.work;
+    const { identity, work: { files, path } } = this.#options;
     const file = files.path.join(path, `rollouts-${String(draw)}.json`);
-    if ((await files.status(file)) !== undefined) return (JSON.parse(await files.readText(file)) as readonly KeptSample[]).map(restored);
+    if ((await files.status(file)) !== undefined) {
+      const found = JSON.parse(await files.readText(file)) as KeptDraw;
+      if (found.identity === identity) return found.samples.map(restored);
+    }
     const samples = await sample();
     await files.makeFolder(path);
-    await files.writeText(`${file}.partial`, JSON.stringify(samples.map(kept)));
-    await files.rename(`${file}.partial`, file);
+    await writeAtomically(files, file, JSON.stringify({ identity, samples: samples.map(kept) } satisfies KeptDraw));
     return samples;
   }
 }

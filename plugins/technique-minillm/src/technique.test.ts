@@ -43,7 +43,7 @@ describe('rollouts', () => {
 
   it('become batches in which each token counts the same', () => {
     const rollouts = rolloutsOf([Int32Array.of(1, 1), Int32Array.of(1)], [sample, { ...sample, importance: Float64Array.of(1, 1) }], { ...options, variant: 'paper' });
-    const [batch] = rolloutBatches(rollouts, 4);
+    const [batch] = rolloutBatches(rollouts, 4, 128);
     const values = (name: string): number[] => Array.from((batch!.inputs[name] as HostTensor).data as Float32Array);
     expect(values('divergenceWeights').filter((value) => value !== 0)).toEqual([0.25, 0.25, 0.125, 0.5]);
     expect(values('advantages').filter((value) => value !== 0)).toEqual([-1.25, -1.25]);
@@ -53,8 +53,9 @@ describe('rollouts', () => {
 
   it('are drawn once for their epochs, and found again by a run that goes on', async () => {
     const work = { files: memoryFiles(), path: '/kept' };
-    const given = { texts: [{ prompt: Int32Array.of(1), response: undefined }], stopTokens: [], options: miniLlmOptions.parse({ rollouts: 4, batchSize: 2, epochs: 2 }), seed: 1, work };
-    const kept = JSON.stringify(Array.from({ length: 4 }, (_, index) => ({ tokens: [index], ended: true, teacher: [-0.1], student: [-1 / 3], importance: [1] })));
+    const given = { texts: [{ prompt: Int32Array.of(1), response: undefined }], stopTokens: [], options: miniLlmOptions.parse({ rollouts: 4, batchSize: 2, epochs: 2 }), seed: 1, work, identity: 'a teacher' };
+    const samples = Array.from({ length: 4 }, (_, index) => ({ tokens: [index], ended: true, teacher: [-0.1], student: [-1 / 3], importance: [1] }));
+    const kept = JSON.stringify({ identity: given.identity, samples });
     await work.files.makeFolder('/kept');
     await work.files.writeText('/kept/rollouts-0.json', kept);
     const source = new RolloutSource({ ...given, generators: () => Promise.reject(new Error('nothing is to be drawn')) });
@@ -63,6 +64,9 @@ describe('rollouts', () => {
     for (const pass of [0, 2]) expect([...steps[pass]!, ...steps[pass + 1]!].map(({ response }) => response[0]).sort()).toEqual([0, 1, 2, 3]);
     expect(steps[0]![0]!.behaviour[0]).toBe(-1 / 3);
     await expect(source.rollouts(4)).rejects.toThrow('nothing is to be drawn');
+    // What another teacher had a part in is no use.
+    const other = new RolloutSource({ ...given, identity: 'another', generators: () => Promise.reject(new Error('is drawn anew')) });
+    await expect(other.rollouts(0)).rejects.toThrow('is drawn anew');
   });
 });
 

@@ -1,6 +1,7 @@
 import { apiVersion, defineTechnique, type Technique } from '@pare/core';
 import {
   calibrationBatches,
+  guessedWindow,
   openTeacher,
   planTraining,
   promptTexts,
@@ -41,8 +42,11 @@ export const miniLlm: Technique<MiniLlmOptions, TeacherServices> = defineTechniq
   learnsFrom: ({ languageWeight }) => (languageWeight > 0 ? 'text' : 'either'),
   plan(targets, summary) {
     const options = sharedOptions(targets);
+    const { promptTokens, maxNewTokens, batchSize, textBatchSize, languageWeight, epochs } = options;
+    // A step's windows of text, shared among its drawn texts.
+    const text = languageWeight > 0 ? (textBatchSize * guessedWindow) / batchSize : 0;
     // Drawing takes a forward pass of both, once for the epochs.
-    return planTraining(targets, summary, { options, length: options.promptTokens + options.maxNewTokens, teacherPasses: 1 + 2 / options.epochs });
+    return planTraining(targets, summary, { options, length: promptTokens + maxNewTokens + text, teacherPasses: 1 + 2 / epochs });
   },
   apply,
 });
@@ -60,7 +64,8 @@ async function apply(context: TrainingContext<MiniLlmOptions>): Promise<void> {
   await using lessons = await TeacherLogits.load(backend, teacher.model, signal);
   await using writing = await StudentGenerator.create(context, student);
   await using showing = await TokenGenerator.create({ model: teacher.model, backend, signal, parameters: lessons.parameters });
-  const source = new RolloutSource({ texts, stopTokens, options, seed, signal, work, generators: async () => ({ student: await writing.current(), teacher: showing }) });
+  const identity = await teacherIdentity(teacher.model);
+  const source = new RolloutSource({ texts, stopTokens, options, seed, signal, work, identity, generators: async () => ({ student: await writing.current(), teacher: showing }) });
   const text = languageWeight === 0 ? undefined : calibrationBatches(context, { batchSize: textBatchSize, microBatch });
   // A training that an earlier run ended takes no step.
   let last: Readonly<Record<string, number>> = {};
@@ -68,13 +73,13 @@ async function apply(context: TrainingContext<MiniLlmOptions>): Promise<void> {
     options,
     loss: policyLoss({ clipRatio }),
     batches: async function* (step) {
-      const drawn = rolloutBatches(await source.rollouts(step), microBatch);
+      const drawn = rolloutBatches(await source.rollouts(step), microBatch, model.description.maxPositions);
       yield* lessons.beside([...drawn, ...(text === undefined ? [] : languageBatches(text(step), options))]);
     },
     onStep: ({ metrics }) => {
       last = metrics;
     },
-    identity: await teacherIdentity(teacher.model),
+    identity,
   });
   await student.writeBack({ details: { steps, firstLoss: losses[0]!, lastLoss: losses.at(-1)!, ...(last['divergence'] === undefined ? {} : { lastDivergence: last['divergence'] }) } });
 }

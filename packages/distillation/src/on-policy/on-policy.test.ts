@@ -15,17 +15,23 @@ const text = (prompt: number, response: number) => ({ prompt: new Int32Array(pro
 
 describe('response rows', () => {
   it('hold texts of similar length, with responses alone to be predicted', () => {
-    const [short, long] = responseRows([text(20, 9), text(3, 2), text(5, 1)], 2);
+    const [short, long] = responseRows([text(20, 9), text(3, 2), text(5, 1)], 2, 128);
     expect([short!.length, short!.texts.length, long!.length]).toEqual([16, 2, 32]);
     expect([...(short!.ids.data as BigInt64Array).subarray(16, 22)].map(Number)).toEqual([7, 7, 7, 7, 7, 10]);
   });
 
+  it('stay within the positions of the model, all tokens of responses predicted', () => {
+    const [batch] = responseBatches([text(3, 18)], { microBatch: 1, average: 'tokens', positions: 20 });
+    expect(batch!.ids.shape).toEqual([1, 20]);
+    expect([...(batch!.inputs['targets'] as { data: BigInt64Array }).data].slice(2).map(Number)).toEqual([...text(3, 18).response]);
+  });
+
   it('count each response the same, or each token', () => {
     const weights = (average: 'responses' | 'tokens'): number[][] =>
-      responseBatches([text(3, 2), text(2, 4)], { microBatch: 1, average }).map(({ inputs }) => [...(inputs['weights'] as { data: Float32Array }).data].filter((weight) => weight > 0));
+      responseBatches([text(3, 2), text(2, 4)], { microBatch: 1, average, positions: 128 }).map(({ inputs }) => [...(inputs['weights'] as { data: Float32Array }).data].filter((weight) => weight > 0));
     expect(weights('responses')).toEqual([[0.25, 0.25], [0.125, 0.125, 0.125, 0.125]]);
     expect(weights('tokens').flat()).toEqual(new Array(6).fill(Math.fround(1 / 6)));
-    const [batch] = responseBatches([text(3, 2)], { microBatch: 1, average: 'tokens' });
+    const [batch] = responseBatches([text(3, 2)], { microBatch: 1, average: 'tokens', positions: 128 });
     expect([...(batch!.inputs['targets'] as { data: BigInt64Array }).data].slice(2, 4).map(Number)).toEqual([10, 11]);
   });
 });

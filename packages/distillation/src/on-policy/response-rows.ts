@@ -19,15 +19,18 @@ export interface ResponseRows<T extends ResponseText> {
 /** Lengths are multiples of it, so that few graphs have to be compiled. */
 const lengthStep = 16;
 
-/** Texts in portions of at most `microBatch` of similar length. */
-export function responseRows<T extends ResponseText>(texts: readonly T[], microBatch: number): ResponseRows<T>[] {
+/**
+ * Texts in portions of at most `microBatch` of similar length.
+ * @param positions those of the model: a text may have one token more, since nothing is predicted from its last
+ */
+export function responseRows<T extends ResponseText>(texts: readonly T[], microBatch: number, positions: number): ResponseRows<T>[] {
   const tokens = ({ prompt, response }: ResponseText): number => prompt.length + response.length;
   const sorted = texts.toSorted((left, right) => tokens(left) - tokens(right));
   return Array.from({ length: Math.ceil(sorted.length / microBatch) }, (_, portion) => {
     const members = sorted.slice(portion * microBatch, (portion + 1) * microBatch);
-    const length = lengthStep * Math.ceil(tokens(members.at(-1)!) / lengthStep);
+    const length = Math.min(positions, lengthStep * Math.ceil(tokens(members.at(-1)!) / lengthStep));
     const ids = new BigInt64Array(members.length * length);
-    for (const [row, { prompt, response }] of members.entries()) for (const [place, token] of [...prompt, ...response].entries()) ids[row * length + place] = BigInt(token);
+    for (const [row, { prompt, response }] of members.entries()) for (const [place, token] of [...prompt, ...response].slice(0, length).entries()) ids[row * length + place] = BigInt(token);
     return { texts: members, ids: hostTensor('int64', [members.length, length], ids), length };
   });
 }
@@ -41,9 +44,9 @@ export function predictingPosition({ prompt }: ResponseText, token: number): num
 export type Average = 'responses' | 'tokens';
 
 /** Batches of a step with the inputs of `crossEntropy` and `distillation`: responses alone are predicted. */
-export function responseBatches(texts: readonly ResponseText[], { microBatch, average }: { readonly microBatch: number; readonly average: Average }): Batch[] {
+export function responseBatches(texts: readonly ResponseText[], { microBatch, average, positions }: { readonly microBatch: number; readonly average: Average; readonly positions: number }): Batch[] {
   const tokens = texts.reduce((sum, { response }) => sum + response.length, 0);
-  return responseRows(texts, microBatch).map(({ texts: members, ids, length }) => {
+  return responseRows(texts, microBatch, positions).map(({ texts: members, ids, length }) => {
     const targets = new BigInt64Array(members.length * length);
     const weights = new Float32Array(members.length * length);
     for (const [row, text] of members.entries()) {

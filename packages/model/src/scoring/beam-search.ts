@@ -113,6 +113,15 @@ class Search {
 function likeliest(logits: Float32Array, count: number): { readonly token: number; readonly logProbability: number }[] {
   const largest = logits.reduce((most, logit) => Math.max(most, logit), -Infinity);
   const normalizer = largest + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));
-  const tokens = Array.from(logits.keys()).sort((left, right) => logits[right]! - logits[left]! || left - right);
-  return tokens.slice(0, count).map((token) => ({ token, logProbability: logits[token]! - normalizer }));
+  // The best so far, in order; of equals the earlier. A vocabulary has tens of thousands of tokens, and each beam looks at all of them.
+  const best: number[] = [];
+  for (let token = 0; token < logits.length; token++) {
+    const logit = logits[token]!;
+    if (best.length === count && logit <= logits[best.at(-1)!]!) continue;
+    let place = best.length;
+    while (place > 0 && logits[best[place - 1]!]! < logit) place--;
+    best.splice(place, 0, token);
+    if (best.length > count) best.pop();
+  }
+  return best.map((token) => ({ token, logProbability: logits[token]! - normalizer }));
 }

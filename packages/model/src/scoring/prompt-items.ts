@@ -46,8 +46,16 @@ function parseObject(text: string, refuse: PromptItem['refuse']): PromptItem['fi
 }
 
 function promptOf(fields: PromptItem['fields'], template: string, refuse: PromptItem['refuse']): string {
-  const missing = [...template.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!).find((name) => typeof fields[name] !== 'string');
-  if (missing === undefined) return template.replaceAll(/\{(\w+)\}/g, (_, name: string) => fields[name] as string);
-  const whole = [fields['query'], fields['ctx'], fields['prompt']].find((value) => typeof value === 'string');
-  return whole ?? refuse(`it has no "${missing}" text for the prompt, and no "query", "ctx" or "prompt"`);
+  const filled = fillTemplate(template, fields) ?? [fields['query'], fields['ctx'], fields['prompt']].find((value) => typeof value === 'string');
+  return filled ?? refuse(`it has no "${missingText(template, fields)!}" text for the prompt, and no "query", "ctx" or "prompt"`);
+}
+
+/** A template with each `{name}` replaced by the text of that name; undefined when one is missing. */
+export function fillTemplate(template: string, texts: Readonly<Record<string, unknown>>): string | undefined {
+  return missingText(template, texts) === undefined ? template.replaceAll(/\{(\w+)\}/g, (_, name: string) => texts[name] as string) : undefined;
+}
+
+/** The first name of a template that is no text. */
+function missingText(template: string, texts: Readonly<Record<string, unknown>>): string | undefined {
+  return [...template.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!).find((name) => typeof texts[name] !== 'string');
 }

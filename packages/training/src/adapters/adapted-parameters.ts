@@ -1,4 +1,4 @@
-import { createRandom, type Backend, type DeviceTensor, type HostTensor } from '@pare/core';
+import { createRandom, type Backend, type DeviceTensor } from '@pare/core';
 import { GraphBuilder } from '@pare/graph';
 import { parametersOf } from '../decoder/parameters.js';
 import { type Segment } from '../decoder/segments.js';
@@ -19,8 +19,8 @@ export function adapterNames(segments: readonly Segment[]): Set<string> {
   return new Set(parametersOf(segments).flatMap(({ name, adapter }) => (adapter === undefined ? [] : [name])));
 }
 
-/** A matrix with its adapter in it, [out, in] float32: the numbers that the forward pass computes with. */
-export async function mergeAdapter(backend: Backend, name: string, adapter: Adapter, parameters: ReadonlyMap<string, DeviceTensor>): Promise<HostTensor> {
+/** A matrix with its adapter in it, [out, in] float32: the numbers that the forward pass computes with. The caller disposes it. */
+export async function mergeAdapter(backend: Backend, name: string, adapter: Adapter, parameters: ReadonlyMap<string, DeviceTensor>): Promise<DeviceTensor> {
   const weight = parameters.get(name)!;
   const own = adapter.parameters(weight.shape).map(({ suffix }) => parameters.get(name + suffix)!);
   const builder = new GraphBuilder('merge');
@@ -28,6 +28,5 @@ export async function mergeAdapter(backend: Backend, name: string, adapter: Adap
   builder.output(adapter.apply(builder, builder.input('weight', weight.dtype, weight.shape), inputs), 'merged');
   await using executable = await backend.compile(builder.build());
   const { merged } = await executable.run({ weight, ...Object.fromEntries(own.map((tensor, index) => [String(index), tensor])) });
-  using tensor = merged!;
-  return await backend.read(tensor);
+  return merged!;
 }

@@ -1,5 +1,5 @@
 import { pareError, type TextSource, type Tokenizer } from '@pare/core';
-import { encodeContinuations, readPromptItems } from '@pare/model';
+import { encodeContinuations, fillTemplate, readPromptItems } from '@pare/model';
 import { promptExample, type TrainingExample } from './windows.js';
 
 /** How tokens are made of items. */
@@ -25,8 +25,6 @@ export interface PromptPair {
   readonly prompt: Int32Array;
   /** With the end-of-text token, where the tokenizer has one: how a model learns to stop. Undefined where the item has none. */
   readonly response: Int32Array | undefined;
-  /** The item as it was read. */
-  readonly fields: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -40,12 +38,12 @@ export async function readPromptPairs(source: TextSource, tokenizer: Tokenizer, 
     const answer = responseOf(fields, responseTemplate);
     if (answer === undefined && wanted === 'required') refuse(`it has no text for the response "${responseTemplate}", and no "response", "completion" or "output"`);
     const prompt = tokenizer.encode(text.trimEnd());
-    let pair: PromptPair = { line, prompt, response: undefined, fields };
+    let pair: PromptPair = { line, prompt, response: undefined };
     if (answer !== undefined) {
       const [encoded] = encodeContinuations(tokenizer, text, [answer], { maxPositions: Infinity, addBos: false });
       if (typeof encoded !== 'object') return refuse(encoded === 0 ? 'its response is empty' : 'its prompt is empty');
       const { ids, start } = encoded;
-      pair = { line, prompt: ids.slice(0, start), response: Int32Array.from([...ids.subarray(start), ...end]), fields };
+      pair = { line, prompt: ids.slice(0, start), response: Int32Array.from([...ids.subarray(start), ...end]) };
     }
     if (pair.prompt.length === 0) refuse('its prompt is empty');
     // Nothing is predicted from the last token.
@@ -55,9 +53,10 @@ export async function readPromptPairs(source: TextSource, tokenizer: Tokenizer, 
   });
 }
 
-function responseOf(fields: PromptPair['fields'], template: string): string | undefined {
-  const names = [...template.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!);
-  if (names.every((name) => typeof fields[name] === 'string')) return template.replaceAll(/\{(\w+)\}/g, (_, name: string) => fields[name] as string);
+/** What an item has behind its prompt: the template with its texts, or its `response`, `completion` or `output`; undefined when it has none of these. */
+export function responseOf(fields: Readonly<Record<string, unknown>>, template: string): string | undefined {
+  const filled = fillTemplate(template, fields);
+  if (filled !== undefined) return filled;
   const whole = [fields['response'], fields['completion'], fields['output']].find((value) => typeof value === 'string');
   // As behind the "Answer:" of a template.
   return whole === undefined ? undefined : ` ${whole}`;
