@@ -15,7 +15,7 @@ export function npm(args, cwd) {
 
 /** Runs npm in a folder and returns what it prints. */
 export function npmOutput(args, cwd) {
-  return runNpm(args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+  return runNpm(args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 27 });
 }
 
 // npm's own script where npm started us, so that no shell is needed on any platform.

@@ -3,11 +3,10 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { repository } from '../../examples/tarballs.mjs';
+import { standaloneFiles } from 'create-pare-plugin';
 
 /** What packages with these tool chains use beside Pare, as their own manifests name it. */
-export async function authorTools(toolchains) {
-  const { standaloneFiles } = await import(join(repository, 'packages/create-pare-plugin/src/index.mjs'));
+export function authorTools(toolchains) {
   const names = {};
   for (const toolchain of toolchains) {
     const files = standaloneFiles({ kind: 'technique', id: 'x', packageName: 'x', toolchain, license: 'MIT', author: '', kernel: true, workflow: false });

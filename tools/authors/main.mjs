@@ -5,12 +5,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { installProject, npmOutput, packPackages } from '../../examples/tarballs.mjs';
+import { pluginKinds, toolchains as allToolchains } from 'create-pare-plugin';
+import { installProject, packPackages, readJson } from '../../examples/tarballs.mjs';
 import { authorTools, runBin, tryPackage } from './generated.mjs';
 
 const { values: chosen } = parseArgs({ options: { kind: { type: 'string', multiple: true }, toolchain: { type: 'string', multiple: true } } });
-const kinds = chosen.kind ?? ['technique', 'evaluator', 'backend', 'format', 'architecture'];
-const toolchains = chosen.toolchain ?? ['tsc', 'esbuild', 'tsup', 'js'];
+const kinds = chosen.kind ?? pluginKinds;
+const toolchains = chosen.toolchain ?? Object.keys(allToolchains);
 const compilers = { 'typescript-5.9': 'npm:typescript@~5.9.0', 'typescript-6': 'npm:typescript@~6.0.0', 'typescript-7': 'npm:typescript@^7.0.0' };
 const failures = [];
 
@@ -32,7 +33,7 @@ try {
   const pare = packPackages(['@pare/cli', '@pare/testkit', '@pare/conformance', 'create-pare-plugin'], tarballs);
   console.log('installing the tarballs and the tool chains');
   const project = join(folder, 'project');
-  installProject(project, { ...pare, ...(await authorTools(toolchains)), ...compilers });
+  installProject(project, { ...pare, ...authorTools(toolchains), ...compilers });
 
   for (const toolchain of toolchains) {
     for (const kind of kinds) attempt(`${kind} with ${toolchain}`, () => `${String(tryPackage(project, `${toolchain}-${kind}`, ['--kind', kind, '--id', 'sample', '--toolchain', toolchain]))} tests`);
@@ -47,7 +48,7 @@ try {
   const options = { target: 'es2022', module: 'nodenext', lib: ['es2023', 'esnext.disposable', 'dom'], types: ['node'], strict: true, exactOptionalPropertyTypes: true, noEmit: true };
   writeFileSync(join(types, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, include: ['.'] }));
   for (const compiler of Object.keys(compilers)) {
-    const { version } = JSON.parse(npmOutput(['pkg', 'get', 'version', '--json'], join(project, 'node_modules', compiler)).replace(/^"(.*)"\s*$/, '{"version":"$1"}'));
+    const { version } = readJson(join(project, 'node_modules', compiler, 'package.json'));
     attempt(`published types of ${String(names.length)} packages with TypeScript ${version}`, () => {
       const ours = complaints(() => runBin(project, compiler, ['-p', types], types)).filter((line) => line.includes('node_modules/@pare/') || line.startsWith('index.ts'));
       if (ours.length > 0) throw new Error(ours.join('\n'));

@@ -7,8 +7,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { installProject } from '../../examples/tarballs.mjs';
 import { root, run } from '../steps.mjs';
-import { npm, pack, publishedPackages } from './published.mjs';
+import { pack, publishedPackages } from './published.mjs';
 
 const budgetFile = join(root, 'tools/release/budgets.json');
 const start = performance.now();
@@ -24,7 +25,7 @@ const folder = mkdtempSync(join(tmpdir(), 'pare-release-'));
 try {
   const tarballs = join(folder, 'tarballs');
   mkdirSync(tarballs);
-  const packed = new Map((await pack(packages.map(({ name }) => name), tarballs)).map((entry) => [entry.name, entry]));
+  const packed = new Map(pack(packages.map(({ name }) => name), tarballs).map((entry) => [entry.name, entry]));
   say(`${packed.size} packages packed`);
 
   const budgets = process.argv.includes('--write-budgets') ? { default: defaultBudget } : JSON.parse(readFileSync(budgetFile, 'utf8'));
@@ -54,11 +55,7 @@ try {
   say('types looked at');
 
   const project = join(folder, 'project');
-  mkdirSync(project);
-  const dependencies = Object.fromEntries(packages.map(({ name }) => [name, `file:${join(tarballs, packed.get(name).filename)}`]));
-  writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'empty-project', version: '1.0.0', private: true, type: 'module', dependencies }, undefined, 2));
-  // The install scripts of dependencies fetch optional GPU libraries; nothing here uses them.
-  await npm(['install', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'], project);
+  installProject(project, Object.fromEntries(packages.map(({ name }) => [name, `file:${join(tarballs, packed.get(name).filename)}`])));
   say('installed in an empty project');
 
   const entries = packages.flatMap(({ name, manifest }) => Object.entries(manifest.exports).flatMap(([subpath, target]) => (typeof target === 'string' ? [] : [`${name}${subpath.slice(1)}`])));

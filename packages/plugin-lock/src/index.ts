@@ -1,5 +1,5 @@
 export { compareLock, type LockDifference } from './compare-lock.js';
-export { createLock, lockablePackages, type LockablePlugin } from './create-lock.js';
-export { formatLock, lockFileName, lockFileVersion, parseLock, type LockedPackage, type PluginLock } from './lock-file.js';
+export { createLock, type LockablePlugin } from './create-lock.js';
+export { formatLock, lockFileName, parseLock, type LockedPackage, type PluginLock } from './lock-file.js';
 export { hashFolder } from './hash-folder.js';
 export { requireLock } from './require-lock.js';

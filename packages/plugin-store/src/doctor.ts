@@ -1,5 +1,6 @@
 import type { PluginKind } from '@pare/core';
 import type { PluginProblem, PluginReference } from '@pare/runtime';
+import { dirname, resolve } from 'node:path';
 import { packageProblems } from './package-checks.js';
 import { installedFolder, readManifest } from './package-manifest.js';
 import { probe } from './probe.js';
@@ -23,7 +24,7 @@ export interface DoctorOptions {
   readonly cwd: string;
   /** Configuration file that was named. */
   readonly config?: string | undefined;
-  /** Packages beside those of the configuration. */
+  /** Packages beside those of the configuration, nearer ones first. One that is listed in two places is examined where it is nearest. */
   readonly references: readonly (PluginReference & { readonly place: Exclude<PluginPlace, 'config'> })[];
   /** Plugins that an application brought along. */
   readonly bundled: readonly TakenPlugin[];
@@ -42,7 +43,10 @@ export async function examinePlugins({ cwd, config, references, bundled, seconds
   if (configured.plugins.length + configured.problems.length + configured.notes.length > 0) {
     diagnoses.push({ package: config ?? configName, version: undefined, place: 'config', plugins: configured.plugins, problems: configured.problems, notes: configured.notes });
   }
-  const packages = [...configured.names.map((name) => ({ package: name, from: cwd, place: 'config' as const })), ...references];
+  // A configuration's names start from its folder, and whatever is nearer counts, as in a host.
+  const from = config === undefined ? cwd : dirname(resolve(cwd, config));
+  const listed = [...configured.names.map((name) => ({ package: name, from, place: 'config' as const })), ...references];
+  const packages = listed.filter(({ package: name, place }, index) => !listed.slice(0, index).some((nearer) => nearer.package === name && nearer.place !== place));
   for (const reference of packages) diagnoses.push(await examine(reference, seconds, signal));
   return withConflicts(diagnoses, bundled);
 }

@@ -1,9 +1,7 @@
 export { examinePlugins, type Diagnosis, type DoctorOptions, type PluginPlace } from './doctor.js';
-export { findNpm, type Npm } from './npm.js';
 export { packageProblems } from './package-checks.js';
-export type { PackageManifest } from './package-manifest.js';
 export { probe } from './probe.js';
-export type { ProbedPlugin, ProbeRequest, ProbeResult } from './probe-protocol.js';
+export type { ProbedPlugin } from './probe-protocol.js';
 export { installInProject, projectPlugins, removeFromProject } from './project.js';
 export { scanPlugins, type ScannedPlugin } from './scan.js';
 export type { TakenPlugin } from './stage.js';

@@ -1,7 +1,8 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { examinePlugins } from './doctor.js';
 import { probe } from './probe.js';
 import type { ProbeResult } from './probe-protocol.js';
@@ -56,6 +57,18 @@ describe('a plugin in a process of its own', () => {
     expect(problems).toEqual([]);
     expect(notes).toEqual(['pare-notes adds the global mine', 'pare-notes listens to "exit" of the process']);
   });
+
+  it('is told as an abort when one comes, before or while it loads', async () => {
+    const started = join(cwd, 'started');
+    await writePackage(join(cwd, 'node_modules/pare-busy'), { name: 'pare-busy', code: `import { writeFileSync } from 'node:fs'; writeFileSync(${JSON.stringify(started)}, ''); for (;;);` });
+    const probing = (signal: AbortSignal): Promise<ProbeResult> => probe({ kind: 'package', reference: { package: 'pare-busy', from: cwd }, seconds: 60 }, signal);
+    await expect(probing(AbortSignal.abort())).rejects.toMatchObject({ code: 'PARE_ABORTED' });
+    const controller = new AbortController();
+    const rejected = expect(probing(controller.signal)).rejects.toMatchObject({ code: 'PARE_ABORTED' });
+    await vi.waitUntil(() => existsSync(started), { timeout: 60_000 });
+    controller.abort();
+    await rejected;
+  });
 });
 
 describe('examinePlugins', () => {
@@ -82,6 +95,26 @@ describe('examinePlugins', () => {
       'pare-second': ['plugin API 9', 'preset id "same", which pare-first has already'],
       'pare-absent': [expect.stringContaining('no package or file "pare-absent"') as string],
     });
+  });
+
+  it('examines a package once, where it is nearest, and starts from the folder of the configuration', async () => {
+    const project = join(cwd, 'nearest');
+    await writePackage(join(project, 'settings/node_modules/pare-near'), { name: 'pare-near', version: '2.0.0', code: `export default ${presetText('near')};` });
+    await writePackage(join(project, 'node_modules/pare-near'), { name: 'pare-near', code: `throw new Error('not this one');` });
+    await writePackage(join(project, 'node_modules/pare-both'), { name: 'pare-both', code: `export default ${presetText('both')};` });
+    await writeFiles(project, { 'settings/mine.mjs': `export default { plugins: ['pare-near'] };` });
+    const references = [['pare-near', 'project'], ['pare-both', 'project'], ['pare-both', 'user'], ['pare-near', 'user']].map(([name, place]) => ({ package: name!, from: project, place: place as 'project' | 'user' }));
+    const diagnoses = await examinePlugins({ cwd: project, config: 'settings/mine.mjs', references, bundled: [], seconds: 5 });
+    expect(diagnoses.map(({ package: name, place, version, problems }) => [name, place, version, problems])).toEqual([
+      ['pare-near', 'config', '2.0.0', []],
+      ['pare-both', 'project', '1.0.0', []],
+    ]);
+  });
+
+  it('names a configuration that is not there', async () => {
+    const [diagnosis, ...others] = await examinePlugins({ cwd, config: 'absent.mjs', references: [], bundled: [], seconds: 5 });
+    expect(diagnosis).toMatchObject({ package: 'absent.mjs', place: 'config', plugins: [], problems: [{ path: 'absent.mjs', found: expect.stringMatching(/absent\.mjs.*no such file/) as string, allowed: 'a configuration that can be read' }] });
+    expect(others).toEqual([]);
   });
 
   it.each([

@@ -42,8 +42,9 @@ async function loadFromConfig({ cwd, file, seconds }: Extract<ProbeRequest, { ki
     // Packages are probed one by one; here it is the file itself and the values that it made or imported.
     return { ...(await load(entries.filter((entry) => typeof entry !== 'string'), cwd, seconds)), names };
   } catch (error) {
-    const { problems } = isPareError(error) ? (error.data as { problems?: readonly PluginProblem[] }) : {};
-    if (problems === undefined) throw error;
+    if (!isPareError(error)) throw error;
+    const unread: PluginProblem = { path: file ?? configName, found: error.message, allowed: 'a configuration that can be read', fix: error.help };
+    const { problems = [unread] } = error.data as { problems?: readonly PluginProblem[] };
     return { plugins: [], problems, names: [] };
   }
 }

@@ -1,12 +1,14 @@
 import { pareError } from '@pare/core';
+import { defaultFiles, writeAtomically } from '@pare/platform';
 import type { PluginReference } from '@pare/runtime';
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findNpm, runNpm } from './npm.js';
 import { installedFolder, readManifest } from './package-manifest.js';
 import { resolveSpec } from './plugin-spec.js';
-import { notInstalled, npmFailures, stagePlugin } from './stage.js';
+import { probe } from './probe.js';
+import { notInstalled, npmFailures, stagePlugin, type TakenPlugin } from './stage.js';
 import type { Installation, InstallOptions } from './user-store.js';
 
 /** Plugin packages that a project's package.json names in `"pare": { "plugins": [ … ] }`; none where there is no such field. */
@@ -30,7 +32,8 @@ export async function installInProject(project: string, { spec, cwd, taken, seco
     throw pareError('PARE_PLUGIN_INSTALL_FAILED', { plugin: spec, reason: `${project} has no package.json; make one with "npm init", or install for yourself with --user` });
   }
   const source = await resolveSpec(spec, cwd);
-  await using stage = await stagePlugin({ spec, source, parent: tmpdir(), npm, taken, seconds, env, signal });
+  const others = await Promise.all((await projectPlugins(project)).map((reference) => held(reference, seconds, signal)));
+  await using stage = await stagePlugin({ spec, source, parent: tmpdir(), npm, taken: [...taken, ...others.flat()], seconds, env, signal });
   const { name, version } = stage.manifest;
   const present = await installedFolder(name, project);
   const replaced = present === undefined ? undefined : (await readManifest(present))?.version;
@@ -38,6 +41,12 @@ export async function installInProject(project: string, { spec, cwd, taken, seco
   const names = await pluginNames(project);
   if (!names.includes(name)) await writeNames(project, [...names, name].sort());
   return { package: name, version, plugins: stage.plugins.map(({ kind, id }) => ({ kind, id })), reference: { package: name, from: project }, replaced, notes: stage.notes };
+}
+
+/** What a package of the project holds; nothing when it does not load, which is no reason to refuse another. */
+async function held({ package: name, from }: PluginReference, seconds: number, signal: AbortSignal | undefined): Promise<TakenPlugin[]> {
+  const { plugins } = await probe({ kind: 'package', reference: { package: name, from }, seconds }, signal);
+  return plugins.map(({ kind, id }) => ({ kind, id, package: name }));
 }
 
 /**
@@ -60,7 +69,5 @@ async function writeNames(project: string, names: readonly string[]): Promise<vo
   const { plugins: _plugins, ...field } = pare ?? {};
   const updated = names.length > 0 ? { ...field, plugins: names } : field;
   const content = Object.keys(updated).length > 0 ? { ...manifest, pare: updated } : manifest;
-  const partial = `${file}.partial`;
-  await writeFile(partial, `${JSON.stringify(content, undefined, /^([ \t]+)"/m.exec(text)?.[1] ?? 2)}\n`);
-  await rename(partial, file);
+  await writeAtomically(defaultFiles, file, `${JSON.stringify(content, undefined, /^([ \t]+)"/m.exec(text)?.[1] ?? 2)}\n`);
 }

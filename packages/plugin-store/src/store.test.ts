@@ -2,7 +2,7 @@ import { createHost } from '@pare/runtime';
 import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { npmReason } from './npm.js';
@@ -73,6 +73,29 @@ describe('UserStore', () => {
     await expect(store.remove('pare-oen')).rejects.toMatchObject({ code: 'PARE_PLUGIN_NOT_INSTALLED', help: 'Did you mean "pare-one"? Installed there: pare-one, pare-two.' });
   });
 
+  it('installs over what is left of a plugin, and removes it', async () => {
+    const before = await readdir(store.folder);
+    await writePackage(join(cwd, 'mended'), { name: '@mine/pare-mended', code: `export default ${presetText('mended')};` });
+    const place = join(store.folder, '@mine+pare-mended');
+    for (const files of [{ 'left.txt': '' }, { 'pare-plugin.json': '{ "package": "@mine/pare-mended" }' }]) {
+      await rm(place, { recursive: true, force: true });
+      await writeFiles(place, files);
+      expect(await install('./mended')).toMatchObject({ package: '@mine/pare-mended', replaced: undefined });
+      expect(await readdir(place)).not.toContain('left.txt');
+      expect((await store.list()).map((plugin) => plugin.package)).toContain('@mine/pare-mended');
+    }
+    for (const record of ['{', '{ "package": "pare-one", "plugins": [] }']) {
+      await writeFiles(place, { 'pare-plugin.json': record });
+      expect(await store.remove('@mine/pare-mended')).toMatchObject({ package: '@mine/pare-mended', plugins: [] });
+      expect(await readdir(store.folder)).toEqual(before);
+    }
+    await expect(store.remove('..')).rejects.toMatchObject({ code: 'PARE_PLUGIN_NOT_INSTALLED' });
+  });
+
+  it('takes its folder from where the process is', () => {
+    expect(new UserStore('plugins').folder).toBe(resolve('plugins'));
+  });
+
   it('stays as it was when anything is wrong', async () => {
     const before = await readdir(store.folder);
     await writePackage(join(cwd, 'looping'), { name: 'pare-looping', code: 'for (;;);' });
@@ -95,14 +118,20 @@ describe('UserStore', () => {
   it('leaves a plugin that went bad out of a host, with a warning that names it', async () => {
     const damaged = new UserStore(join(cwd, 'damaged'));
     await writePackage(join(damaged.folder, 'pare-bad/node_modules/pare-bad'), { name: 'pare-bad', code: `throw new Error('damaged');` });
-    await writeFiles(damaged.folder, { 'pare-bad/pare-plugin.json': JSON.stringify({ package: 'pare-bad', version: '1.0.0', plugins: [] }) });
+    const wanting = `{ ...${presetText('wants')}, deps: { moon: { id: 'test.moon' } } }`;
+    await writePackage(join(damaged.folder, 'pare-wants/node_modules/pare-wants'), { name: 'pare-wants', code: `export default ${wanting};` });
+    for (const name of ['pare-bad', 'pare-wants']) await writeFiles(damaged.folder, { [`${name}/pare-plugin.json`]: JSON.stringify({ package: name, version: '1.0.0', plugins: [] }) });
     const references = [...(await store.list()), ...(await damaged.list())].map(({ reference }) => reference);
     const warnings: string[] = [];
     const ignore = (): void => undefined;
     const logger = { debug: ignore, info: ignore, error: ignore, warn: (text: string): void => void warnings.push(text) };
     await using host = await createHost({ plugins: references, logger });
     expect(host.plugins.map(({ id }) => id)).toEqual(['one', 'two']);
-    expect(warnings).toEqual([expect.stringMatching(/^left out plugins\[2\] \(pare-bad\): found a package that throws while it loads: Error: damaged/)]);
+    expect(warnings).toEqual([
+      expect.stringMatching(/^left out plugins\[2\] \(pare-bad\): found a package that throws while it loads: Error: damaged/),
+      expect.stringMatching(/^left out plugins\[3\] \(pare-wants\) export "default"\.deps\.moon: found service "test\.moon", which nothing provides; allowed: provided services: .*Add a factory for "test\.moon"/),
+    ]);
+    await expect(createHost({ plugins: references.map((reference) => ({ ...reference, optional: false })) })).rejects.toThrow(/\.deps\.moon: found service "test\.moon", which nothing provides/);
   });
 });
 
@@ -119,6 +148,11 @@ describe('a project', () => {
     expect(JSON.parse(text)).toMatchObject({ dependencies: { 'pare-mine': expect.any(String) as string }, pare: { note: 'kept', plugins: ['pare-mine'] } });
     await using host = await createHost({ plugins: await projectPlugins(project), cwd: project });
     expect(host.plugins.map(({ id }) => id)).toEqual(['mine']);
+
+    await writePackage(join(cwd, 'rival'), { name: 'pare-rival', code: `export default ${presetText('mine')};` });
+    await expect(installInProject(project, { spec: '../rival', cwd: project, taken: [] })).rejects.toThrow(/pare-rival: found preset id "mine", which pare-mine has already/);
+    expect((await projectPlugins(project)).map((plugin) => plugin.package)).toEqual(['pare-mine']);
+    expect(await installInProject(project, { spec: '../mine', cwd: project, taken: [] })).toMatchObject({ package: 'pare-mine', replaced: '1.0.0' });
 
     await expect(removeFromProject(project, 'pare-mien')).rejects.toMatchObject({ code: 'PARE_PLUGIN_NOT_INSTALLED' });
     await removeFromProject(project, 'pare-mine');

@@ -1,6 +1,7 @@
+import { systemErrorCode } from '@pare/core';
 import type { PluginReference } from '@pare/runtime';
 import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { findNpm } from './npm.js';
 import { resolveSpec } from './plugin-spec.js';
 import type { ProbedPlugin } from './probe-protocol.js';
@@ -49,13 +50,12 @@ export class UserStore {
   readonly folder: string;
 
   constructor(folder: string) {
-    this.folder = folder;
+    this.folder = resolve(folder);
   }
 
   /** What is installed, by name. Reads records only; nothing is loaded. */
   async list(): Promise<readonly InstalledPlugin[]> {
-    const names = await readdir(this.folder).catch(() => []);
-    const found = await Promise.all(names.filter((name) => !name.startsWith('.')).map((name) => this.#read(join(this.folder, name))));
+    const found = await Promise.all((await this.#names()).map((name) => this.#read(join(this.folder, name))));
     return found.filter((plugin) => plugin !== undefined).sort((a, b) => (a.package < b.package ? -1 : 1));
   }
 
@@ -74,25 +74,53 @@ export class UserStore {
 
     const place = join(this.folder, folderName(name));
     const before = installed.find((plugin) => plugin.package === name);
-    const old = join(this.folder, `.replaced-${folderName(name)}-${String(process.pid)}`);
-    if (before !== undefined) await rename(place, old);
+    // Whatever lies there, also what list() does not take for a plugin.
+    const old = await this.#moveAside(folderName(name), 'replaced');
     try {
       await rename(stage.folder, place);
     } catch (error) {
-      if (before !== undefined) await rename(old, place);
+      if (old !== undefined) await rename(old, place);
       throw error;
     }
-    await rm(old, { recursive: true, force: true });
+    if (old !== undefined) await rm(old, { recursive: true, force: true });
     return { package: name, version, plugins, reference: this.#reference(name), replaced: before?.version, notes: stage.notes };
   }
 
-  /** @throws PARE_PLUGIN_NOT_INSTALLED */
+  /**
+   * Removes a plugin by its package or its id, or what is left of one whose folder is damaged, by its package.
+   * @throws PARE_PLUGIN_NOT_INSTALLED
+   */
   async remove(name: string): Promise<InstalledPlugin> {
     const installed = await this.list();
-    const found = installed.find((plugin) => plugin.package === name || plugin.plugins.some(({ id }) => id === name));
-    if (found === undefined) throw notInstalled(name, this.folder, installed.map((plugin) => plugin.package));
-    await rm(join(this.folder, folderName(found.package)), { recursive: true, force: true });
+    const found = installed.find((plugin) => plugin.package === name || plugin.plugins.some(({ id }) => id === name)) ?? (await this.#damaged(name));
+    const old = found === undefined ? undefined : await this.#moveAside(folderName(found.package), 'removed');
+    if (found === undefined || old === undefined) throw notInstalled(name, this.folder, installed.map((plugin) => plugin.package));
+    await rm(old, { recursive: true, force: true });
     return found;
+  }
+
+  /** A folder of the store that holds no plugin which can be listed. */
+  async #damaged(name: string): Promise<InstalledPlugin | undefined> {
+    if (name.startsWith('.') || !(await this.#names()).includes(folderName(name))) return undefined;
+    return { package: name, version: '', plugins: [], reference: this.#reference(name) };
+  }
+
+  /** Names of everything that lies in the store, without what is on its way in or out. */
+  async #names(): Promise<readonly string[]> {
+    return (await readdir(this.folder).catch(() => [])).filter((name) => !name.startsWith('.'));
+  }
+
+  /** Takes a folder out of the store in one step. Returns where it is now, or undefined when there was none. */
+  async #moveAside(name: string, why: string): Promise<string | undefined> {
+    const aside = join(this.folder, `.${why}-${name}-${String(process.pid)}`);
+    await rm(aside, { recursive: true, force: true });
+    try {
+      await rename(join(this.folder, name), aside);
+      return aside;
+    } catch (error) {
+      if (systemErrorCode(error) === 'ENOENT') return undefined;
+      throw error;
+    }
   }
 
   #reference(name: string): PluginReference {
@@ -102,6 +130,7 @@ export class UserStore {
   async #read(folder: string): Promise<InstalledPlugin | undefined> {
     try {
       const record = JSON.parse(await readFile(join(folder, recordName), 'utf8')) as Omit<InstalledPlugin, 'reference'>;
+      if (folderName(record.package) !== basename(folder) || !Array.isArray(record.plugins)) return undefined;
       return { ...record, reference: this.#reference(record.package) };
     } catch {
       return undefined;

@@ -75,17 +75,16 @@ export async function compress(run: CompressionRun): Promise<CompressionResult> 
   } catch (error) {
     throw diskFailure(error, output, undefined);
   }
-  let completed = false;
   try {
     await recoverOutput(files, output);
     const result = await runWithJournal(run, journal, calibration, started);
     await journal.remove();
-    completed = true;
     return result;
   } catch (error) {
-    throw await runFailure(error, run, journal);
-  } finally {
-    if (!completed) await journal.release();
+    const failure = await runFailure(error, run, journal);
+    // A disk that fails here, too, must not hide why the run ended.
+    await journal.release().catch(() => undefined);
+    throw failure;
   }
 }
 
@@ -296,7 +295,7 @@ function stageResult(technique: string, { reports, seconds }: StageOutcome): Sta
 
 /** A stopped run's error, with what is kept and how to go on. */
 async function runFailure(error: unknown, run: CompressionRun, journal: Journal): Promise<unknown> {
-  const kept = (await journal.hasWork()) ? `Finished work is kept in ${journal.directory}; run the same command with --resume to go on.` : undefined;
+  const kept = (await journal.hasWork().catch(() => false)) ? `Finished work is kept in ${journal.directory}; run the same command with --resume to go on.` : undefined;
   if (run.signal.aborted) {
     const aborted = pareError('PARE_ABORTED', { what: 'compression', ...(kept === undefined ? {} : { resume: kept }) }, error);
     if (isPareError(error)) aborted.place = error.place;

@@ -71,18 +71,20 @@ export async function createHost(options: HostOptions): Promise<Host> {
   };
   throwIfAborted(options.signal, 'starting the host');
 
-  const loaded = await loadPlugins(options.plugins, { cwd: defaultFiles.path.resolve(options.cwd ?? '.', options.pluginFolder ?? '.'), timeoutSeconds: options.pluginTimeoutSeconds ?? 30 });
-  const problems: PluginProblem[] = [...loaded.problems];
-  endPhase('validate', loaded.timings.map((timing) => `${timing.source} ${timing.milliseconds.toFixed(1)} ms: ${timing.plugins.join(', ')}`));
-
   const factories = withDefaults(options.services ?? [], [
     provide(cacheFolderRef, {}, () => ({ path: options.cacheDirectory === undefined ? undefined : defaultFiles.path.resolve(options.cwd ?? '.', options.cacheDirectory) })),
     provide(loggerRef, {}, () => options.logger ?? silent), provide(fileSystemRef, {}, () => defaultFiles),
     provide(modelOpenerRef, {}, () => ({ open: (model, opening) => host.openModel(model, opening) })),
   ]);
-  problems.push(...checkServices(factories));
-  problems.push(...missingServices(loaded.plugins, new Set(factories.map((factory) => factory.ref.id))));
-  refuseProblems(problems);
+  const provided = new Set(factories.map((factory) => factory.ref.id));
+  const loaded = await loadPlugins(options.plugins, {
+    cwd: defaultFiles.path.resolve(options.cwd ?? '.', options.pluginFolder ?? '.'),
+    timeoutSeconds: options.pluginTimeoutSeconds ?? 30,
+    check: (plugins) => missingServices(plugins, provided),
+  });
+  endPhase('validate', loaded.timings.map((timing) => `${timing.source} ${timing.milliseconds.toFixed(1)} ms: ${timing.plugins.join(', ')}`));
+
+  refuseProblems([...loaded.problems, ...checkServices(factories)]);
   const container = createServiceContainer(factories);
   endPhase('register', [`${String(factories.length)} service(s)`]);
 

@@ -9,6 +9,8 @@ export interface LoadOptions {
   /** Folder that package names and relative paths are resolved from. */
   readonly cwd: string;
   readonly timeoutSeconds: number;
+  /** What else is wrong with plugins that loaded; at the path of a plugin's source or below it. */
+  readonly check?: ((plugins: readonly LoadedPlugin[]) => readonly PluginProblem[]) | undefined;
 }
 
 /** A plugin entry that was loaded, for `host.explain()`. */
@@ -67,11 +69,11 @@ export async function loadPlugins(entries: readonly HostPluginEntry[], options: 
       plugin,
     });
   }
-  problems.push(...conflictProblems(plugins));
+  problems.push(...conflictProblems(plugins), ...(options.check?.(plugins) ?? []));
   const optional = flat.flatMap(({ entry, path }) => (isReference(entry) && entry.optional === true ? [`${path} `] : []));
   const warnings = problems.filter(({ path }) => optional.some((prefix) => path.startsWith(prefix)));
   return {
-    plugins: plugins.filter(({ source }) => !warnings.some(({ path }) => path === source)),
+    plugins: plugins.filter(({ source }) => !warnings.some(({ path }) => path === source || path.startsWith(`${source}.`))),
     problems: problems.filter((problem) => !warnings.includes(problem)),
     warnings,
     timings: outcomes.flatMap((outcome) => outcome.timing ?? []),

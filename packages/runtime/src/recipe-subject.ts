@@ -62,7 +62,7 @@ export async function recipeSubject({ run, source, backend, folder, resume }: Re
     async [Symbol.asyncDispose]() {
       // What a run left unfinished is worth going on from, if it can be found again.
       if (finished) await journal?.remove();
-      else await journal?.release();
+      else await journal?.release().catch(() => undefined);
     },
   };
 }

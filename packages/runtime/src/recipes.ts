@@ -1,5 +1,4 @@
 import { nearest, optionsJsonSchema, pareError, systemErrorCode, type FileSystem, type JsonSchema, type Preset, type Recipe, type RecipeStage, type Technique } from '@pare/core';
-import { requireLock } from '@pare/plugin-lock';
 import type { LoadedPlugin } from './host-types.js';
 import { applySetting, parseOptions, parseSetting } from './options.js';
 import { asRecipe, recipeProblems, recipeVersion } from './recipe-document.js';
@@ -84,7 +83,10 @@ export function techniqueOf(stage: RecipeStage, techniques: ReadonlyMap<string, 
  */
 export async function resolveRecipe(source: string | Recipe, settings: readonly string[], catalogue: RecipeCatalogue): Promise<Recipe> {
   const { recipe, folder } = await readRecipe(source, catalogue);
-  if (recipe.plugins !== undefined) await requireLock(catalogue.files, catalogue.files.path.resolve(folder, recipe.plugins.lock), catalogue.plugins);
+  if (recipe.plugins !== undefined) {
+    const { requireLock } = await import('@pare/plugin-lock');
+    await requireLock(catalogue.files, catalogue.files.path.resolve(folder, recipe.plugins.lock), catalogue.plugins);
+  }
   const techniques = recipe.stages.map((stage) => techniqueOf(stage, catalogue.techniques));
   const options: Readonly<Record<string, unknown>>[] = recipe.stages.map((stage) => stage.options ?? {});
   for (const text of settings) {

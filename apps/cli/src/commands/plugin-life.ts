@@ -1,6 +1,5 @@
 import { pareError, pluginKind } from '@pare/core';
 import type { Diagnosis, Installation, TakenPlugin } from '@pare/plugin-store';
-import { writeFile } from 'node:fs/promises';
 import { basename, relative, resolve } from 'node:path';
 import { loadBundledPlugins } from '../bundled-plugins.js';
 import type { CommandContext } from '../context.js';
@@ -91,7 +90,7 @@ function diagnosisText({ package: name, problems, notes }: Diagnosis, style: Com
 /** `pare plugins lock`: writes what is loaded, or with --check compares it with what was written. */
 export async function lockPlugins(context: CommandContext, file: string | undefined, { check }: LockOptions): Promise<void> {
   const { terminal, cwd } = context;
-  const [{ createLock, formatLock, lockFileName, requireLock }, { defaultFiles }] = await Promise.all([import('@pare/plugin-lock'), import('@pare/platform')]);
+  const [{ createLock, formatLock, lockFileName, requireLock }, { defaultFiles, writeAtomically }] = await Promise.all([import('@pare/plugin-lock'), import('@pare/platform')]);
   const path = resolve(cwd, file ?? lockFileName);
   const shown = relative(cwd, path);
   await using host = await openHost(context);
@@ -102,7 +101,7 @@ export async function lockPlugins(context: CommandContext, file: string | undefi
     return;
   }
   const lock = await createLock(host.plugins);
-  await writeFile(path, formatLock(lock)).catch((error: NodeJS.ErrnoException) => {
+  await writeAtomically(defaultFiles, path, formatLock(lock)).catch((error: NodeJS.ErrnoException) => {
     throw pareError('PARE_FILE_UNWRITABLE', { file: shown, reason: error.message }, error);
   });
   const count = Object.keys(lock.packages).length;
