@@ -1,7 +1,7 @@
 /*
- * GPTQ (4 bits, groups of 128) of blocks of Llama-3-8B's shape on the CUDA backend, 128 windows of 2,048 tokens, from the model folder to the written one: a run as it is, and one that waits
+ * GPTQ (4 bits, groups of 128) of blocks of Llama-3-8B's shape on the CUDA backend, windows of 2,048 tokens, from the model folder to the written one: a run as it is, and one that waits
  * after every step to say what each takes. With PARE_BENCH_PYTHON a straightforward GPTQ in torch on the same shape in the same run (tools/benchmarks/peers/torch_gptq_block.py).
- * PARE_BENCH_BLOCKS blocks (4), in PARE_BENCH_PRECISION (bfloat16). Prints one JSON document.
+ * PARE_BENCH_BLOCKS blocks (4), PARE_BENCH_WINDOWS windows (128) for both, in PARE_BENCH_PRECISION (bfloat16). Prints one JSON document.
  */
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -95,7 +95,7 @@ try {
     report[name] = await compress(folder, model, calibration, name, instrument);
     process.stderr.write(`${name} ${JSON.stringify(report[name])}\n`);
   }
-  report.torch = (await runPeer('torch_gptq_block.py', []))?.document;
+  report.torch = (await runPeer('torch_gptq_block.py', [String(samples)]))?.document;
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

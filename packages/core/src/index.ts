@@ -16,6 +16,7 @@ export * from './plugin.js';
 export * from './removal.js';
 export * from './technique.js';
 export * from './each-module.js';
+export * from './prefetch.js';
 export * from './predictor.js';
 export * from './evaluator.js';
 export * from './backend-plugin.js';

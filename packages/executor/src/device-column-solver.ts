@@ -77,7 +77,7 @@ export function createDeviceColumnSolver(device: DevicePrograms, kernels: Column
     const job = tail.then(() => {
       if (disposed) throw new Error('the column solver was disposed');
       throwIfAborted(signal, what);
-      engine ??= new Engine(device, kernels);
+      engine ??= new Engine(device, kernels, (later) => queue(undefined, 'the column solver', later));
       return work(engine, () => (host ??= createColumnSolver(options)));
     });
     tail = job.catch(() => undefined);
@@ -108,7 +108,10 @@ export function createDeviceColumnSolver(device: DevicePrograms, kernels: Column
     sweep: <R>(request: Parameters<typeof resident.sweep<R>>[0]) => {
       const { rule, weight, factor } = request;
       if (isQuantizerRule(rule) && rule.mask === undefined) {
-        return queue(request.signal, 'the column sweep', async (running) => (await running.sweep(request, rule.quantizer)) as SweepResult<R>);
+        return queue(request.signal, 'the column sweep', async (running) => {
+          checkSweep({ ...request, weight: weight.data });
+          return (await running.sweep(request, rule.quantizer)) as SweepResult<R>;
+        });
       }
       return factor.load().then((loaded) => solver.sweep({ ...request, weight: weightValues(weight), factor: loaded }));
     },
@@ -116,21 +119,61 @@ export function createDeviceColumnSolver(device: DevicePrograms, kernels: Column
   return { ...solver, resident };
 }
 
+/** Buffers that are given back together. */
+class Scratch implements Disposable {
+  readonly #device: DevicePrograms;
+  readonly #buffers: ProgramBuffer[] = [];
+
+  constructor(device: DevicePrograms) {
+    this.#device = device;
+  }
+
+  allocate(bytes: number, data?: ArrayBufferView): ProgramBuffer {
+    const buffer = this.own(this.#device.allocate(bytes));
+    if (data !== undefined) this.#device.write(buffer, data);
+    return buffer;
+  }
+
+  own(buffer: ProgramBuffer): ProgramBuffer {
+    this.#buffers.push(buffer);
+    return buffer;
+  }
+
+  [Symbol.dispose](): void {
+    for (const buffer of this.#buffers) buffer[Symbol.dispose]();
+  }
+}
+
 /** One job at a time on one device. */
 class Engine {
   readonly #device: DevicePrograms;
   readonly #kernels: ColumnSolverKernels;
-  /** The factor whose U lies on the device from the last factorization or sweep. */
-  #resident: { readonly factor: FactorFacts; readonly upper: ProgramBuffer } | undefined;
+  /** Runs what a factor is asked for after the jobs before; rejects when the solver was disposed. */
+  readonly #inTurn: <T>(work: () => Promise<T>) => Promise<T>;
+  /** U of factors that lie on the device until they are disposed. */
+  readonly #owned = new Map<FactorFacts, ProgramBuffer>();
+  /** A copy of U of the factor in host memory from the last factorization or sweep. */
+  #copied: { readonly factor: InverseFactor; readonly upper: ProgramBuffer } | undefined;
 
-  constructor(device: DevicePrograms, kernels: ColumnSolverKernels) {
+  constructor(device: DevicePrograms, kernels: ColumnSolverKernels, inTurn: <T>(work: () => Promise<T>) => Promise<T>) {
     this.#device = device;
     this.#kernels = kernels;
+    this.#inTurn = inTurn;
   }
 
   dispose(): void {
-    this.#resident?.upper[Symbol.dispose]();
-    this.#resident = undefined;
+    this.#dropCopy();
+    for (const factor of this.#owned.keys()) this.#release(factor);
+  }
+
+  #dropCopy(): void {
+    this.#copied?.upper[Symbol.dispose]();
+    this.#copied = undefined;
+  }
+
+  #release(factor: FactorFacts): void {
+    this.#owned.get(factor)?.[Symbol.dispose]();
+    this.#owned.delete(factor);
   }
 
   /** True where a Hessian of this size can be factorized here. */
@@ -146,10 +189,15 @@ class Engine {
       loadReversed(request, plan, candidate, lower, size);
       this.#device.write(matrix, this.#kernels.encode(lower));
     });
-    const values = new Float32Array(await this.#device.read(upper, size * size * 4));
-    const factor: InverseFactor = { size, order: plan.order, upper: values, damping, dead: plan.dead, diagonal: plan.diagonal };
-    this.#resident = { factor, upper };
-    return factor;
+    try {
+      const values = new Float32Array(await this.#device.read(upper, size * size * 4));
+      const factor: InverseFactor = { size, order: plan.order, upper: values, damping, dead: plan.dead, diagonal: plan.diagonal };
+      this.#copied = { factor, upper };
+      return factor;
+    } catch (error) {
+      upper[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** Factorizes a Gram matrix where it lies; undefined when it is too large for that. */
@@ -158,70 +206,54 @@ class Engine {
     const device = this.#device;
     const kernels = this.#kernels.resident!;
     if (size === 0 || size * size * this.#kernels.entryBytes > kernels.maximumBytes(device.traits)) return undefined;
-    const buffers: ProgramBuffer[] = [];
-    const allocate = (bytes: number): ProgramBuffer => {
-      const buffer = device.allocate(bytes);
-      buffers.push(buffer);
-      return buffer;
+    using scratch = new Scratch(device);
+    const gram = scratch.own(device.bufferOf(request.gram));
+    const [status, diagonal] = [scratch.allocate(4, new Uint32Array(1)), scratch.allocate(size * 4)];
+    device.run(kernels.diagonal(size), { gram, diagonal, status });
+    if (new Uint32Array(await device.read(status, 4))[0] !== 0) throw gramNotFinite(new Float32Array(await device.read(gram, size * size * 4)), size);
+    const plan = planDiagonal(request, new Float32Array(await device.read(diagonal, size * 4)));
+    const order = scratch.allocate(size * 4, columnsInOrder(size, plan.order));
+    const { damping, upper } = await this.#factorize(request, (candidate, { matrix }) => device.run(kernels.load(size, scale, candidate * plan.meanDiagonal), { gram, order, matrix }));
+    let loaded: Promise<InverseFactor> | undefined;
+    const facts: FactorFacts = { size, order: plan.order, damping, dead: plan.dead, diagonal: plan.diagonal };
+    const factor: ResidentFactor = {
+      ...facts,
+      load: () => (loaded ??= this.#inTurn(async () => ({ ...facts, upper: new Float32Array(await device.read(this.#upperOf(factor), size * size * 4)) }))),
+      [Symbol.dispose]: () => {
+        // A solver that was disposed has released it.
+        this.#inTurn(() => Promise.resolve(this.#release(factor))).catch(() => undefined);
+      },
     };
-    try {
-      const gram = device.bufferOf(request.gram);
-      buffers.push(gram);
-      const [status, diagonal, order] = [allocate(4), allocate(size * 4), allocate(size * 4)];
-      device.write(status, new Uint32Array(1));
-      device.run(kernels.diagonal(size), { gram, diagonal, status });
-      if (new Uint32Array(await device.read(status, 4))[0] !== 0) throw gramNotFinite(new Float32Array(await device.read(gram, size * size * 4)), size);
-      const plan = planDiagonal(request, new Float32Array(await device.read(diagonal, size * 4)));
-      device.write(order, columnsInOrder(size, plan.order));
-      const { damping, upper } = await this.#factorize(request, (candidate, { matrix }) => device.run(kernels.load(size, scale, candidate * plan.meanDiagonal), { gram, order, matrix }));
-      let loaded: Promise<InverseFactor> | undefined;
-      const facts: FactorFacts = { size, order: plan.order, damping, dead: plan.dead, diagonal: plan.diagonal };
-      const factor: ResidentFactor = {
-        ...facts,
-        load: () => (loaded ??= this.#device.read(this.#upperOf(factor), size * size * 4).then((values) => ({ ...facts, upper: new Float32Array(values) }))),
-      };
-      this.#resident = { factor, upper };
-      return factor;
-    } finally {
-      for (const buffer of buffers) buffer[Symbol.dispose]();
-    }
+    this.#owned.set(factor, upper);
+    return factor;
   }
 
-  /** Factorizes what `load` puts into the matrix, with growing damping; U takes the place of the last one. */
+  /** Factorizes what `load` puts into the matrix, with growing damping; U takes the place of the copied one. The caller disposes it. */
   async #factorize(
     request: Pick<FactorizeRequest, 'size' | 'damping' | 'dampingIncrement' | 'signal'>,
     load: (damping: number, buffers: { readonly matrix: ProgramBuffer }) => void,
   ): Promise<{ readonly damping: number; readonly upper: ProgramBuffer }> {
     const { size, signal } = request;
     const [device, kernels] = [this.#device, this.#kernels];
-    const scratch: ProgramBuffer[] = [];
-    const allocate = (bytes: number): ProgramBuffer => {
-      const buffer = device.allocate(bytes);
-      scratch.push(buffer);
-      return buffer;
+    using scratch = new Scratch(device);
+    const buffers = {
+      matrix: scratch.allocate(size * size * kernels.entryBytes),
+      status: scratch.allocate(4),
+      ...Object.fromEntries(Object.entries(kernels.scratch(size)).map(([name, bytes]) => [name, scratch.allocate(bytes)])),
     };
-    try {
-      const buffers = {
-        matrix: allocate(size * size * kernels.entryBytes),
-        status: allocate(4),
-        ...Object.fromEntries(Object.entries(kernels.scratch(size)).map(([name, bytes]) => [name, allocate(bytes)])),
-      };
-      const program = kernels.factorize(size);
-      const { damping } = await withDamping(request, async (candidate) => {
-        throwIfAborted(signal, 'the factorization');
-        load(candidate, buffers);
-        device.write(buffers.status, new Uint32Array(1));
-        device.run(program, buffers);
-        return new Uint32Array(await device.read(buffers.status, 4))[0] === 0 ? true : undefined;
-      });
+    const program = kernels.factorize(size);
+    const { damping } = await withDamping(request, async (candidate) => {
       throwIfAborted(signal, 'the factorization');
-      this.dispose();
-      const upper = device.allocate(size * size * 4);
-      device.run(kernels.invert(size), { matrix: buffers.matrix, upper });
-      return { damping, upper };
-    } finally {
-      for (const buffer of scratch) buffer[Symbol.dispose]();
-    }
+      load(candidate, buffers);
+      device.write(buffers.status, new Uint32Array(1));
+      device.run(program, buffers);
+      return new Uint32Array(await device.read(buffers.status, 4))[0] === 0 ? true : undefined;
+    });
+    throwIfAborted(signal, 'the factorization');
+    this.#dropCopy();
+    const upper = device.allocate(size * size * 4);
+    device.run(kernels.invert(size), { matrix: buffers.matrix, upper });
+    return { damping, upper };
   }
 
   /** Sweeps under a quantizer, a weight in host memory of any float type. */
@@ -292,14 +324,18 @@ class Engine {
   }
 
   #upperOf(factor: InverseFactor | ResidentFactor): ProgramBuffer {
-    if (this.#resident?.factor !== factor) {
-      if (!('upper' in factor)) throw new Error('the factor was replaced by a later one');
-      this.dispose();
+    if (!('upper' in factor)) {
+      const owned = this.#owned.get(factor);
+      if (owned === undefined) throw new Error('the factor was disposed');
+      return owned;
+    }
+    if (this.#copied?.factor !== factor) {
+      this.#dropCopy();
       const upper = this.#device.allocate(factor.upper.byteLength);
       this.#device.write(upper, factor.upper);
-      this.#resident = { factor, upper };
+      this.#copied = { factor, upper };
     }
-    return this.#resident.upper;
+    return this.#copied.upper;
   }
 
   async #strip(
@@ -312,40 +348,30 @@ class Engine {
   ): Promise<{ codes: Uint8Array; grids: Float32Array; losses: Float32Array }> {
     const [device, kernels] = [this.#device, this.#kernels];
     const { size } = factor;
-    const scratch: ProgramBuffer[] = [];
-    const allocate = (bytes: number, data?: ArrayBufferView): ProgramBuffer => {
-      const buffer = device.allocate(bytes);
-      scratch.push(buffer);
-      if (data !== undefined) device.write(buffer, data);
-      return buffer;
-    };
     const order = columnsInOrder(size, factor.order);
     const place = new Uint32Array(size);
     for (const [position, column] of order.entries()) place[column] = position;
-    try {
-      const buffers = {
-        weight: allocate(rows * size * 4),
-        order: allocate(size * 4, order),
-        place: allocate(size * 4, place),
-        groupOf: allocate(size * 4, plan.positions),
-        upper: this.#upperOf(factor),
-        y: allocate(size * rows * 4),
-        errors: allocate(kernels.blockColumns * rows * 4),
-        grids: allocate(plan.groups * rows * 16),
-        codes: allocate(size * rows * 4),
-        losses: allocate(rows * 8),
-        packed: allocate(Math.ceil((size * rows) / 4) * 4),
-      };
-      await source(first, rows, buffers.weight);
-      device.run(kernels.sweep(rows, size, quantizer, plan), buffers);
-      return {
-        codes: new Uint8Array(await device.read(buffers.packed), 0, rows * size),
-        grids: new Float32Array(await device.read(buffers.grids, plan.groups * rows * 16)),
-        losses: new Float32Array(await device.read(buffers.losses, rows * 8)),
-      };
-    } finally {
-      for (const buffer of scratch) buffer[Symbol.dispose]();
-    }
+    using scratch = new Scratch(device);
+    const buffers = {
+      weight: scratch.allocate(rows * size * 4),
+      order: scratch.allocate(size * 4, order),
+      place: scratch.allocate(size * 4, place),
+      groupOf: scratch.allocate(size * 4, plan.positions),
+      upper: this.#upperOf(factor),
+      y: scratch.allocate(size * rows * 4),
+      errors: scratch.allocate(kernels.blockColumns * rows * 4),
+      grids: scratch.allocate(plan.groups * rows * 16),
+      codes: scratch.allocate(size * rows * 4),
+      losses: scratch.allocate(rows * 8),
+      packed: scratch.allocate(Math.ceil((size * rows) / 4) * 4),
+    };
+    await source(first, rows, buffers.weight);
+    device.run(kernels.sweep(rows, size, quantizer, plan), buffers);
+    return {
+      codes: new Uint8Array(await device.read(buffers.packed), 0, rows * size),
+      grids: new Float32Array(await device.read(buffers.grids, plan.groups * rows * 16)),
+      losses: new Float32Array(await device.read(buffers.losses, rows * 8)),
+    };
   }
 }
 

@@ -111,7 +111,7 @@ export interface NarrowRequest {
 /** Products in fewer bits than their operands have. A buffer that several products read is narrowed once. */
 export interface Narrowing {
   /** Whether a product of float32 operands is made with operands in bfloat16. */
-  readonly pays: (request: MatMulRequest) => boolean;
+  readonly pays: (request: Pick<MatMulRequest, 'm' | 'n' | 'k' | 'batch'>) => boolean;
   readonly narrow: Routine<NarrowRequest>;
 }
 

@@ -38,8 +38,8 @@ export interface InverseFactor extends FactorFacts {
   readonly upper: Float32Array;
 }
 
-/** A factor that lies on a device. */
-export interface ResidentFactor extends FactorFacts {
+/** A factor that lies on a device until it, or its solver, is disposed. */
+export interface ResidentFactor extends FactorFacts, Disposable {
   /** The same in host memory; copied once. */
   load(): Promise<InverseFactor>;
 }
@@ -69,6 +69,7 @@ export interface SweepResult<R> {
 /** Solving where Gram matrices and weights lie: factors stay on the device, and weights go there as they are stored. */
 export interface ResidentSolver {
   /**
+   * The caller disposes the factor.
    * @param request with `gram` float32 [size, size] on the solver's backend; undefined when it cannot be factorized there
    * @throws PARE_STATISTIC_NOT_FINITE, PARE_FACTORIZATION_FAILED, PARE_ABORTED
    */

@@ -1,7 +1,7 @@
 import { throwIfAborted, type HostTensor } from '@pare/core';
 import { denseFloat32 } from '@pare/weights';
 import type { ColumnRule } from './column-rule.js';
-import type { SweepRequest, SweepResult } from './contract.js';
+import type { FactorFacts, SweepRequest, SweepResult } from './contract.js';
 
 /** Columns settled between two products inside a block. */
 const segmentColumns = 16;
@@ -83,7 +83,7 @@ export function withoutDeadColumns(weight: Float32Array, rows: number, dead: Uin
 }
 
 /** @throws RangeError when the weight does not have rows × size entries. */
-export function checkSweep(request: SweepRequest<unknown>): void {
+export function checkSweep(request: Pick<SweepRequest<unknown>, 'rows' | 'blockSize'> & { readonly weight: { readonly length: number }; readonly factor: FactorFacts }): void {
   const { weight, rows, factor, blockSize = 128 } = request;
   if (weight.length !== rows * factor.size) {
     throw new RangeError(`a weight of ${String(rows)} rows and ${String(factor.size)} columns has ${String(rows * factor.size)} entries, got ${String(weight.length)}`);

@@ -1,4 +1,5 @@
-import { inModule, throwIfAborted, type GramMatrix, type HostTensor, type ModuleHandle, type StatisticRef, type TechniqueContext } from '@pare/core';
+import { float32Tensor, inModule, prefetch, throwIfAborted, type GramMatrix, type HostTensor, type ModuleHandle, type StatisticRef, type TechniqueContext } from '@pare/core';
+import { denseFloat32 } from '@pare/weights';
 import type { ColumnRule } from './column-rule.js';
 import { columnSolver, type ColumnSolver, type FactorFacts, type FactorizeRequest, type ResidentFactor, type ResidentSolver, type SweepResult } from './contract.js';
 import { weightValues } from './sweep-driver.js';
@@ -60,7 +61,7 @@ async function sweepModules<O>(context: TechniqueContext<O>, technique: LayerSwe
     const few = gram.rows < technique.minimumTokens(first.options);
     const resident = solver.resident !== undefined && !few && gram.matrix.dtype === 'float32' ? solver.resident : undefined;
     const weights = prefetch(sharing, (module) => (resident === undefined ? module.weight() : storedWeight(module)));
-    const factor = few ? undefined : await inModule(first, () => factorize(context, technique, batch, solver, resident));
+    using factor = few ? undefined : await inModule(first, () => factorize(context, technique, batch, solver, resident));
     for (const module of sharing) {
       const weight = await weights.next();
       await inModule(module, () =>
@@ -73,7 +74,7 @@ async function sweepModules<O>(context: TechniqueContext<O>, technique: LayerSwe
 }
 
 /** A factor wherever it lies. */
-interface Factor {
+interface Factor extends Disposable {
   readonly facts: FactorFacts;
   sweep<R>(weight: HostTensor, rows: number, rule: ColumnRule<R>, blockSize: number | undefined): Promise<SweepResult<R>>;
 }
@@ -86,18 +87,26 @@ async function factorize<O>({ backend, signal }: TechniqueContext<O>, technique:
   if (resident !== undefined && onDevice !== undefined) return residentFactor(resident, onDevice, signal);
   const { data } = await backend.read(gram.matrix);
   const factor = await solver.factorize({ ...request, gram: data as Float32Array | Float64Array });
-  return { facts: factor, sweep: (weight, rows, rule, blockSize) => solver.sweep({ weight: weightValues(weight), rows, factor, rule, blockSize, signal }) };
+  return {
+    facts: factor,
+    sweep: (weight, rows, rule, blockSize) => solver.sweep({ weight: weightValues(weight), rows, factor, rule, blockSize, signal }),
+    [Symbol.dispose]: () => undefined,
+  };
 }
 
 function residentFactor(solver: ResidentSolver, factor: ResidentFactor, signal: AbortSignal): Factor {
-  return { facts: factor, sweep: (weight, rows, rule, blockSize) => solver.sweep({ weight, rows, factor, rule, blockSize, signal }) };
+  return {
+    facts: factor,
+    sweep: (weight, rows, rule, blockSize) => solver.sweep({ weight, rows, factor, rule, blockSize, signal }),
+    [Symbol.dispose]: () => factor[Symbol.dispose](),
+  };
 }
 
 /** A module's weight in the type it is stored in where it is dense, else multiplied out to float32. */
 async function storedWeight<O>(module: ModuleHandle<O>): Promise<HostTensor> {
-  if (module.before !== undefined) return module.weight();
   const form = await module.form();
-  return form.form === 'dense' ? form.tensor : module.weight();
+  if (form.form === 'shared') return module.weight();
+  return form.form === 'dense' ? form.tensor : float32Tensor(form.shape, denseFloat32(form));
 }
 
 /** Groups modules by the Gram matrix they share (one object) and the options that its factor depends on, in order of first appearance. */
@@ -114,25 +123,4 @@ async function batchModules<O>(modules: readonly ModuleHandle<O>[], technique: L
     else batch.modules.push(module);
   }
   return [...batches.values()].flatMap((sharing) => [...sharing.values()]);
-}
-
-/** Takes items one at a time, the next one already on its way while the last is worked on. */
-function prefetch<T, R>(items: readonly T[], load: (item: T) => Promise<R>): { next(): Promise<R> } {
-  let index = 0;
-  const start = (): Promise<R> | undefined => {
-    const item = items[index++];
-    if (item === undefined) return undefined;
-    const loading = load(item);
-    // Reported by whoever takes it; one that nobody takes any more, after a failure elsewhere, is not an error of its own.
-    loading.catch(() => undefined);
-    return loading;
-  };
-  let pending = start();
-  return {
-    async next() {
-      const value = await pending!;
-      pending = start();
-      return value;
-    },
-  };
 }

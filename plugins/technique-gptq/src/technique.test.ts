@@ -126,11 +126,12 @@ describe('gptq', () => {
 
   it('solves where Gram matrices and stored weights lie when the solver can', async () => {
     const factorized: number[] = [];
+    let disposed = 0;
     const resident: ResidentSolver = {
       async factorize({ gram, ...request }) {
         factorized.push(request.size);
         const factor = await referenceColumnSolver.factorize({ ...request, gram: (gram as unknown as { values: Float32Array }).values });
-        return { ...factor, load: () => Promise.resolve(factor) };
+        return { ...factor, load: () => Promise.resolve(factor), [Symbol.dispose]: () => void disposed++ };
       },
       sweep: async ({ weight, factor, ...request }) => referenceColumnSolver.sweep({ ...request, weight: weightValues(weight), factor: await factor.load() }),
     };
@@ -138,6 +139,7 @@ describe('gptq', () => {
     const run = await apply(modules, { capability: { ...referenceColumnSolver, resident } });
     expect(run.events.filter((event) => !event.startsWith('progress'))).toEqual(['form q', 'replace q', 'weight few', 'replace few']);
     expect(factorized).toEqual([size]);
+    expect(disposed).toBe(1);
     const plain = await apply(modules);
     for (const { info } of modules) expect(run.form(info.name)).toEqual(plain.form(info.name));
     // What does not fit the device goes the usual way.

@@ -1,7 +1,8 @@
-"""A straightforward GPTQ in torch of one decoder block of Llama-3-8B's shape on a GPU: bfloat16 forward passes, Gram matrices in float32 (and in tf32, for comparison), a loop over columns in
-blocks of 128, 4 bits, groups of 128, 128 windows of 2,048 tokens. Prints seconds as JSON."""
+"""A straightforward GPTQ in torch of one decoder block of Llama-3-8B's shape on a GPU: bfloat16 forward passes, Gram matrices in float32 (and in tf32, for comparison), one factor for each Gram
+matrix, a loop over columns in blocks of 128, 4 bits, groups of 128; factors and sweeps in float32. The argument is the number of windows of 2,048 tokens. Prints seconds as JSON."""
 
 import json
+import sys
 import time
 
 import torch
@@ -9,7 +10,7 @@ from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRotaryEmbedding
 
 torch.manual_seed(0)
-HIDDEN, WINDOWS, LENGTH, BATCH, GROUP = 4096, 128, 2048, 8, 128
+HIDDEN, WINDOWS, LENGTH, BATCH, GROUP = 4096, int(sys.argv[1]), 2048, 8, 128
 config = LlamaConfig(hidden_size=HIDDEN, intermediate_size=14336, num_attention_heads=32, num_key_value_heads=8, num_hidden_layers=32, max_position_embeddings=8192)
 config._attn_implementation = "sdpa"
 block = LlamaDecoderLayer(config, 0).to("cuda", torch.bfloat16).eval()
@@ -17,7 +18,7 @@ rotary = LlamaRotaryEmbedding(config).to("cuda")
 states = torch.randn(WINDOWS, LENGTH, HIDDEN, dtype=torch.bfloat16, device="cuda")
 positions = torch.arange(LENGTH, device="cuda")[None]
 linears = {name: module for name, module in block.named_modules() if isinstance(module, torch.nn.Linear)}
-# Layers that read the same input share a Gram matrix.
+# Layers that read the same input share a Gram matrix, and its factor.
 source = {name: name.replace("k_proj", "q_proj").replace("v_proj", "q_proj").replace("up_proj", "gate_proj") for name in linears}
 
 
@@ -79,18 +80,23 @@ def sweep(weight, upper):
     return result
 
 
-forward()
+# Libraries and kernels load when they are first used.
+forward(True)
+sweep(torch.randn(128, 256, device="cuda"), factorize(torch.eye(256, device="cuda")))
 _, plain = seconds(forward)
 collected = {}
-for tf32 in (False, True):
+# float32 comes last: its Gram matrices go on, and factors and sweeps multiply in float32, too.
+for tf32 in (True, False):
     torch.backends.cuda.matmul.allow_tf32 = tf32
     grams, collected["tf32" if tf32 else "float32"] = seconds(lambda: forward(True))
 cholesky = swept = 0.0
-for name, module in linears.items():
-    upper, took = seconds(lambda: factorize(grams[source[name]]))
+for shared, gram in grams.items():
+    upper, took = seconds(lambda: factorize(gram))
     cholesky += took
-    _, took = seconds(lambda: sweep(module.weight.data, upper))
-    swept += took
+    for name, module in linears.items():
+        if source[name] == shared:
+            _, took = seconds(lambda: sweep(module.weight.data, upper))
+            swept += took
 parts = {"forward": 2 * plain, "gram": collected["float32"] - plain, "gramTf32": collected["tf32"] - plain, "cholesky": cholesky, "sweep": swept}
 total = parts["forward"] + parts["gram"] + cholesky + swept
-print(json.dumps({"secondsPerBlock": total, "secondsPerBlockTf32": total - parts["gram"] + parts["gramTf32"], **parts, "peakBytes": torch.cuda.max_memory_allocated(), "torch": torch.__version__}))
+print(json.dumps({"windows": WINDOWS, "secondsPerBlock": total, "secondsPerBlockTf32": total - parts["gram"] + parts["gramTf32"], **parts, "peakBytes": torch.cuda.max_memory_allocated(), "torch": torch.__version__}))

@@ -1,6 +1,7 @@
 import { float32Tensor, type Graph } from '@pare/core';
 import { GraphBuilder } from '@pare/graph';
 import { describe, expect, it } from 'vitest';
+import type { Program } from '../program.js';
 import { recordingLanguage, recordingRoutines, testTraits } from '../testing.js';
 import { lowerGraph, type LoweredGraph } from './lower-graph.js';
 
@@ -46,6 +47,32 @@ describe('products', () => {
     expect(steps[2]!.operands.slice(0, 2).map(({ offset }) => offset)).toEqual([32, 32]);
     const [, first] = steps;
     expect(first!.operands[0]!.buffer).toBe(steps[0]!.operands[1]!.buffer);
+  });
+});
+
+describe('products with packed codes', () => {
+  const graph = build((builder) => {
+    const [x, codes, scales, bias] = [builder.input('x', 'float32', [2, 3, 32]), builder.input('codes', 'uint8', [16, 1, 16]), builder.input('scales', 'float32', [16, 1]), builder.input('bias', 'float32', [16])];
+    builder.output(builder.op('MatMulNBits', [x, codes, scales, undefined, undefined, bias], { K: 32, N: 16, bits: 4, block_size: 32 }, { domain: 'com.microsoft' }), 'y');
+  });
+  const shapes = { x: [2, 3, 32], codes: [16, 1, 16], scales: [16, 1], bias: [16] };
+  const product = { m: 6, n: 16, k: 32, batch: 1, transposeA: false, transposeB: true, alpha: 1, addend: { beta: 1, rowStride: 0, columnStride: 1, batchStride: 0 } };
+
+  it('are products with the matrix multiplied out where no routine takes them', () => {
+    const { kernels, requests } = lower(graph, shapes);
+    expect(kernels).toEqual(['MatMulNBits', 'matMul']);
+    expect(requests[0]!.request).toMatchObject(product);
+  });
+
+  it('are made in fewer bits where that pays, routine or not', () => {
+    const recorded = recordingRoutines();
+    const quantizedMatMul = (): Program => ({ temporaries: [], dispatches: [] });
+    const narrow = ({ count }: { count: number }): Program => recorded.softmax!({ rows: 1, columns: count, logarithm: false }, testTraits);
+    const steps = (pays: boolean): string[] =>
+      lowerGraph({ language: recordingLanguage(), routines: { ...recorded, quantizedMatMul, narrowing: { pays: () => pays, narrow } }, traits: testTraits }, { graph, wanted: undefined, inputShapes: shapes, reads: [] }).steps.map(({ kernel }) => kernel.name);
+    expect(steps(false)).toEqual([]);
+    expect(steps(true)).toEqual(['MatMulNBits', 'softmax', 'softmax', 'matMul']);
+    expect(recorded.requests.at(-1)!.request).toMatchObject({ type: 'bfloat16', ...product });
   });
 });
 

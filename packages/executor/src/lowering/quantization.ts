@@ -4,9 +4,9 @@ import { add, and, binary, convert, divide, equal, less, literal, multiply, rema
 import { atCoordinates, atPosition, type Coordinates } from '../expression/coordinates.js';
 import { broadcastShape, computable } from './elementwise.js';
 import { count, type BufferTensor, type LazyTensor } from './lazy-tensor.js';
-import { reshaped } from './layout.js';
+import { reshaped, transposed } from './layout.js';
 import { cannotLower, type LoweringCall, type OperatorLowering } from './lowering.js';
-import { contraction } from './matrix.js';
+import { contraction, product } from './matrix.js';
 import { denseFloat, storedAs } from './normalisation.js';
 import { reduceAxes } from './reduction.js';
 
@@ -148,7 +148,7 @@ function packedCode(bytes: LazyTensor, index: Expression, bits: number): Express
   return and(binary('shift-right', byte, shift), literal('u32', 2 ** bits - 1));
 }
 
-/** com.microsoft MatMulNBits: by the device's routine where it has one for the scheme, else the matrix is multiplied out first. */
+/** com.microsoft MatMulNBits: by the device's routine where it has one for the scheme and no product in fewer bits pays, else the matrix is multiplied out first. */
 const matMulNBits: OperatorLowering = (call) => {
   const a = call.input(0);
   const [packed, scales] = [call.input(1), call.input(2)];
@@ -166,10 +166,11 @@ const matMulNBits: OperatorLowering = (call) => {
   const shape = [...a.shape.slice(0, -1), n];
   const { lowering } = call;
   const packedZeros = zeroPoints?.dtype === 'uint8';
-  const routine = lowering.target.routines.quantizedMatMul;
+  const { quantizedMatMul: routine, narrowing } = lowering.target.routines;
   const x = denseFloat(call, reshaped(a, [rows, k]));
   const whole = (tensor: LazyTensor): BufferTensor => lowering.dense(tensor, call.name);
-  if (routine !== undefined && groups === undefined && (bits === 4 || bits === 8) && (zeroPoints === undefined || packedZeros) && rows * n > 0) {
+  const narrowed = narrowing?.pays({ m: rows, n, k, batch: 1 }) === true;
+  if (routine !== undefined && !narrowed && groups === undefined && (bits === 4 || bits === 8) && (zeroPoints === undefined || packedZeros) && rows * n > 0) {
     const y = lowering.output('float32', shape);
     lowering.program(routine({ m: rows, n, k, bits, blockSize, zeros: zeroPoints !== undefined, bias: bias !== undefined }, lowering.traits), {
       x: x.view.buffer,
@@ -199,13 +200,8 @@ const matMulNBits: OperatorLowering = (call) => {
           : convert('f32', zeroValues.at(atPosition(zeroValues.shape, zeroAt)));
     return multiply(subtract(code, zeroPoint), convert('f32', scaleValues.at(atPosition(scaleValues.shape, add(multiply(row, size(blocks)), block)))));
   });
-  const y = lowering.output('float32', shape);
-  if (rows * n > 0) {
-    const addend = bias === undefined ? undefined : { beta: 1, rowStride: 0, columnStride: 1, batchStride: 0 };
-    const program = lowering.target.routines.matMul({ m: rows, n, k, batch: 1, aBatchStride: 0, bBatchStride: 0, transposeA: false, transposeB: true, alpha: 1, addend }, lowering.traits);
-    lowering.program(program, { a: x.view.buffer, b: weight.view.buffer, y: y.view.buffer, ...(bias === undefined ? {} : { c: denseFloat(call, bias).view.buffer }) });
-  }
-  return [storedAs(call, a.dtype, y)];
+  const y = product(call, x, transposed(weight, [1, 0]), { addend: bias === undefined ? undefined : { tensor: bias, beta: 1 } });
+  return [storedAs(call, a.dtype, reshaped(y, shape))];
 };
 
 /** Gather of a table of codes in blocks along `quantize_axis`, dequantized after the gathering. */

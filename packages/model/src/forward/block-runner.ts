@@ -18,7 +18,7 @@ export interface BlockRunnerOptions {
   readonly signal?: AbortSignal | undefined;
   /** Tokens computed at once (whole windows, at least one): 2048 by default, fewer for wide models, whose intermediate values stay below 64 MiB each; more on devices that say so. */
   readonly chunkTokens?: number | undefined;
-  /** Bytes of hidden states above which they wait in a temporary file; 1 GiB by default, and never less than a device takes in memory of its own. */
+  /** Bytes of hidden states above which they wait in a temporary file; 1 GiB by default, or what a device takes in memory of its own where that is more. */
   readonly spillBytes?: number | undefined;
   /** Folder of that file among the model's files; the one for temporary files by default. */
   readonly spillDirectory?: string | undefined;
@@ -56,8 +56,11 @@ export interface BlockRunner extends AsyncDisposable {
 export function createBlockRunner(options: BlockRunnerOptions): BlockRunner {
   const { model, backend, signal } = options;
   const { separate } = backend.device;
-  const { logitsBytes = separate?.valueBytes ?? 32 * mebibyte, chunkTokens = defaultChunkTokens(model, separate?.valueBytes) } = options;
-  const spillBytes = Math.max(options.spillBytes ?? 1024 * mebibyte, separate?.statesBytes ?? 0);
+  const {
+    logitsBytes = separate?.valueBytes ?? 32 * mebibyte,
+    chunkTokens = defaultChunkTokens(model, separate?.valueBytes),
+    spillBytes = Math.max(1024 * mebibyte, separate?.statesBytes ?? 0),
+  } = options;
   const executables = new ExecutableCache(backend);
   const context: RunnerContext = {
     model,

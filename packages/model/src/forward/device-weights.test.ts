@@ -54,6 +54,15 @@ it('hands matrices and tokens to a device of its own as they are stored, with th
   expect(written.filter((name) => /^float32 \d+x\d+$/.test(name) && !name.startsWith('float32 6x'))).toEqual([]);
 });
 
+it('keeps hidden states in its memory by default, and in a file where that is asked for', async () => {
+  await using model = await openModel(tales, { architectures: [llama] });
+  for (const spillBytes of [undefined, 0]) {
+    await using runner = createBlockRunner({ model, backend: apart([]), spillBytes });
+    await using hidden = await runner.embed(windows);
+    expect(hidden.spilled).toBe(spillBytes === 0);
+  }
+});
+
 it('multiplies codes out there', async () => {
   await using model = await openModel(tales, { architectures: [llama] });
   const forms: Record<string, WeightForm> = {};

@@ -1,4 +1,4 @@
-import { elementCount, float32Tensor, hostTensor, type DeviceTensor, type DType, type Graph, type HostTensor, type Model, type QuantizedWeight, type WeightForm } from '@pare/core';
+import { elementCount, float32Tensor, hostTensor, prefetch, type DeviceTensor, type DType, type Graph, type HostTensor, type Model, type QuantizedWeight, type WeightForm } from '@pare/core';
 import { GraphBuilder } from '@pare/graph';
 import { columnGroups, denseFloat32, groupsPerRow, isFloat8, symmetricZero } from '@pare/weights';
 import type { RunnerContext } from './context.js';
@@ -17,18 +17,8 @@ export async function* loadMatrices(context: Context, source: Model, modules: re
     for (const module of modules) yield backend.write(await source.denseWeight(module));
     return;
   }
-  const start = (module: string | undefined): Promise<WeightForm> | undefined => {
-    const form = module === undefined ? undefined : source.weight(module);
-    // Reported by whoever takes it.
-    form?.catch(() => undefined);
-    return form;
-  };
-  let next = start(modules[0]);
-  for (const index of modules.keys()) {
-    const form = await next!;
-    next = start(modules[index + 1]);
-    yield await toDevice(context, source, form);
-  }
+  const forms = prefetch(modules, (module) => source.weight(module));
+  for (let count = modules.length; count > 0; count--) yield await toDevice(context, source, await forms.next());
 }
 
 async function toDevice(context: Context, source: Model, form: WeightForm): Promise<DeviceTensor> {
@@ -39,7 +29,8 @@ async function toDevice(context: Context, source: Model, form: WeightForm): Prom
   return backend.write(float32Tensor(form.shape, denseFloat32(form)));
 }
 
-function isHalf(dtype: DType): boolean {
+/** True for 16-bit floats, which devices with memory of their own take as they are. */
+export function isHalf(dtype: DType): boolean {
   return dtype === 'bfloat16' || dtype === 'float16';
 }
 
@@ -62,11 +53,14 @@ async function multipliedOut({ backend, executables }: Context, form: QuantizedW
   const single = scheme.granularity === 'tensor';
   const grids = [single ? 1 : rows, single ? 1 : groupsPerRow(scheme, columns)] as const;
   const even = groupIndex === undefined && columns === grids[1] * scheme.groupSize;
-  const options: GridGraphOptions = { shape, grids, bits: scheme.bits, zeros: zeros !== undefined, even: single || even };
+  const options: GridGraphOptions = { shape, grids, even: single || even };
   const executable = await executables.get(`multiply out ${JSON.stringify(options)}`, () => gridGraph(options));
   using scope = backend.scope();
-  const inputs: Record<string, DeviceTensor> = { codes: scope.own(backend.write(hostTensor('uint8', shape, codes))), scales: scope.own(backend.write(float32Tensor(grids, scales))) };
-  if (zeros !== undefined) inputs['zeros'] = scope.own(backend.write(hostTensor('uint8', grids, zeros)));
+  const inputs: Record<string, DeviceTensor> = {
+    codes: scope.own(backend.write(hostTensor('uint8', shape, codes))),
+    scales: scope.own(backend.write(float32Tensor(grids, scales))),
+    zeros: scope.own(backend.write(hostTensor('uint8', grids, zeros ?? new Uint8Array(scales.length).fill(symmetricZero(scheme.bits))))),
+  };
   if (!options.even) inputs['group'] = scope.own(backend.write(hostTensor('int32', [columns], columnGroups(form))));
   return (await executable.run(inputs))['value']!;
 }
@@ -75,24 +69,22 @@ interface GridGraphOptions {
   readonly shape: readonly [number, number];
   /** Shape of scales and zeros. */
   readonly grids: readonly [number, number];
-  readonly bits: number;
-  readonly zeros: boolean;
   /** True where groups are runs of equal length; otherwise the group of each column is an input. */
   readonly even: boolean;
 }
 
-function gridGraph({ shape, grids, bits, zeros, even }: GridGraphOptions): Graph {
+function gridGraph({ shape, grids, even }: GridGraphOptions): Graph {
   const builder = new GraphBuilder('multiply-out');
   const codes = builder.cast(builder.input('codes', 'uint8', shape), 'float32');
   const scales = builder.input('scales', 'float32', grids);
-  const zero = zeros ? builder.cast(builder.input('zeros', 'uint8', grids), 'float32') : undefined;
+  const zero = builder.cast(builder.input('zeros', 'uint8', grids), 'float32');
   if (even) {
     const grouped = builder.reshape(codes, [shape[0], grids[1], elementCount(shape) / (shape[0] * grids[1])]);
-    const centred = builder.sub(grouped, zero === undefined ? symmetricZero(bits) : builder.unsqueeze(zero, [2]));
+    const centred = builder.sub(grouped, builder.unsqueeze(zero, [2]));
     builder.output(builder.reshape(builder.mul(centred, builder.unsqueeze(scales, [2])), shape), 'value');
   } else {
     const group = builder.input('group', 'int32', [shape[1]]);
-    const centred = builder.sub(codes, zero === undefined ? symmetricZero(bits) : builder.gather(zero, group, 1));
+    const centred = builder.sub(codes, builder.gather(zero, group, 1));
     builder.output(builder.mul(centred, builder.gather(scales, group, 1)), 'value');
   }
   return builder.build();

@@ -1,6 +1,7 @@
 import { float32Tensor, hostTensor, pareError, type DecoderDescription, type DeviceTensor, type HostTensor, type Model } from '@pare/core';
 import { GraphBuilder } from '@pare/graph';
 import type { RunnerContext } from './context.js';
+import { isHalf } from './device-weights.js';
 import { moduleRows, tensorRows, type RowTable } from './weights.js';
 import type { WindowChunk } from './windows.js';
 
@@ -67,7 +68,7 @@ export async function deviceEmbedding(
   const { embedding, hiddenSize } = description;
   const { separate } = backend.device;
   const info = modules.find(({ name }) => name === embedding.module);
-  if (separate === undefined || info === undefined || embedding.positions !== undefined || Math.fround(embedding.scale) !== embedding.scale || !['bfloat16', 'float16'].includes(info.dtype)) return undefined;
+  if (separate === undefined || info === undefined || embedding.positions !== undefined || Math.fround(embedding.scale) !== embedding.scale || !isHalf(info.dtype)) return undefined;
   if (2 * info.shape[0] * info.shape[1] > separate.valueBytes) return undefined;
   const form = await source.weight(embedding.module);
   if (form.form !== 'dense' || form.tensor.dtype !== info.dtype || form.shape[1] !== hiddenSize) return undefined;

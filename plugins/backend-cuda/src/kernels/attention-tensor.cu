@@ -1,15 +1,9 @@
 // Attention without a stored score matrix on tensor cores: y = softmax(scale q k^T, capped, + mask) v as in attention.cu (Dao et al. 2022, arXiv 2205.14135; work split by rows
 // of queries as in Dao 2023, arXiv 2307.08691), with q, k, v and the shares rounded to bfloat16 before they are multiplied. Scores, softmax and sums are float32.
 //
-// A block of 8 warps takes 128 rows of queries and 64 keys at a time; a warp has 16 rows to itself, so that nothing of a row is exchanged between warps. HEAD and VALUE are
-// the sizes of keys and values, multiples of 16 up to 128. Fragments are those of mma.m16n8k16 (PTX ISA, matrix fragments): lane = 4 g + t holds elements of rows g and g + 8.
-
-struct Sizes {
-  u32 keyHeads, group, queries, keys, rows, tiles;
-  u32 causal;
-  float scale, cap;
-  u32 qStrides[3], kStrides[3], vStrides[3], yStrides[3], maskStrides[4];
-};
+// Rows are those of attention-rows.cu. A block of 8 warps takes 128 of them and 64 keys at a time; a warp has 16 rows to itself, so that nothing of a row is exchanged between
+// warps. HEAD and VALUE are the sizes of keys and values, multiples of 16 up to 128. Fragments are those of mma.m16n8k16 (PTX ISA, matrix fragments): lane = 4 g + t holds
+// elements of rows g and g + 8.
 
 // Elements between a mask's neighbouring keys: known to be 1 where MASK is 2.
 #if MASK == 2
@@ -23,10 +17,6 @@ struct Sizes {
 // Lines of shared memory begin 4 words apart from a whole number of banks: what a warp reads at once lies in different ones.
 #define KEY_LINE (HEAD + 8)
 #define VALUE_LINE (VALUE + 8)
-// The least finite number stands for -infinity: differences of it are never NaN.
-#define LOWEST -3.4028234e38f
-
-DEVICE float decay(float x) { return exp2f(x * 1.44269504f); }
 
 // Two numbers as bfloat16, the first in the low half.
 DEVICE u32 pair(float low, float high) {
@@ -81,8 +71,7 @@ extern "C" __global__ void __launch_bounds__(256) run(
 #pragma unroll
   for (int side = 0; side < 2; side++) {
     const u32 row = row0 + g + side * 8;
-    const u64 head = keyHead * sizes->group + row / queries;
-    const float* from = q + batch * sizes->qStrides[0] + head * sizes->qStrides[1] + (u64)(row % queries) * sizes->qStrides[2] + 2 * t;
+    const float* from = q + rowPlace(sizes, sizes->qStrides, batch, keyHead, row) + 2 * t;
 #pragma unroll
     for (int d = 0; d < HEAD / 16; d++) {
       float2 low = make_float2(0.0f, 0.0f);
@@ -107,13 +96,7 @@ extern "C" __global__ void __launch_bounds__(256) run(
 
   // Query i sees keys up to i + past.
   const int past = (int)keys - (int)queries;
-  u32 end = keys;
-  if (causal) {
-    const u32 first = tile * ROWS;
-    const u32 last = min(first + ROWS, rows) - 1;
-    const int latest = first / queries == last / queries ? (int)(last % queries) : (int)queries - 1;
-    end = (u32)max(0, min((int)keys, latest + past + 1));
-  }
+  const u32 end = keysSeen(sizes, tile * ROWS, ROWS, past);
   const float* keyBase = k + batch * sizes->kStrides[0] + (u64)keyHead * sizes->kStrides[1];
   const float* valueBase = v + batch * sizes->vStrides[0] + (u64)keyHead * sizes->vStrides[1];
 
@@ -140,8 +123,7 @@ extern "C" __global__ void __launch_bounds__(256) run(
       const u32 row = row0 + g + side * 8;
       const u32 query = row % queries;
 #if MASK
-      const u64 head = keyHead * sizes->group + row / queries;
-      const float* maskRow = mask + batch * sizes->maskStrides[0] + head * sizes->maskStrides[1] + (u64)query * sizes->maskStrides[2] + (u64)(key0 + 2 * t) * MASK_STEP;
+      const float* maskRow = mask + rowPlace(sizes, sizes->maskStrides, batch, keyHead, row) + (u64)(key0 + 2 * t) * MASK_STEP;
 #endif
       float largest = LOWEST;
 #pragma unroll
@@ -149,8 +131,7 @@ extern "C" __global__ void __launch_bounds__(256) run(
 #pragma unroll
         for (int c = 0; c < 2; c++) {
           const u32 key = key0 + n * 8 + 2 * t + c;
-          float score = scores[n][side * 2 + c] * scale;
-          if (cap > 0.0f) score = cap * tanhf(score / cap);
+          float score = scoreOf(scores[n][side * 2 + c], scale, cap);
 #if MASK
           if (row < rows && key < keys) score += maskRow[(n * 8 + c) * MASK_STEP];
 #endif
@@ -206,8 +187,7 @@ extern "C" __global__ void __launch_bounds__(256) run(
     sums[side] += __shfl_xor_sync(0xffffffffu, sums[side], 1);
     sums[side] += __shfl_xor_sync(0xffffffffu, sums[side], 2);
     if (row >= rows) continue;
-    const u64 head = keyHead * sizes->group + row / queries;
-    float* to = y + batch * sizes->yStrides[0] + head * sizes->yStrides[1] + (u64)(row % queries) * sizes->yStrides[2] + 2 * t;
+    float* to = y + rowPlace(sizes, sizes->yStrides, batch, keyHead, row) + 2 * t;
     const float inverse = sums[side] > 0.0f ? 1.0f / sums[side] : 0.0f;
 #pragma unroll
     for (int n = 0; n < VALUE / 8; n++) {

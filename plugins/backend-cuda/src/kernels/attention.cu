@@ -1,16 +1,9 @@
 // Attention without a stored score matrix: y = softmax(scale q k^T, capped, + mask) v, keys taken in blocks with a running maximum and sum for each row (Dao et al.
 // 2022, arXiv 2205.14135, algorithm 1).
 //
-// A row is a query of one of the `group` heads that share a key head: row r is query r % queries of head keyHead group + r / queries. A block of 16 x 16 invocations takes
-// 16 HEIGHT rows; an invocation holds HEIGHT neighbouring rows and every sixteenth key or feature (fours of features where there are enough). HEAD is the head's size
-// rounded up to fours, FEATURES the number of features of the value that an invocation holds, KEYS the keys of a block.
-
-struct Sizes {
-  u32 keyHeads, group, queries, keys, headSize, valueSize, rows, tiles;
-  u32 causal;
-  float scale, cap;
-  u32 qStrides[3], kStrides[3], vStrides[3], yStrides[3], maskStrides[4];
-};
+// Rows are those of attention-rows.cu. A block of 16 x 16 invocations takes 16 HEIGHT rows; an invocation holds HEIGHT neighbouring rows and every sixteenth key or feature
+// (fours of features where there are enough). HEAD is the head's size rounded up to fours, FEATURES the number of features of the value that an invocation holds, KEYS
+// the keys of a block.
 
 #define ROWS (16 * HEIGHT)
 #define VALUES (16 * FEATURES)
@@ -18,8 +11,6 @@ struct Sizes {
 // Rows of shared memory begin 4 words apart from a whole number of banks, so that 16 bytes of neighbouring rows are read without conflict.
 #define HEAD_ROW (HEAD + 4)
 #define SHARE_ROW (KEYS + 4)
-// The least finite number stands for -infinity: differences of it are never NaN.
-#define LOWEST -3.4028234e38f
 
 // The place of an invocation's feature `c` in the value.
 #if FEATURES % 4 == 0
@@ -27,9 +18,6 @@ struct Sizes {
 #else
 #define FEATURE(c) (tx + 16 * (c))
 #endif
-
-// e^x for x up to 0.
-DEVICE float decay(float x) { return exp2f(x * 1.44269504f); }
 
 extern "C" __global__ void __launch_bounds__(256) run(
   const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v,
@@ -57,10 +45,7 @@ extern "C" __global__ void __launch_bounds__(256) run(
     const u32 row = row0 + i / HEAD;
     const u32 feature = i % HEAD;
     float value = 0.0f;
-    if (row < sizes->rows && feature < sizes->headSize) {
-      const u64 head = keyHead * sizes->group + row / queries;
-      value = q[(u64)batch * sizes->qStrides[0] + head * sizes->qStrides[1] + (u64)(row % queries) * sizes->qStrides[2] + feature];
-    }
+    if (row < sizes->rows && feature < sizes->headSize) value = q[rowPlace(sizes, sizes->qStrides, batch, keyHead, row) + feature];
     queryTile[i / HEAD * HEAD_ROW + feature] = value;
   }
 
@@ -75,12 +60,7 @@ extern "C" __global__ void __launch_bounds__(256) run(
 
   // Query i sees keys up to i + past.
   const int past = (int)keys - (int)queries;
-  u32 end = keys;
-  if (sizes->causal) {
-    const u32 last = min(row0 + ROWS, sizes->rows) - 1;
-    const int latest = row0 / queries == last / queries ? (int)(last % queries) : (int)queries - 1;
-    end = (u32)max(0, min((int)keys, latest + past + 1));
-  }
+  const u32 end = keysSeen(sizes, row0, ROWS, past);
   const float* keyBase = k + (u64)batch * sizes->kStrides[0] + (u64)keyHead * sizes->kStrides[1];
   const float* valueBase = v + (u64)batch * sizes->vStrides[0] + (u64)keyHead * sizes->vStrides[1];
 
@@ -125,15 +105,13 @@ extern "C" __global__ void __launch_bounds__(256) run(
       const u32 row = row0 + ty * HEIGHT + r;
       const u32 query = row % queries;
 #if MASK
-      const u64 head = keyHead * sizes->group + row / queries;
-      const float* maskRow = mask + (u64)batch * sizes->maskStrides[0] + head * sizes->maskStrides[1] + (u64)query * sizes->maskStrides[2];
+      const float* maskRow = mask + rowPlace(sizes, sizes->maskStrides, batch, keyHead, row);
 #endif
       float largest = LOWEST;
 #pragma unroll
       for (int c = 0; c < COLUMNS; c++) {
         const u32 key = key0 + tx + 16 * c;
-        float score = scores[r][c] * sizes->scale;
-        if (sizes->cap > 0.0f) score = sizes->cap * tanhf(score / sizes->cap);
+        float score = scoreOf(scores[r][c], sizes->scale, sizes->cap);
 #if MASK
         if (row < sizes->rows && key < keys) score += maskRow[(u64)key * sizes->maskStrides[3]];
 #endif
@@ -189,8 +167,7 @@ extern "C" __global__ void __launch_bounds__(256) run(
   for (int r = 0; r < HEIGHT; r++) {
     const u32 row = row0 + ty * HEIGHT + r;
     if (row >= sizes->rows) continue;
-    const u64 head = keyHead * sizes->group + row / queries;
-    float* to = y + (u64)batch * sizes->yStrides[0] + head * sizes->yStrides[1] + (u64)(row % queries) * sizes->yStrides[2];
+    float* to = y + rowPlace(sizes, sizes->yStrides, batch, keyHead, row);
     const float inverse = sums[r] > 0.0f ? 1.0f / sums[r] : 0.0f;
 #pragma unroll
     for (int c = 0; c < FEATURES; c++) {

@@ -1,5 +1,5 @@
 import { uniformWords, type AttentionRequest, type DeviceTraits, type Dispatch, type Program } from '@pare/executor';
-import { attention as text, attentionTensor } from './kernels.gen.js';
+import { attention as text, attentionRows, attentionTensor } from './kernels.gen.js';
 import { kernel } from './kernel.js';
 
 /** Features that registers have room for. */
@@ -36,7 +36,7 @@ const largestTensorSize = 128;
  * @throws RangeError when query heads do not share key heads evenly
  */
 function tensorAttention(request: AttentionRequest): Program | undefined {
-  const { batch, heads, keyHeads, queries, keys, headSize, valueSize, scale, cap, causal, qStrides, kStrides, vStrides, yStrides, mask } = request;
+  const { batch, heads, keyHeads, queries, headSize, valueSize, qStrides, kStrides, vStrides, yStrides, mask } = request;
   const group = shareOf(heads, keyHeads);
   const rows = group * queries;
   const fits = (size: number): boolean => size > 0 && size % 16 === 0 && size <= largestTensorSize;
@@ -45,12 +45,9 @@ function tensorAttention(request: AttentionRequest): Program | undefined {
   if (2 * rows < tensorRows || !fits(headSize) || !fits(valueSize) || !even) return undefined;
   const count = Math.ceil(rows / tensorRows);
   const dispatch: Dispatch = {
-    kernel: kernel('attention-tensor', attentionTensor, { values: { HEAD: headSize, VALUE: valueSize, MASK: mask === undefined ? 0 : mask[3] === 1 ? 2 : 1 } }),
+    kernel: kernel('attention-tensor', attentionTensor, { values: { HEAD: headSize, VALUE: valueSize, MASK: mask === undefined ? 0 : mask[3] === 1 ? 2 : 1 }, libraries: [attentionRows] }),
     operands: operandsOf(mask !== undefined),
-    uniforms: uniformWords([
-      ...[keyHeads, group, queries, keys, rows, count, Number(causal), { float: scale }, { float: cap }],
-      ...[...qStrides, ...kStrides, ...vStrides, ...yStrides, ...(mask ?? [0, 0, 0, 0])],
-    ]),
+    uniforms: sizesOf(request, group, count),
     workgroups: [count * keyHeads * batch, 1, 1],
   };
   return { temporaries: [], dispatches: [dispatch] };
@@ -66,13 +63,21 @@ function operandsOf(mask: boolean): Dispatch['operands'] {
   return [...['q', 'k', 'v', ...(mask ? ['mask'] : [])].map((buffer) => ({ buffer, access: 'read' }) as const), { buffer: 'y', access: 'write' }];
 }
 
+/** `Sizes` of attention-rows.cu. */
+function sizesOf({ keyHeads, queries, keys, headSize, valueSize, causal, scale, cap, qStrides, kStrides, vStrides, yStrides, mask }: AttentionRequest, group: number, tiles: number): Uint32Array {
+  return uniformWords([
+    ...[keyHeads, group, queries, keys, headSize, valueSize, group * queries, tiles, Number(causal), { float: scale }, { float: cap }],
+    ...[...qStrides, ...kStrides, ...vStrides, ...yStrides, ...(mask ?? [0, 0, 0, 0])],
+  ]);
+}
+
 /**
  * Attention without a stored score matrix; see `AttentionRequest`.
  * @param narrow true to multiply in bfloat16 on tensor cores where heads suit them
  * @throws RangeError when a head is wider than 256, or when query heads do not share key heads evenly
  */
 export function attention(request: AttentionRequest, traits: DeviceTraits, narrow = false): Program {
-  const { batch, heads, keyHeads, queries, keys, headSize, valueSize, scale, cap, causal, qStrides, kStrides, vStrides, yStrides, mask } = request;
+  const { batch, heads, keyHeads, queries, headSize, valueSize, mask } = request;
   if (headSize > largestSize || valueSize > largestSize) {
     throw new RangeError(`attention over heads of ${String(headSize)} and ${String(valueSize)} features; at most ${String(largestSize)} are computed`);
   }
@@ -91,13 +96,11 @@ export function attention(request: AttentionRequest, traits: DeviceTraits, narro
   const dispatch: Dispatch = {
     kernel: kernel('attention', text, {
       values: { HEAD: head, FEATURES: features, HEIGHT: tile.height, KEYS: tile.keys, MASK: Number(mask !== undefined) },
+      libraries: [attentionRows],
       workgroupMemory: tileMemory(tile, head, features),
     }),
     operands: operandsOf(mask !== undefined),
-    uniforms: uniformWords([
-      ...[keyHeads, group, queries, keys, headSize, valueSize, rows, count, Number(causal), { float: scale }, { float: cap }],
-      ...[...qStrides, ...kStrides, ...vStrides, ...yStrides, ...(mask ?? [0, 0, 0, 0])],
-    ]),
+    uniforms: sizesOf(request, group, count),
     workgroups: [count * keyHeads * batch, 1, 1],
   };
   return { temporaries: [], dispatches: [dispatch] };

@@ -62,7 +62,7 @@ export function narrowingFor(precision: Precision): Narrowing | undefined {
 }
 
 /** Large products whose operands are read often enough: narrowing reads and writes each element once, and the buffer may serve several products. */
-export function narrowingPays({ m, n, k, batch }: MatMulRequest): boolean {
+export function narrowingPays({ m, n, k, batch }: Pick<MatMulRequest, 'm' | 'n' | 'k' | 'batch'>): boolean {
   return m * n * k * batch >= largeProduct && m * n >= reuse * (m + n);
 }
 
@@ -106,17 +106,17 @@ export function quantizedMatMul(request: QuantizedMatMulRequest, precision: Prec
     ...{ m, n, k, batch: 1, aBatchStride: 0, bBatchStride: 0, transposeA: false, transposeB: true, alpha: 1 },
     addend: bias ? { beta: 1, rowStride: 0, columnStride: 1, batchStride: 0 } : undefined,
   };
-  const { temporaries, dispatches } = matMul(product, precision);
+  const { dispatches } = matMul(product, precision);
   const names: Readonly<Record<string, string>> = { a: 'x', b: 'weight', c: 'bias' };
   const renamed = dispatches.map((dispatch) => ({ ...dispatch, operands: dispatch.operands.map((operand) => ({ ...operand, buffer: names[operand.buffer] ?? operand.buffer })) }));
-  if (k === 0) return { temporaries, dispatches: renamed };
+  if (k === 0) return { temporaries: [], dispatches: renamed };
   const widen: Dispatch = {
     kernel: kernel('codes-widen', codesWiden, { values: { BITS: bits, ZEROS: Number(zeros) } }),
     operands: [...packed, writes('weight')],
     uniforms,
     workgroups: blocks(n * k),
   };
-  return { temporaries: [...temporaries, { name: 'weight', bytes: Math.ceil(n * k / 4) * 16 }], dispatches: [widen, ...renamed] };
+  return { temporaries: [{ name: 'weight', bytes: 4 * n * k }], dispatches: [widen, ...renamed] };
 }
 
 /** y [m, n] −= aᵀ·b over k lines in float32: a's lines start at element `aFirst` and are `aRow` apart, b is dense [k, n], y dense from `yFirst` on. */

@@ -49,7 +49,11 @@ it.each([[20, false], [1100, false], [1100, true]])('solves %i columns where Gra
   try {
     using matrix = backend.write(float32Tensor([size, size], gram));
     const expected = await reference.factorize({ ...request, gram });
-    const factor = (await resident!.factorize({ ...request, gram: matrix }))!;
+    using factor = (await resident!.factorize({ ...request, gram: matrix }))!;
+    // Another takes no place of it.
+    using other = backend.write(float32Tensor([3, 3], [1, 0, 0, 0, 1, 0, 0, 0, 1]));
+    using later = (await resident!.factorize({ ...request, size: 3, gram: other }))!;
+    expect(later.size).toBe(3);
     const { upper, ...facts } = await factor.load();
     expect({ ...facts, upper: expected.upper }).toEqual(expected);
     let [error, norm] = [0, 0];
