@@ -1,6 +1,7 @@
 import { slug } from '@pare/checks';
 import { readFileSync } from 'node:fs';
 import { defineConfig, type DefaultTheme } from 'vitepress';
+import { searchOptions } from '../src/search-options.js';
 
 const sidebar = JSON.parse(readFileSync(new URL('../out/sidebar.json', import.meta.url), 'utf8')) as DefaultTheme.SidebarItem[];
 
@@ -10,8 +11,6 @@ export default defineConfig({
   title: 'Pare',
   description: 'Language-model compression for TypeScript, without Python.',
   lang: 'en',
-  // Where the site will be served below, if not at the root of a host.
-  base: (process.env['PARE_DOCS_BASE'] ?? '/') as `/${string}/`,
   srcDir: 'out/pages',
   outDir: 'out/site',
   cacheDir: 'out/cache',
@@ -38,11 +37,7 @@ export default defineConfig({
       { text: 'API', link: '/api/' },
     ],
     outline: { level: [2, 3] },
-    search: {
-      provider: 'local',
-      // Guides before the reference: the API says most words somewhere.
-      options: { miniSearch: { searchOptions: { fuzzy: 0.1, boostDocument: (id: string) => (id.includes('/api/') ? 0.2 : id.includes('/techniques/') ? 2 : 1) } } },
-    },
+    search: { provider: 'local', options: { miniSearch: { searchOptions } } },
     docFooter: { prev: false, next: false },
     footer: { message: 'Apache-2.0' },
   },

@@ -12,7 +12,7 @@ interface EntryPoint {
 }
 
 /** Every entry point of the libraries, with the declarations that it publishes. */
-export function libraryEntryPoints(): EntryPoint[] {
+function libraryEntryPoints(): EntryPoint[] {
   return workspacePackages()
     .filter(({ path, manifest }) => path.startsWith('packages/') && manifest.private !== true)
     .flatMap(({ name, path, directory, manifest }) =>

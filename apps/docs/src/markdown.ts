@@ -1,4 +1,4 @@
-import { fencedBlocks, isExternal, resolveLink } from '@pare/checks';
+import { fencedBlocks, isExternal, linkPattern, resolveLink } from '@pare/checks';
 import { posix } from 'node:path';
 import { flowchartSvg } from './flowchart.js';
 import { folderRoute, routeOf } from './routes.js';
@@ -20,10 +20,10 @@ function outsideBlocks(document: string, markdown: string, change: (prose: strin
   const parts: string[] = [];
   let position = 0;
   for (const block of fencedBlocks(document, markdown)) {
-    const [first, last] = [block.line - 2, block.line - 1 + block.text.split('\n').length];
+    const first = block.line - 2;
     parts.push(change(lines.slice(position, first).join('\n')));
-    parts.push(block.language === 'mermaid' ? `<div class="flowchart">\n${flowchartSvg(block.text)}\n</div>\n` : lines.slice(first, last + 1).join('\n'));
-    position = last + 1;
+    parts.push(block.language === 'mermaid' ? `<div class="flowchart">\n${flowchartSvg(block.text)}\n</div>\n` : lines.slice(first, block.end).join('\n'));
+    position = block.end;
   }
   parts.push(change(lines.slice(position).join('\n')));
   return parts.join('\n');
@@ -45,7 +45,7 @@ export function escapeTags(prose: string): string {
 }
 
 function rewriteLinks(prose: string, document: string, route: string, known: ReadonlySet<string>): string {
-  return prose.replaceAll(/(!?)\[((?:[^[\]]|\[[^\]]*\])*)\]\(([^()\s]+(?:\([^()]*\))?)\)/g, (whole, image: string, text: string, target: string) => {
+  return prose.replaceAll(linkPattern, (whole, image: string, text: string, target: string) => {
     if (image !== '' || isExternal(target) || target.startsWith('/') || target.startsWith('#')) return whole;
     const { path, anchor } = resolveLink(document, target);
     const page = routeOf(path) ?? folderRoute(path);

@@ -2,13 +2,13 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join, posix } from 'node:path';
 
 /** Links and anchors of a built page. */
-export interface BuiltPage {
+interface BuiltPage {
   readonly links: readonly string[];
   readonly anchors: ReadonlySet<string>;
 }
 
 /** What a page of HTML links to, and the ids in it. */
-export function readPage(html: string): BuiltPage {
+function readPage(html: string): BuiltPage {
   const attribute = (name: string): string[] => [...html.matchAll(new RegExp(` ${name}="([^"]*)"`, 'g'))].map((match) => match[1]!.replaceAll('&amp;', '&'));
   return { links: [...attribute('href'), ...attribute('src')], anchors: new Set(attribute('id')) };
 }

@@ -1,6 +1,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import MiniSearch from 'minisearch';
+import { searchOptions } from './search-options.js';
 
 /** What readers type, and the page that has to be among the first results. */
 const questions: readonly (readonly [query: string, page: string])[] = [
@@ -10,7 +11,8 @@ const questions: readonly (readonly [query: string, page: string])[] = [
   ['resume', '/tutorials/first-compression.html'],
   ['defineTechnique', '/api/core.html'],
 ];
-const firstResults = 20;
+/** As many as VitePress shows. */
+const firstResults = 16;
 
 /** Asks the search index of a built site, as its pages do: from a file of the site and without a server. Returns what it does not find. */
 export async function searchProblems(site: string): Promise<string[]> {
@@ -22,7 +24,7 @@ export async function searchProblems(site: string): Promise<string[]> {
   const { default: index } = (await import(`data:text/javascript;base64,${source}`)) as { default: string };
   const search = MiniSearch.loadJSON<{ id: string }>(index, { fields: ['title', 'titles', 'text'], storeFields: ['title', 'titles'] });
   return questions.flatMap(([query, page]) => {
-    const found = search.search(query, { prefix: true, fuzzy: 0.1, boost: { title: 4, text: 2, titles: 1 } }).slice(0, firstResults);
+    const found = search.search(query, searchOptions).slice(0, firstResults);
     return found.some(({ id }) => String(id).split('#')[0]!.endsWith(page)) ? [] : [`"${query}" does not find ${page} among: ${found.map(({ id }) => String(id)).join(', ')}`];
   });
 }

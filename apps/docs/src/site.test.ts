@@ -35,6 +35,7 @@ describe('siteMarkdown', () => {
   });
   it('leaves code alone and drops comments', () => {
     expect(change('<!-- options -->\na <model> `<b>`\n```sh\npare plan <model> # [a](b)\n```\n')).toBe('a &lt;model> `<b>`\n```sh\npare plan <model> # [a](b)\n```\n');
+    expect(change('```text\n```\n[f](../../packages/folding/README.md)\n')).toBe('```text\n```\n[f](../packages/folding.md)\n');
     expect(escapeTags('<figure class="x"> {{ a }}')).toBe('<figure class="x"> &#123;&#123; a }}');
   });
   it('links by way of the page that it stands on', () => {

@@ -6,7 +6,6 @@ export { describeRoutines, type RoutineConformanceOptions } from './device/descr
 export { attentionRequest, checkAttention, checkFarActivation, checkMatMul, checkQuantizedMatMul, checkTopK, evaluateOperator, matMulRequest, randomFloats } from './device/routine-checks.js';
 export { relativeError } from './device/relative-error.js';
 export { runProgram, type TestArray } from './device/run-program.js';
-export { check, declareChecks, runChecks, type Check, type CheckSuite } from './kit/check.js';
 export { describeFinding, type Finding } from './kit/finding.js';
 export { type OptionSamples } from './kit/identity-checks.js';
 export { awkwardModels, checkTechnique, describeTechnique } from './technique/describe-technique.js';

@@ -1,7 +1,6 @@
 import { systemErrorCode, type Checkpoint, type FileSystem } from '@pare/core';
-import { writeShared } from '@pare/platform';
+import { exactJson, parseExactJson, writeShared } from '@pare/platform';
 import { sha256 } from './content-hash.js';
-import { exactJson, parseExactJson } from './exact-json.js';
 import { ProgressJournal } from './progress-journal.js';
 
 /** Everything that a result follows from. */

@@ -1,6 +1,6 @@
 import type { Checkpoint, FileSystem } from '@pare/core';
+import { exactJson, parseExactJson } from '@pare/platform';
 import { sha256 } from './content-hash.js';
-import { exactJson, parseExactJson } from './exact-json.js';
 
 /**
  * Finished pieces of one evaluation in a folder, a file each: a hash of the value, and the value. A file appears under its name when it is complete; one that does not fit its hash

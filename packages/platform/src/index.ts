@@ -1,6 +1,7 @@
 export { createSha256, defaultFiles, environmentVariable, isRunning, processId, sampleMemory } from '#system';
 export { copyFile, type FilePlace } from './copy-file.js';
 export { flushTree, isDiskFull, nearestFolder, requireFreeSpace, treeBytes, writeAtomically, writeShared } from './disk.js';
+export { exactJson, parseExactJson } from './exact-json.js';
 export { failureReason } from './failure-reason.js';
 export { lockFolder, lockName, unlockFolder } from './folder-lock.js';
 export { FileSystemError } from './file-system-error.js';

@@ -18,13 +18,10 @@ const makers: Readonly<Record<string, () => Promise<ModelFolder>>> = {
   'odd sizes': () => syntheticModel({ layers: 2, hidden: 30, intermediate: 45, heads: 3, vocabulary: 101 }),
 };
 
-/** What is awkward about each model, the usual one first. */
-export const awkwardModelNames: readonly string[] = Object.keys(makers);
-
 /** Makes a tiny model with weights and tokenizer in a temporary folder, by what is awkward about it. */
 export function awkwardModel(name: string): Promise<ModelFolder> {
   const maker = makers[name];
-  if (maker === undefined) throw new Error(`there is no model with ${name}; there are: ${awkwardModelNames.join(', ')}`);
+  if (maker === undefined) throw new Error(`there is no model with ${name}; there are: ${Object.keys(makers).join(', ')}`);
   return maker();
 }
 

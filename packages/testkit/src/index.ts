@@ -7,7 +7,7 @@ export { failure } from './failure.js';
 export { formatContext } from './format-context.js';
 export { folderHashes } from './folder-hashes.js';
 export { fixtureNames, fixtures, type FixtureName } from './fixtures.js';
-export { awkwardModel, awkwardModelNames, type ModelFolder } from './awkward-models.js';
+export { awkwardModel, type ModelFolder } from './awkward-models.js';
 export { evaluatorBench, formatBench, layerBench, techniqueBench } from './benches.js';
 export { makeBackend } from './make-backend.js';
 export { modelBench } from './model-bench.js';

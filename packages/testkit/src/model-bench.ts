@@ -1,7 +1,7 @@
 import type { ModelBench } from '@pare/conformance';
 import { defineFormat, type Format, type WeightFormKind } from '@pare/core';
 import { createHash } from 'node:crypto';
-import { awkwardModel, awkwardModelNames, type ModelFolder } from './awkward-models.js';
+import { awkwardModel, type ModelFolder } from './awkward-models.js';
 import { dumpFormat, readDump } from './dump-format.js';
 import { folderHashes } from './folder-hashes.js';
 import { makeBackend } from './make-backend.js';
@@ -21,7 +21,6 @@ export async function modelBench(): Promise<ModelBench> {
     return folder.model;
   };
   return {
-    models: awkwardModelNames,
     async compress({ technique, model: name, options, modules, output, resume = false, signal, onModule, onBlock }) {
       const model = await folderOf(name);
       const after = new Map<string, string>();
@@ -30,21 +29,20 @@ export async function modelBench(): Promise<ModelBench> {
       if (onBlock !== undefined) host.events.on('block:done', onBlock);
       const backend = await makeBackend();
       try {
-        const request = {
+        const sources = await folderHashes(model);
+        const before = await hashesOf(host, model);
+        const result = await host.compress({
           model,
-          recipe: { version: 1 as const, stages: [{ technique: technique.id, options: options as Record<string, unknown>, ...(modules === undefined ? {} : { targets: { include: [...modules] } }) }] },
+          recipe: { version: 1, stages: [{ technique: technique.id, options: options as Record<string, unknown>, ...(modules === undefined ? {} : { targets: { include: [...modules] } }) }] },
           calibration: { data: memoryText(sampleText(2000)), samples: 2, sequenceLength: 16 },
           formats: ['bench'],
           backend,
+          output: outputs.join(output),
+          resume,
           ...(signal === undefined ? {} : { signal }),
-        };
-        const sources = await folderHashes(model);
-        const before = await hashesOf(host, model);
-        const plan = await host.plan(request);
-        const result = await host.compress({ ...request, output: outputs.join(output), resume });
+        });
         const sourcesAfter = await folderHashes(model);
         return {
-          plan: plan.stages[0]!.modules,
           reports: new Map(result.stages[0]!.reports.map((report) => [report.module, report])),
           forms: await readDump(outputs.join(output)),
           before,

@@ -12,13 +12,14 @@ export interface DocumentLink {
   readonly target: string;
 }
 
-const pattern = /!?\[((?:[^[\]]|\[[^\]]*\])*)\]\(([^()\s]+(?:\([^()]*\))?)\)/g;
+/** A link or an image of a markdown text: `!` for an image, text, target. */
+export const linkPattern = /(!?)\[((?:[^[\]]|\[[^\]]*\])*)\]\(([^()\s]+(?:\([^()]*\))?)\)/g;
 
 /** Links of a markdown text outside code. */
 export function linksOf(markdown: string): DocumentLink[] {
   return withoutBlocks(markdown)
     .split('\n')
-    .flatMap((line, index) => [...line.replaceAll(/`[^`]*`/g, (code) => code.replaceAll(/[[\]()]/g, '·')).matchAll(pattern)].map((match) => ({ line: index + 1, text: match[1]!, target: match[2]! })));
+    .flatMap((line, index) => [...line.replaceAll(/`[^`]*`/g, (code) => code.replaceAll(/[[\]()]/g, '·')).matchAll(linkPattern)].map((match) => ({ line: index + 1, text: match[2]!, target: match[3]! })));
 }
 
 /** True for what leads out of the repository. */

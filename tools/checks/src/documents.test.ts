@@ -15,11 +15,12 @@ describe('fenced blocks', () => {
   it('have a language, what follows it, and a line', () => {
     const blocks = fencedBlocks('d.md', text);
     expect(blocks).toEqual([
-      { document: 'd.md', line: 3, language: 'ts', info: '[a.ts]', text: 'const a = 1;' },
-      { document: 'd.md', line: 7, language: 'md', info: '', text: '```sh\nx\n```' },
+      { document: 'd.md', line: 3, end: 4, language: 'ts', info: '[a.ts]', text: 'const a = 1;' },
+      { document: 'd.md', line: 7, end: 10, language: 'md', info: '', text: '```sh\nx\n```' },
     ]);
     expect(blocks.map(fileOf)).toEqual(['a.ts', undefined]);
     expect(withoutBlocks(text)).toBe('# T\n\n\n\nprose\n\n\n\n\n\n');
+    expect(withoutBlocks('```text\n```\nprose')).toBe('\n\nprose');
   });
 });
 

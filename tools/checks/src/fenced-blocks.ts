@@ -3,6 +3,8 @@ export interface FencedBlock {
   readonly document: string;
   /** Line of the document that the block's first line stands on. */
   readonly line: number;
+  /** Line of the fence that closes it. */
+  readonly end: number;
   /** `ts`, `sh`, …; empty for none. */
   readonly language: string;
   /** What follows the language: `continued`, `[name-of-a-file.mjs]`. */
@@ -20,7 +22,7 @@ export function fencedBlocks(document: string, markdown: string): FencedBlock[] 
       const opening = /^\s*(`{3,})\s*([^\s`]*)\s*([^`]*)$/.exec(line);
       if (opening !== null) open = { fence: opening[1]!, language: opening[2]!, info: opening[3]!.trim(), start: index + 1 };
     } else if (line.trim() === open.fence) {
-      blocks.push({ document, line: open.start + 1, language: open.language, info: open.info, text: lines.slice(open.start, index).join('\n') });
+      blocks.push({ document, line: open.start + 1, end: index + 1, language: open.language, info: open.info, text: lines.slice(open.start, index).join('\n') });
       open = undefined;
     }
   }
@@ -35,8 +37,6 @@ export function fileOf({ info }: FencedBlock): string | undefined {
 /** The text with every character of its fenced blocks replaced, so that what is searched for is prose and positions stay. */
 export function withoutBlocks(markdown: string): string {
   const lines = markdown.split('\n');
-  for (const { line, text } of fencedBlocks('', markdown)) {
-    for (let index = line - 2; index <= line - 1 + text.split('\n').length; index++) lines[index] = '';
-  }
+  for (const { line, end } of fencedBlocks('', markdown)) lines.fill('', line - 2, end);
   return lines.join('\n');
 }

@@ -2,7 +2,7 @@ import { sectionOf } from './headings.js';
 import { readText, workspacePackages } from './workspace.js';
 
 /** What a reader of a technique's README, which is also its page on the site, has to find. */
-export const techniqueSections = ['When to use it', 'Why it works', 'Limits', 'Paper'] as const;
+const techniqueSections = ['When to use it', 'Why it works', 'Limits', 'Paper'] as const;
 
 /** Sections that a README lacks. */
 export function missingSections(readme: string): string[] {

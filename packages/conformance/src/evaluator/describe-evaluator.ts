@@ -1,4 +1,5 @@
 import { isPareError, type Backend, type Checkpoint, type EvaluationContext, type EvaluationResult, type Evaluator, type Model, type Predictor, type TextSource } from '@pare/core';
+import { exactJson, parseExactJson } from '@pare/platform';
 import { isDeepStrictEqual } from 'node:util';
 import { check, declareChecks, runChecks, type Check, type CheckSuite } from '../kit/check.js';
 import { describeThrown, type Finding } from '../kit/finding.js';
@@ -154,11 +155,12 @@ function evaluatorSuite<O>(evaluator: Evaluator<O>, kit: EvaluatorConformanceOpt
         return [{ fault: `${name} ignores cancellation`, expected: 'PARE_ABORTED before the next look at the model', found: `read it ${String(after)} more times after its signal had fired, and ${ended}`, advice: 'call throwIfAborted(signal, …) in the loop, and hand the signal to the predictor' }];
       }),
       onBackend('gives the same from kept pieces', async (backend) => {
+        // As the host's journal keeps them.
         const kept = new Map<string, string>();
         const record: Checkpoint = {
           async piece(piece, work) {
             const value = await work();
-            kept.set(piece, JSON.stringify(value, encodeNumber));
+            kept.set(piece, exactJson(value));
             return value;
           },
         };
@@ -169,7 +171,7 @@ function evaluatorSuite<O>(evaluator: Evaluator<O>, kit: EvaluatorConformanceOpt
         const resume: Checkpoint = {
           async piece<T>(piece: string, work: () => Promise<T>): Promise<T> {
             const text = half.get(piece);
-            return text === undefined ? await work() : (JSON.parse(text, decodeNumber) as T);
+            return text === undefined ? await work() : (parseExactJson(text) as T);
           },
         };
         const resumed = await evaluate(models[0]!, backend, runOptions, { checkpoint: resume });
@@ -178,13 +180,4 @@ function evaluatorSuite<O>(evaluator: Evaluator<O>, kit: EvaluatorConformanceOpt
       }),
     ],
   };
-}
-
-/** Numbers that JSON lacks, as the host's journal keeps them. */
-function encodeNumber(_key: string, value: unknown): unknown {
-  return typeof value === 'number' && !Number.isFinite(value) ? { $number: String(value) } : value;
-}
-
-function decodeNumber(_key: string, value: unknown): unknown {
-  return typeof value === 'object' && value !== null && '$number' in value ? Number(value.$number) : value;
 }

@@ -148,7 +148,8 @@ export function layerChecks<O>(technique: Technique<O>, kit: TechniqueConformanc
   ];
 }
 
-function ignoresCancel(name: string, outcome: unknown, found: string): Finding {
+/** @param outcome what the run ended with @param found what the technique did */
+export function ignoresCancel(name: string, outcome: unknown, found: string): Finding {
   const ended = outcome instanceof Error ? `ended with ${describeThrown(outcome)}` : 'ended as if nothing had happened';
   return { fault: `${name} ignores cancellation`, expected: 'PARE_ABORTED before the next module', found: `${found}, and ${ended}`, advice: 'call throwIfAborted(signal, …) at least once a module, or walk them with eachModule' };
 }

@@ -1,4 +1,4 @@
-import type { ModulePlan, ModuleReport, Technique, WeightForm } from '@pare/core';
+import type { ModuleReport, Technique, WeightForm } from '@pare/core';
 
 /** A stage with one technique on a tiny model. */
 export interface BenchRequest<O> {
@@ -21,7 +21,6 @@ export interface BenchRequest<O> {
 
 /** What became of a model. */
 export interface BenchResult {
-  readonly plan: readonly ModulePlan[];
   readonly reports: ReadonlyMap<string, ModuleReport>;
   /** Every module's weight, read back from the files that were written. */
   readonly forms: ReadonlyMap<string, WeightForm>;
@@ -40,7 +39,5 @@ export interface BenchResult {
 
 /** Tiny models and a host to run techniques on them. `modelBench` of `@pare/testkit` makes one. */
 export interface ModelBench extends AsyncDisposable {
-  /** By what is awkward about them, the usual one first; that one has at least two blocks. */
-  readonly models: readonly string[];
   compress<O>(request: BenchRequest<O>): Promise<BenchResult>;
 }

@@ -1,4 +1,4 @@
-import type { ModuleHandle, ModulePlan, Technique } from '@pare/core';
+import type { ModuleHandle, ModuleInfo, ModulePlan, Technique } from '@pare/core';
 
 /** What a suite wants to know of a technique at work. */
 export interface TechniqueObserver {
@@ -6,7 +6,7 @@ export interface TechniqueObserver {
   /** Before a weight, form or statistic is handed out. */
   onRead?(module: string): void;
   onReplace?(module: string): void;
-  onPlan?(targets: readonly string[], plan: readonly ModulePlan[]): void;
+  onPlan?(targets: readonly ModuleInfo[], plan: readonly ModulePlan[]): void;
 }
 
 /** The same technique, watched. */
@@ -25,7 +25,7 @@ export function observedTechnique<O>(technique: Technique<O>, observer: Techniqu
     ...technique,
     plan(targets, summary) {
       const plan = technique.plan(targets, summary);
-      observer.onPlan?.(targets.map(({ info }) => info.name), plan);
+      observer.onPlan?.(targets.map(({ info }) => info), plan);
       return plan;
     },
     apply(context) {
