@@ -6,6 +6,8 @@ const stage = (technique, options) => ({ technique, options });
 const oddBits = ['hf.oddBits=true'];
 /** What the format cannot hold as it is, is multiplied out; bytes are those of the compressed form. */
 const multiplyOut = ['hf.multiplyOut=true'];
+/** A fifth of the heads and neurons of every block, by each of the paper's ways to rank them. */
+const pruned = (importance, setting) => ({ name: `llm-pruner-20-${importance}`, method: 'LLM-Pruner', setting: `20 % of heads and neurons, ${setting}`, stages: [stage('llm-pruner', { ratio: 0.2, importance })] });
 
 export const methods = [
   { name: 'rtn-w8', method: 'RTN', setting: '8 bits, one scale an output', stages: [stage('rtn', { bits: 8, groupSize: -1, symmetric: true })] },
@@ -34,6 +36,10 @@ export const methods = [
   { name: 'svd-50', method: 'SVD', setting: '50 % of the numbers', stages: [stage('svd', { ratio: 0.5 })], settings: multiplyOut },
   { name: 'svd-llm-50', method: 'SVD-LLM', setting: '50 % of the numbers', stages: [stage('svd-llm', { ratio: 0.5 })], settings: multiplyOut },
   { name: 'svd-llm-80-rtn-w8', method: 'SVD-LLM, then RTN', setting: '80 % of the numbers, 8 bits', stages: [stage('svd-llm', { ratio: 0.8 }), stage('rtn', { bits: 8, groupSize: -1, symmetric: true })], settings: multiplyOut },
+  pruned('element', 'element, first order'),
+  pruned('vector', 'vector'),
+  pruned('random', 'at random'),
+  pruned('l2', 'L2'),
   { name: 'tensorgpt-4', method: 'TensorGPT', setting: 'embedding with rank 4', stages: [stage('tensorgpt', { maxRank: 4 })], settings: multiplyOut },
   { name: 'tensorgpt-4-gptq-w4', method: 'TensorGPT, then GPTQ', setting: 'embedding with rank 4, blocks with 4 bits', stages: [stage('tensorgpt', { maxRank: 4 }), stage('gptq', { bits: 4, groupSize: 64, symmetric: true, ...gptq })], settings: multiplyOut },
 ];

@@ -56,7 +56,9 @@ function keep() {
   writeFileSync(keptFile, JSON.stringify(kept, undefined, 2));
 }
 
-kept.machine = `${machine()}, ${new Date().toISOString().slice(0, 10)}`;
+const { document: backends } = await runPare(['backends']);
+const backend = backends.find(({ chosen }) => chosen);
+kept.machine = [machine(), ...(backend.id === 'cpu' ? [] : [`backend ${backend.id} on ${backend.device.name}`]), new Date().toISOString().slice(0, 10)].join(', ');
 kept.original ??= await measureOriginal();
 keep();
 for (const method of methods) {

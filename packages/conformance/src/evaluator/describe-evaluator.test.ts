@@ -15,8 +15,8 @@ function zeroSide(spoil: boolean): Evaluator<Record<string, never>> {
     reads: 'summary',
     metrics: [{ name: 'side', unit: '', direction: 'neutral', summary: '1 or -1.' }],
     async evaluate({ checkpoint }) {
-      const value = await checkpoint.piece('value', () => Promise.resolve(spoil ? new Date(0) : { numbers: [NaN, -0] }));
-      return { metrics: { side: value instanceof Date ? 1 : 'numbers' in value && Object.is(value.numbers[1], -0) ? -1 : 0 } };
+      const value = await checkpoint.piece<unknown>('value', () => Promise.resolve(spoil ? new Date(0) : [NaN, -0]));
+      return { metrics: { side: value instanceof Date ? 1 : Array.isArray(value) && Object.is(value[1], -0) ? -1 : 0 } };
     },
   });
 }
