@@ -13,8 +13,8 @@ import presets from '@pare/preset-standard';
 import { createHost } from '@pare/runtime';
 import { columnSolver } from '@pare/solvers';
 import { gptq } from '@pare/technique-gptq';
-import { repeated, silent, withResource, writeRandomModel } from './gpu-lib.mjs';
-import { inputs, runPeer } from './lib.mjs';
+import { repeated, writeRandomModel } from './gpu-lib.mjs';
+import { inputs, runPeer, silent, withResource } from './lib.mjs';
 
 const blocks = Number(process.env['PARE_BENCH_BLOCKS'] ?? '4');
 const samples = Number(process.env['PARE_BENCH_WINDOWS'] ?? '128');

@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import { openModel } from '@pare/model';
 import { llamaArchitecture } from '@pare/architecture-llama';
 import { cudaBackend } from '@pare/backend-cuda';
-import { dispatchCost, likelihood, silent, withResource, writeRandomModel } from './gpu-lib.mjs';
-import { inputs, runPare, runPeer } from './lib.mjs';
+import { dispatchCost, likelihood, writeRandomModel } from './gpu-lib.mjs';
+import { inputs, runPare, runPeer, silent, withResource } from './lib.mjs';
 
 const windows = Number(process.env['PARE_BENCH_WINDOWS'] ?? '256');
 const report = { ...(await cudaBackend.score()), windows };

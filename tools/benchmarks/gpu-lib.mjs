@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { float32Tensor } from '@pare/core';
 import { GraphBuilder } from '@pare/graph';
 import { createBlockRunner } from '@pare/model';
+import { withResource } from './lib.mjs';
 
-export const silent = { debug() {}, info() {}, warn() {}, error() {} };
 const length = 512;
 
 /** Random numbers that are the same everywhere (mulberry32). */
@@ -106,15 +106,6 @@ export function writeRandomModel(folder, { hidden, inner, heads, keyHeads, layer
       torch_dtype: 'bfloat16',
     }),
   );
-}
-
-/** Lends a resource to `work` and disposes it, as `await using` does where Node knows it. */
-export async function withResource(resource, work) {
-  try {
-    return await work(resource);
-  } finally {
-    await (resource[Symbol.asyncDispose] ?? resource[Symbol.dispose]).call(resource);
-  }
 }
 
 /** Seconds that a chain of small products takes, for each operator: what a dispatch costs. */

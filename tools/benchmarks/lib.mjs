@@ -151,3 +151,15 @@ export function machine() {
   const [first] = cpus();
   return `${cpus().length} × ${first?.model ?? 'unknown processor'}, Node ${process.versions.node}`;
 }
+
+/** A logger that says nothing. */
+export const silent = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** Lends a resource to `work` and disposes it, as `await using` does where Node knows it. */
+export async function withResource(resource, work) {
+  try {
+    return await work(resource);
+  } finally {
+    await (resource[Symbol.asyncDispose] ?? resource[Symbol.dispose]).call(resource);
+  }
+}

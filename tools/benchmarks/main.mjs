@@ -6,7 +6,7 @@
 import { existsSync } from 'node:fs';
 import { machine, pare } from './lib.mjs';
 
-const benchmarks = { startup: './startup.mjs', perplexity: './perplexity.mjs', gptq: './gptq.mjs', sparsegpt: './sparsegpt.mjs', wanda: './wanda.mjs', smoothquant: './smoothquant.mjs', depth: './depth.mjs', 'multiple-choice': './multiple-choice.mjs', webgpu: './webgpu.mjs', cuda: './cuda.mjs', 'cuda-blocks': './cuda-blocks.mjs', svd: './svd.mjs', 'low-rank': './low-rank.mjs', tensorgpt: './tensorgpt.mjs', methods: './methods.mjs', distillation: './distillation.mjs', 'dependency-groups': './dependency-groups.mjs', training: './training.mjs' };
+const benchmarks = { startup: './startup.mjs', perplexity: './perplexity.mjs', gptq: './gptq.mjs', sparsegpt: './sparsegpt.mjs', wanda: './wanda.mjs', smoothquant: './smoothquant.mjs', depth: './depth.mjs', 'multiple-choice': './multiple-choice.mjs', webgpu: './webgpu.mjs', cuda: './cuda.mjs', 'cuda-blocks': './cuda-blocks.mjs', 'cuda-training': './cuda-training.mjs', svd: './svd.mjs', 'low-rank': './low-rank.mjs', tensorgpt: './tensorgpt.mjs', methods: './methods.mjs', distillation: './distillation.mjs', 'dependency-groups': './dependency-groups.mjs', training: './training.mjs' };
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !(name in benchmarks));
 if (unknown.length > 0) {

@@ -7,47 +7,15 @@ import { float32Tensor } from '@pare/core';
 import { cpuBackend } from '@pare/backend-cpu';
 import { llamaArchitecture } from '@pare/architecture-llama';
 import { gradientGraph } from '@pare/graph';
-import { buildBlockGraph, openModel, relativeBlock } from '@pare/model';
-import { adamW, crossEntropy, decoderSegments, loadParameters, schedule, train, TrainingOrder, windowBatches } from '@pare/training';
-import { inputs, megabytes, round, runPeer, table } from './lib.mjs';
+import { buildBlockGraph, relativeBlock } from '@pare/model';
+import { inputs, megabytes, round, runPeer, silent, table, withResource } from './lib.mjs';
+import { median, trainingSteps } from './training-lib.mjs';
 
-const [windows, length, steps, warmup] = [16, 256, 4, 1];
+const shape = { windows: 16, length: 256, steps: 4, warmup: 1 };
 const threads = availableParallelism();
 
-/** Median of the numbers behind the first few. */
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
-
-async function trainingSteps(directory, { recompute, microBatch }) {
-  const backend = await cpuBackend.create({ threads }, { log: console });
-  const model = await openModel(directory, { architectures: [llamaArchitecture] });
-  const segments = decoderSegments({ description: model.description, experts: 'all', loss: crossEntropy });
-  const parameters = await loadParameters(backend, model, segments);
-  const texts = Array.from({ length: windows }, (_, window) => ({ ids: Int32Array.from({ length }, (_token, position) => (window * 977 + position * 31) % 4000), mask: new Uint8Array(length).fill(1) }));
-  const [seconds, processor] = [[], []];
-  let before = process.cpuUsage();
-  await train({
-    backend,
-    segments,
-    parameters,
-    trainable: new Set(parameters.keys()),
-    steps: steps + warmup,
-    batches: windowBatches({ windows: texts, order: new TrainingOrder({ count: windows, order: 'given', seed: 1 }), batchSize: windows, microBatch }),
-    optimizer: adamW({ weightDecay: 0.01 }),
-    schedule: schedule({ rate: 1e-4, warmup: 2, steps: steps + warmup }),
-    clipNorm: 1,
-    recompute,
-    onStep: (report) => {
-      const used = process.cpuUsage(before);
-      before = process.cpuUsage();
-      if (report.step <= warmup) return;
-      seconds.push(report.seconds);
-      processor.push((used.user + used.system) / 1e6);
-    },
-  });
-  for (const tensor of parameters.values()) tensor[Symbol.dispose]();
-  await model[Symbol.asyncDispose]();
-  await backend[Symbol.asyncDispose]();
-  return { seconds: median(seconds), processor: median(processor) };
+async function steps(directory, options) {
+  return withResource(await cpuBackend.create({ threads }, { log: silent }), (backend) => trainingSteps(backend, directory, { ...shape, ...options }));
 }
 
 async function blockPasses() {
@@ -55,7 +23,7 @@ async function blockPasses() {
     model_type: 'llama', hidden_size: 576, intermediate_size: 1536, num_hidden_layers: 1, num_attention_heads: 9, num_key_value_heads: 3,
     vocab_size: 49152, max_position_embeddings: 8192, rope_theta: 100000, rms_norm_eps: 1e-5, hidden_act: 'silu', tie_word_embeddings: true,
   });
-  const backend = await cpuBackend.create({ threads }, { log: console });
+  const backend = await cpuBackend.create({ threads }, { log: silent });
   const { graph, parameters } = buildBlockGraph({ block: relativeBlock(description.blocks[0]), hiddenSize: description.hiddenSize, length: 512, experts: 'all' });
   const output = graph.outputs[0].name;
   const trained = parameters.map(({ name }) => name);
@@ -88,15 +56,15 @@ async function blockPasses() {
 }
 
 const { model } = inputs();
-const rate = (seconds) => round((windows * length) / seconds, 0);
-const rows = [['step of 16 windows of 256 tokens', 'tokens/s', 'seconds', 'processor seconds']];
-const whole = await trainingSteps(model, { recompute: false, microBatch: 2 });
-const add = (name, { seconds, processor }) => rows.push([name, rate(seconds), round(seconds), round(processor)]);
+const rate = (seconds) => round((shape.windows * shape.length) / seconds, 0);
+const rows = [['step of 16 windows of 256 tokens', 'tokens/s', 'seconds', 'processor seconds', 'tensors of the backend']];
+const whole = await steps(model, { recompute: false, microBatch: 2 });
+const add = (name, { seconds, processor, peakBytes }) => rows.push([name, rate(seconds), round(seconds), round(processor), peakBytes === undefined ? '' : megabytes(peakBytes)]);
 add('pare, whole graph, 2 windows at once', whole);
-add('pare, blocks computed again, 2 windows at once', await trainingSteps(model, { recompute: true, microBatch: 2 }));
+add('pare, blocks computed again, 2 windows at once', await steps(model, { recompute: true, microBatch: 2 }));
 // One thread as well: torch's threads spin while they wait, which costs processor seconds on a busy machine.
 for (const count of new Set([threads, 1])) {
-  const peer = await runPeer('torch_training.py', [model, String(windows), String(length), String(steps), String(warmup), String(count)]);
+  const peer = await runPeer('torch_training.py', [model, ...Object.values(shape).map(String), String(count)]);
   if (peer === undefined) process.stdout.write('Set PARE_BENCH_PYTHON to an interpreter with torch and transformers for the comparison.\n');
   else add(`torch ${peer.document.torch}, ${String(count)} thread(s)`, peer.document);
 }

@@ -9,7 +9,8 @@ import { openModel } from '@pare/model';
 import { llamaArchitecture } from '@pare/architecture-llama';
 import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
 import { webgpuBackend } from '@pare/backend-webgpu';
-import { dispatchCost, likelihood, silent, writeRandomModel } from './gpu-lib.mjs';
+import { dispatchCost, likelihood, writeRandomModel } from './gpu-lib.mjs';
+import { silent } from './lib.mjs';
 
 const windows = Number(process.env['PARE_BENCH_WINDOWS'] ?? '64');
 const report = { ...(await webgpuBackend.score()) };
