@@ -1,6 +1,6 @@
 import { folderHashes, sampleText, tinyModel } from '@pare/testkit';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -51,8 +51,8 @@ interface Outcome {
 }
 
 /** Runs the command. `killWhen` is asked every few milliseconds whether to kill it. */
-async function run(args: readonly string[], { cache = 'cache', killWhen }: { readonly cache?: string; readonly killWhen?: () => boolean } = {}): Promise<Outcome> {
-  const child = spawn(process.execPath, [command, ...args], { cwd: folder, env: { ...process.env, PARE_CACHE: join(folder, cache), PARE_PLUGINS: join(folder, 'plugins'), NO_COLOR: '1' }, stdio: ['ignore', 'pipe', 'pipe'] });
+async function run(args: readonly string[], { cache = 'cache', cwd = folder, killWhen }: { readonly cache?: string; readonly cwd?: string; readonly killWhen?: () => boolean } = {}): Promise<Outcome> {
+  const child = spawn(process.execPath, [command, ...args], { cwd, env: { ...process.env, PARE_CACHE: join(folder, cache), PARE_PLUGINS: join(folder, 'plugins'), NO_COLOR: '1' }, stdio: ['ignore', 'pipe', 'pipe'] });
   const timer = setInterval(() => {
     if (killWhen?.() === true) child.kill('SIGKILL');
   }, 2);
@@ -119,6 +119,48 @@ describe('the cache', () => {
     expect((await run(args)).stdout).toMatch(/perplexity .* \(cached\)/);
     // A copy of the model is the same model; another folder for results knows nothing.
     expect(cached(await json([...args, '--cache', join(folder, 'elsewhere')]))).toEqual(cached(first));
+  });
+
+  it('and --resume answer for no plugin of a project whose code changed under one version', async () => {
+    const project = join(folder, 'project');
+    const core = new URL('../../../packages/core/dist/index.js', import.meta.url).href;
+    const plugin = (factor: number, fails = false): void =>
+      writeFileSync(join(project, 'mine', 'scale.js'), `export const apply = (value) => { ${fails ? `if (value.block === 1) throw new Error('broken');` : ''} return ${String(factor)}; };\n`);
+    mkdirSync(join(project, 'mine'), { recursive: true });
+    writeFileSync(join(project, 'pare.config.mjs'), `export default { plugins: ['./mine/index.js'] };\n`);
+    writeFileSync(join(project, 'mine', 'package.json'), JSON.stringify({ name: 'pare-technique-mine', version: '1.0.0', type: 'module' }));
+    writeFileSync(
+      join(project, 'mine', 'index.js'),
+      `import { defineTechnique, noOptions } from '${core}';
+import { apply } from './scale.js';
+export default defineTechnique({
+  id: 'mine', api: 1, title: 'Mine', summary: 'Scales.', family: 'quantization', scope: 'tensor', options: noOptions, accepts: ['dense'], produces: ['dense'],
+  plan: (targets) => targets.map(({ info: { name, shape } }) => ({ module: name, produces: 'dense', storedBits: shape[0] * shape[1] * 32, workingBytes: 0, flops: 0 })),
+  async apply({ modules }) {
+    for (const { info, replace } of modules) {
+      const data = new Float32Array(info.shape[0] * info.shape[1]).fill(apply(info) / 100);
+      await replace({ form: 'dense', shape: info.shape, tensor: { dtype: 'float32', shape: info.shape, data } });
+    }
+  },
+});
+`,
+    );
+    writeFileSync(join(project, 'recipe.yaml'), 'version: 1\nstages:\n  - technique: mine\n');
+    const inProject = { cwd: project, cache: 'changing' };
+    const args = ['evaluate', model, '--recipe', 'recipe.yaml', '--evaluator', 'perplexity', ...short()];
+    // The second line is what the recipe makes of the model.
+    const measure = async (): Promise<unknown> => (await json<{ results: Document[] }>(args, inProject)).results[1]!.evaluations[0]!.cached;
+    plugin(1);
+    expect(await measure()).toBe(false);
+    plugin(2);
+    expect([await measure(), await measure()]).toEqual([false, true]);
+
+    const compress = ['compress', model, '--recipe', 'recipe.yaml', '--output', 'out'];
+    plugin(3, true);
+    expect((await run(compress, inProject)).stderr).toContain('PARE_PLUGIN_FAILED');
+    plugin(3);
+    const other = await run([...compress, '--resume'], inProject);
+    expect(other).toMatchObject({ code: 2, stderr: expect.stringMatching(/PARE_RESUME_MISMATCH .*plugins\.technique mine was "pare-technique-min….\w{16}", is "pare-technique-min….\w{16}"/) as string });
   });
 
   it('marks cached values in compare and in reports', async () => {

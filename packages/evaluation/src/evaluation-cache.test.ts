@@ -18,7 +18,7 @@ afterEach(async () => {
 });
 
 const inputs: CacheInputs = {
-  evaluator: { id: 'perplexity', version: '@pare/evaluator-perplexity 0.1.0', options: { samples: 4, bos: false } },
+  evaluator: { id: 'perplexity', code: '@pare/evaluator-perplexity 0.1.0', options: { samples: 4, bos: false } },
   model: 'aa',
   original: undefined,
   data: 'bb',
@@ -42,7 +42,7 @@ describe('EvaluationCache', () => {
   it('has another key for everything that a result follows from, and the same whatever the order of options', () => {
     const changed: CacheInputs[] = [
       { ...inputs, evaluator: { ...inputs.evaluator, id: 'divergence' } },
-      { ...inputs, evaluator: { ...inputs.evaluator, version: '@pare/evaluator-perplexity 0.2.0' } },
+      { ...inputs, evaluator: { ...inputs.evaluator, code: '@pare/evaluator-perplexity 0.2.0' } },
       { ...inputs, evaluator: { ...inputs.evaluator, options: { samples: 5, bos: false } } },
       { ...inputs, model: 'ab' },
       { ...inputs, original: 'aa' },

@@ -5,15 +5,15 @@ import { ProgressJournal } from './progress-journal.js';
 
 /** Everything that a result follows from. */
 export interface CacheInputs {
-  /** `perplexity`, its package and version, and its options. */
-  readonly evaluator: { readonly id: string; readonly version: string; readonly options: Readonly<Record<string, unknown>> };
+  /** `perplexity`, its code and that of what it runs on (packages, versions, hashes), and its options. */
+  readonly evaluator: { readonly id: string; readonly code: string; readonly options: Readonly<Record<string, unknown>> };
   /** Hash of the content of what is evaluated: weights, configuration, tokenizer, and the recipe applied to them. */
   readonly model: string;
   /** The same of the original, for evaluators that compare. */
   readonly original: string | undefined;
   /** Hash of the text or the items. */
   readonly data: string | undefined;
-  /** Backend, or the format whose runtime is used, with version and options. */
+  /** Backend, with its options. */
   readonly computedBy: string;
   readonly seed: number;
 }

@@ -30,9 +30,9 @@ export interface EvaluationStore {
   readonly results: boolean;
   /** Go on where an earlier evaluation of the same was interrupted. */
   readonly resume: boolean;
-  /** Package and version of a plugin; undefined for one whose code nobody can name, which nothing is kept of. */
-  readonly versionOf: (evaluator: string) => string | undefined;
-  /** What computes, with version and options. */
+  /** The code that an evaluator's result follows from: its own, and that of what it runs on. Undefined where nobody can name it; nothing is kept then. */
+  readonly codeOf: (evaluator: string) => Promise<string | undefined>;
+  /** What computes, with its options. */
   readonly computedBy: string;
 }
 
@@ -137,13 +137,14 @@ async function keyOf(
   inputs: { readonly data: TextSource | undefined; readonly original: Subject | undefined; readonly seed: number },
 ): Promise<string | undefined> {
   const { plugin, options } = evaluator;
-  const version = store?.versionOf(plugin.id);
-  if (store === undefined || version === undefined || plugin.measures === 'machine' || accessOf(evaluator) === 'summary') return undefined;
+  if (store === undefined || plugin.measures === 'machine' || accessOf(evaluator) === 'summary') return undefined;
+  const code = await store.codeOf(plugin.id);
+  if (code === undefined) return undefined;
   const model = await subject.hash();
   const original = await inputs.original?.hash();
   if (model === undefined || (inputs.original !== undefined && original === undefined)) return undefined;
   const data = inputs.data === undefined ? undefined : sha256(await inputs.data.text());
-  return store.cache.key({ evaluator: { id: plugin.id, version, options }, model, original, data, computedBy: store.computedBy, seed: inputs.seed });
+  return store.cache.key({ evaluator: { id: plugin.id, code, options }, model, original, data, computedBy: store.computedBy, seed: inputs.seed });
 }
 
 function checkMetrics({ id, metrics: declarations }: Evaluator, metrics: Readonly<Record<string, number>>): void {

@@ -1,10 +1,10 @@
-import { isPareError } from '@pare/core';
+import { isPareError, type Plugin } from '@pare/core';
 import { defaultFiles } from '@pare/platform';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createLock, formatLock, hashFolder, lockFileName, parseLock, requireLock, type LockablePlugin } from './index.js';
+import { createLock, formatLock, hashCode, hashFolder, lockFileName, parseLock, pluginCode, requireLock, type CodedPlugin, type LockablePlugin, type PluginCode } from './index.js';
 
 let cwd: string;
 let file: string;
@@ -158,5 +158,55 @@ describe('hashFolder', () => {
     const hash = await hashFolder(defaultFiles, join(cwd, 'a'));
     await write('outside.js', 'two');
     expect(await hashFolder(defaultFiles, join(cwd, 'a'))).not.toBe(hash);
+  });
+});
+
+describe('the code of a plugin', () => {
+  const plugin: Plugin = { $$type: '@pare/preset', id: 'a', api: 1, title: 'A', summary: 'a', recipe: { version: 1, stages: [{ technique: 'rtn' }] } };
+  const value: CodedPlugin = { id: 'a', kind: 'preset', package: undefined, version: undefined, folder: undefined, bundled: false, source: 'plugins[0]', plugin };
+  const hashed = (): Promise<string> => hashCode(defaultFiles, join(cwd, 'node_modules/pare-a'));
+
+  it('is its files, and the names and versions of what it depends on', async () => {
+    await installed('pare-a', { dependencies: { library: '^1' } });
+    await installed('library', { version: '1.4.0' });
+    const first = await hashed();
+    await write('node_modules/library/dist/index.js', 'export default 2;\n');
+    expect(await hashed()).toBe(first);
+    await installed('library', { version: '1.4.1' });
+    const second = await hashed();
+    expect(second).not.toBe(first);
+    await write('node_modules/pare-a/table.json', '[]');
+    expect(await hashed()).not.toBe(second);
+  });
+
+  it('is code alone where somebody works on it, that of linked libraries included', async () => {
+    await write('work/package.json', JSON.stringify({ name: 'work', version: '1.0.0', dependencies: { library: '^1' } }));
+    await write('work/src/index.ts', 'export default 1;\n');
+    await write('library/package.json', JSON.stringify({ name: 'library', version: '1.0.0' }));
+    await write('library/index.js', 'export default 1;\n');
+    await mkdir(join(cwd, 'work/node_modules'));
+    await symlink('../../library', join(cwd, 'work/node_modules/library'));
+    const hash = (): Promise<string> => hashCode(defaultFiles, join(cwd, 'work'));
+    const first = await hash();
+    await write('work/out/model.safetensors', 'weights');
+    await write('work/out/pare.json', '{}');
+    await write('work/.cache/index.js', 'x');
+    expect(await hash()).toBe(first);
+    await write('work/src/index.ts', 'export default 2;\n');
+    const second = await hash();
+    expect(second).not.toBe(first);
+    await write('library/index.js', 'export default 2;\n');
+    expect(await hash()).not.toBe(second);
+  });
+
+  it('is named by the release of what an application brought along, and by a hash otherwise', async () => {
+    const own: CodedPlugin = { ...(await installed('pare-a')), plugin };
+    const code = (loaded: CodedPlugin): Promise<PluginCode> => pluginCode([loaded, { ...value, id: 'other' }], [`${loaded.kind}:${loaded.id}`], []);
+    expect(await code({ ...own, bundled: true })).toEqual({ names: { 'technique a': 'pare-a 1.0.0' }, known: true });
+    expect(await code(own)).toEqual({ names: { 'technique a': expect.stringMatching(/^pare-a 1\.0\.0 sha256:[0-9a-f]{16}$/) as string }, known: true });
+    expect(await code({ ...own, folder: join(cwd, 'absent') })).toEqual({ names: { 'technique a': expect.stringMatching(/^pare-a 1\.0\.0 source:/) as string }, known: false });
+    const [one, two] = await Promise.all([() => 1, () => 2].map((plan) => code({ ...value, plugin: { ...plugin, plan } as Plugin })));
+    expect(one).toEqual({ names: { 'preset a': expect.stringMatching(/^unpackaged source:[0-9a-f]{16}$/) as string }, known: false });
+    expect(two!.names).not.toEqual(one!.names);
   });
 });

@@ -1,6 +1,7 @@
 import { isPareError, pareError, throwIfAborted, type Backend, type FileSystem, type Model, type TextSource } from '@pare/core';
 import { mergeMetrics, openedSubject } from '@pare/evaluation';
 import { isDiskFull, requireFreeSpace, sampleMemory } from '@pare/platform';
+import { pluginCode, type PluginCode } from '@pare/plugin-lock';
 import { pluginFailure } from './cancellation.js';
 import { runEvaluation, type PreparedEvaluation } from './evaluations.js';
 import type { CompressionRequest, CompressionResult, EvaluationRecord, FormatResult, LoadedPlugin, Manifest, StageResult } from './host-types.js';
@@ -110,14 +111,7 @@ export async function readCalibration({ preparation, library, model }: RecipeRun
 }
 
 export async function journalInputs(run: RecipeRun, calibration: Calibration): Promise<JournalInputs> {
-  const { preparation, model, plugins } = run;
-  const versions = plugins
-    .filter(({ kind, id, plugin }) => {
-      if (plugin.$$type === '@pare/architecture') return plugin.modelTypes.includes(model.description.modelType);
-      return (kind === 'backend' && id === run.backendId) || (kind === 'technique' && preparation.stages.some(({ technique }) => technique.id === id));
-    })
-    .map(({ kind, id, package: name, version }) => [`${kind} ${id}`, `${name ?? 'unpackaged'} ${version ?? ''}`.trim()] as const)
-    .sort(([a], [b]) => (a < b ? -1 : 1));
+  const { preparation, model } = run;
   return {
     // The name and description of a recipe change nothing.
     recipe: { version: preparation.recipe.version, stages: preparation.recipe.stages },
@@ -134,8 +128,13 @@ export async function journalInputs(run: RecipeRun, calibration: Calibration): P
     ...(calibration.promptsHash === undefined ? {} : { prompts: calibration.promptsHash }),
     seed: run.request.seed ?? 0,
     backend: run.backendId,
-    plugins: Object.fromEntries(versions),
+    plugins: (await recipeCode(run)).names,
   };
+}
+
+/** The code that a recipe's results follow from. */
+export function recipeCode({ preparation, model, plugins, backendId }: RecipeRun): Promise<PluginCode> {
+  return pluginCode(plugins, [...preparation.stages.map(({ technique }) => `technique:${technique.id}`), `backend:${backendId}`], [model.description.modelType]);
 }
 
 async function runWithJournal(run: CompressionRun, journal: Journal, calibration: Calibration, started: number): Promise<CompressionResult> {
@@ -193,7 +192,8 @@ function secondsOf(records: readonly EvaluationRecord[]): number {
 async function metricsBefore(run: CompressionRun, journal: Journal, backend: Backend): Promise<Measurement> {
   const { evaluation, core, library, model, modelName, signal } = run;
   if (evaluation === undefined) return { metrics: {}, seconds: 0 };
-  const key = sha256(JSON.stringify([evaluation.evaluators.map(({ plugin, options }) => [plugin.id, options]), evaluation.data?.name, evaluation.items?.name])).slice(0, 16);
+  const { names } = await pluginCode(run.plugins, evaluation.evaluators.map(({ plugin }) => `evaluator:${plugin.id}`), []);
+  const key = sha256(JSON.stringify([evaluation.evaluators.map(({ plugin, options }) => [plugin.id, options]), names, evaluation.data?.name, evaluation.items?.name])).slice(0, 16);
   const noted = await journal.note<Record<string, number>>(`metrics-${key}`);
   if (noted !== undefined) return { metrics: noted, seconds: 0 };
   const shared = { core, library, backend: () => Promise.resolve(backend), seed: run.request.seed ?? 0, signal };

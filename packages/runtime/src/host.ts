@@ -19,6 +19,7 @@ import {
 } from '@pare/core';
 import { EvaluationCache, mergeMetrics, openSubject, type EvaluationStore, type SubjectContext } from '@pare/evaluation';
 import { defaultFiles } from '@pare/platform';
+import { pluginCode } from '@pare/plugin-lock';
 import { resolveModel } from '#node-only';
 import { EventEmitter } from 'eventemitter3';
 import { anySignal } from './cancellation.js';
@@ -305,7 +306,13 @@ class PareHost implements Host {
     const name = typeof request.model === 'string' ? request.model : request.model.name;
     const seed = request.seed ?? 0;
     const shared = { core: this.#core, files: this.#files, library, signal };
-    const store = this.#evaluationStore(request, computedBy);
+    const used = [`backend:${computing.id}`, ...(source.artifact === undefined ? [] : [`format:${source.artifact.format}`])];
+    const modelTypes = [model, ...(original === undefined ? [] : [original.model])].map(({ description }) => description.modelType);
+    const codeOf = async (evaluator: string): Promise<string | undefined> => {
+      const { names, known } = await pluginCode(this.plugins, [`evaluator:${evaluator}`, ...used], modelTypes);
+      return known ? JSON.stringify(names) : undefined;
+    };
+    const store = this.#evaluationStore(request, computedBy, codeOf);
     const apply = async (chosen: RecipeRequest): Promise<RecipeSubject> => {
       if (source.artifact !== undefined) throw pareError('PARE_WEIGHTS_INACCESSIBLE', { file: source.artifact.file, wanted: 'a recipe' });
       const preparing = { ...this.#recipeCatalogue(), formats: new Map<string, never>(), library, backend: computing, signal };
@@ -321,15 +328,11 @@ class PareHost implements Host {
   }
 
   /** Where results are kept; undefined when they are not. */
-  #evaluationStore({ cache = true, resume = false }: EvaluationRequest, computedBy: string): EvaluationStore | undefined {
+  #evaluationStore({ cache = true, resume = false }: EvaluationRequest, computedBy: string, codeOf: EvaluationStore['codeOf']): EvaluationStore | undefined {
     const { cacheDirectory } = this.#options;
     if (cacheDirectory === undefined || (!cache && !resume)) return undefined;
-    const versionOf = (id: string): string | undefined => {
-      const { package: name, version } = this.plugin('evaluator', id);
-      return name === undefined || version === undefined ? undefined : `${name} ${version}`;
-    };
     const warn = (message: string): void => this.#core.emit('warning', { code: 'PARE_CACHE', message });
-    return { cache: new EvaluationCache(this.#files, this.#files.path.resolve(this.#cwd, cacheDirectory), warn), results: cache, resume, versionOf, computedBy };
+    return { cache: new EvaluationCache(this.#files, this.#files.path.resolve(this.#cwd, cacheDirectory), warn), results: cache, resume, codeOf, computedBy };
   }
 
   resolveRecipe: Host['resolveRecipe'] = (recipe, set = []) => resolveRecipe(recipe, set, this.#recipeCatalogue());
@@ -381,8 +384,7 @@ class PareHost implements Host {
       const backend = await this.#openBackend(plugin, options, reason);
       return { backend, [Symbol.asyncDispose]: () => backend[Symbol.asyncDispose]() };
     };
-    const { package: name, version } = this.plugin('backend', plugin.id);
-    const computedBy = JSON.stringify([plugin.id, name, version, options]);
+    const computedBy = JSON.stringify([plugin.id, options]);
     return { chosen: { id: plugin.id, device, operators: plugin }, computedBy, openBackend };
   }
 

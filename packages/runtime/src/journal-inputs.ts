@@ -10,7 +10,7 @@ export interface JournalInputs {
   readonly prompts?: string;
   readonly seed: number;
   readonly backend: string;
-  /** `technique gptq` → `@pare/technique-gptq 0.1.0`. */
+  /** `technique gptq` → `@pare/technique-gptq 0.1.0`, with a hash of the code where the application did not bring it along. */
   readonly plugins: Readonly<Record<string, string>>;
 }
 
@@ -57,7 +57,8 @@ export function differences(before: unknown, now: unknown, path = '', limit = 5)
   const show = (value: unknown): string => {
     if (value === undefined) return 'absent';
     const text = JSON.stringify(value);
-    return text.length > 40 ? `${text.slice(0, 37)}…` : text;
+    // Names and what tells them apart: versions and hashes stand at the end.
+    return text.length > 40 ? `${text.slice(0, 19)}…${text.slice(-18)}` : text;
   };
   return [`${path} was ${show(before)}, is ${show(now)}`];
 }

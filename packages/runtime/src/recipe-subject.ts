@@ -1,7 +1,7 @@
 import type { Backend, Recipe } from '@pare/core';
 import { once, openedSubject, sha256, type Subject } from '@pare/evaluation';
 import { memoryFiles, requireFreeSpace } from '@pare/platform';
-import { journalInputs, readCalibration, runStages, type RecipeRun } from './compress.js';
+import { journalInputs, readCalibration, recipeCode, runStages, type RecipeRun } from './compress.js';
 import { Journal } from './journal.js';
 import { checkWeights } from './weight-check.js';
 
@@ -31,7 +31,7 @@ export async function recipeSubject({ run, source, backend, folder, resume }: Re
   const inputs = await journalInputs(run, calibration);
   // Files by their content and not by their times.
   const hash = once(async () => {
-    const content = await source.hash();
+    const content = (await recipeCode(run)).known ? await source.hash() : undefined;
     return content === undefined ? undefined : sha256(JSON.stringify({ ...inputs, model: content }));
   });
   let journal: Journal | undefined;

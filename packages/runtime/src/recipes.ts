@@ -1,4 +1,5 @@
 import { nearest, optionsJsonSchema, pareError, systemErrorCode, type FileSystem, type JsonSchema, type Preset, type Recipe, type RecipeStage, type Technique } from '@pare/core';
+import { requireLock } from '@pare/plugin-lock';
 import type { LoadedPlugin } from './host-types.js';
 import { applySetting, parseOptions, parseSetting } from './options.js';
 import { asRecipe, recipeProblems, recipeVersion } from './recipe-document.js';
@@ -84,7 +85,6 @@ export function techniqueOf(stage: RecipeStage, techniques: ReadonlyMap<string, 
 export async function resolveRecipe(source: string | Recipe, settings: readonly string[], catalogue: RecipeCatalogue): Promise<Recipe> {
   const { recipe, folder } = await readRecipe(source, catalogue);
   if (recipe.plugins !== undefined) {
-    const { requireLock } = await import('@pare/plugin-lock');
     await requireLock(catalogue.files, catalogue.files.path.resolve(folder, recipe.plugins.lock), catalogue.plugins);
   }
   const techniques = recipe.stages.map((stage) => techniqueOf(stage, catalogue.techniques));

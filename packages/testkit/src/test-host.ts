@@ -46,7 +46,8 @@ export async function startTestHost(options: Partial<HostOptions> = {}): Promise
     logger,
     memoryIntervalSeconds: 0,
     ...options,
-    plugins: [architectures, referenceBackend, nullBackend, dumpFormat, options.plugins ?? []],
+    // With a package, as an application brings its own along: results that values compute are never kept.
+    plugins: [{ plugin: [...architectures, referenceBackend, nullBackend, dumpFormat], package: '@pare/testkit', version: '0.1.0' }, options.plugins ?? []],
   });
   const recorded: RecordedEvent[] = [];
   for (const event of eventNames) host.events.on(event, (data: HostEvents[typeof event]) => recorded.push({ event, data } as RecordedEvent));

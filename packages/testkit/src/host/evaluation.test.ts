@@ -56,7 +56,7 @@ beforeEach(async () => {
       packaged(evaluator('clock', { measures: 'machine' })),
       packaged(evaluator('glance', { reads: 'summary', data: 'none' })),
       evaluator('nameless'),
-      probeTechnique(),
+      packaged(probeTechnique()),
     ],
     cacheDirectory: cache.path,
   });
@@ -194,11 +194,16 @@ describe('a recipe in memory', () => {
     expect(cachedOf(await evaluate({ evaluators: ['sum'], recipe: { ...recipe, calibration: { ...recipe.calibration, samples: 4 } } }))).toEqual([false]);
   });
 
+  it('of code that nobody can name is applied anew every time', async () => {
+    await using unnamed = await startTestHost({ plugins: [packaged(evaluator('sum')), probeTechnique()], cacheDirectory: cache.path });
+    for (let run = 0; run < 2; run++) expect(cachedOf(await unnamed.evaluate({ model: folder.model, data: text, backend: 'reference', evaluators: ['sum'], recipe }))).toEqual([false]);
+  });
+
   it('goes on at its last finished block with --resume', async () => {
     let applied = 0;
     let stopAt = 2;
     const counting = probeTechnique({ onApply: () => (++applied === stopAt ? Promise.reject(new Error('stopped')) : Promise.resolve()) });
-    await using stopping = await startTestHost({ plugins: [packaged(evaluator('sum')), counting], cacheDirectory: cache.path });
+    await using stopping = await startTestHost({ plugins: [packaged(evaluator('sum')), packaged(counting)], cacheDirectory: cache.path });
     const run = (resume: boolean): Promise<EvaluationReport> => stopping.evaluate({ model: folder.model, data: text, backend: 'reference', evaluators: ['sum'], recipe, resume });
     await expect(run(false)).rejects.toMatchObject({ code: 'PARE_PLUGIN_FAILED' });
     stopAt = 0;

@@ -42,7 +42,7 @@ describe('createHost', () => {
     expect(report).toMatchObject({ model: folder.model, backend: 'null', metrics: { length: 5 } });
     expect(host.log).toContain('info greeter: hello');
     expect(await host.service(greetingRef)).toBe('hello');
-    expect(host.explain()).toMatch(/^host [\d.]+ ms\n {2}validate .*\n(.*\n)*plugins\n {2}architecture llama from plugins\[0\]\[0\]\n(.*\n)*services\n(.*\n)* {2}test\.greeting [\d.]+ ms/);
+    expect(host.explain()).toMatch(/^host [\d.]+ ms\n {2}validate .*\n(.*\n)*plugins\n {2}architecture llama @pare\/testkit@0\.1\.0 from plugins\[0\] \(@pare\/testkit\)\[0\]\n(.*\n)*services\n(.*\n)* {2}test\.greeting [\d.]+ ms/);
     await host.close();
     await host.close();
     expect(log).toEqual(['closed']);
