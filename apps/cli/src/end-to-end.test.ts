@@ -270,6 +270,9 @@ describe('evaluate, plan, inspect', () => {
     const { stdout } = await pare([...words, '--modules'], { cwd: output });
     expect(stdout).toContain('bits per weight');
     expect(stdout).toContain('model.layers.1.mlp.down_proj');
+    const without = await pare(words.slice(0, 6), { cwd: output });
+    expect(without).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('missing gptq needs calibration text and none was given; a run would be refused. Give a text file with --calibration') as string });
+    expect(stdout).not.toContain('missing');
     expect(readdirSync(output)).toEqual([]);
   });
 

@@ -11,7 +11,7 @@ import { createManifest, writeManifest } from './manifest.js';
 import type { ModelLibrary } from './model-library.js';
 import { createPartialOutput, inspectOutput, recoverOutput } from './output-folder.js';
 import { createPluginContext, deriveSeed, type HostCore } from './plugin-context.js';
-import { neededData, type Preparation } from './prepare.js';
+import { missingData, type Preparation } from './prepare.js';
 import { onModel, RunResults, runStage, type StageOutcome } from './stage-runner.js';
 import { checkWeights } from './weight-check.js';
 
@@ -99,11 +99,7 @@ export interface Calibration {
 /** Token windows of the calibration text, and prompts. @throws PARE_CALIBRATION_MISSING, PARE_PROMPTS_MISSING, PARE_CALIBRATION_TOO_SHORT, PARE_TOKENIZER_MISSING */
 export async function readCalibration({ preparation, library, model }: RecipeRun): Promise<Calibration> {
   const { stages, calibration, prompts } = preparation;
-  for (const [data, given] of [['text', calibration], ['prompts', prompts], ['either', prompts ?? calibration]] as const) {
-    const techniques = [...new Set(stages.filter((stage) => neededData(stage).has(data)).map(({ technique }) => technique.id))];
-    if (given !== undefined || techniques.length === 0) continue;
-    throw data === 'text' ? pareError('PARE_CALIBRATION_MISSING', { techniques }) : pareError('PARE_PROMPTS_MISSING', { techniques, text: data === 'either' });
-  }
+  for (const missing of missingData(stages, preparation)) throw missing;
   const promptsHash = prompts === undefined ? undefined : sha256(await prompts.text());
   if (calibration === undefined) return { windows: [], textHash: undefined, prompts, promptsHash };
   const windows = await library.tokenWindows(await library.openTokenizer(model.directory, model.files), calibration.source, calibration);

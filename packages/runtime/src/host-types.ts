@@ -221,6 +221,8 @@ export interface CompressionPlan {
   readonly backend: { readonly id: string; readonly device: DeviceInfo | undefined; readonly fallbacks: readonly string[] };
   readonly formats: readonly PlannedFormat[];
   readonly calibration: { readonly data: string; readonly samples: number; readonly sequenceLength: number } | undefined;
+  /** Data that a run of this request would refuse to start without. */
+  readonly missing: readonly { readonly code: string; readonly message: string; readonly help: string }[];
   readonly stages: readonly PlannedStage[];
   /** Weights of the result: compressed modules by their plans, the rest as stored in the source. */
   readonly outputBytes: number;

@@ -1,4 +1,4 @@
-import { hasOption, nearest, pareError, type Backend, type BackendPlugin, type DeviceInfo, type FileSystem, type Format, type Model, type ModelRemoval, type ModuleInfo, type ModulePlan, type Preset, type Recipe, type TargetModule, type Technique, type TextSource } from '@pare/core';
+import { hasOption, nearest, pareError, type Backend, type BackendPlugin, type DeviceInfo, type FileSystem, type Format, type Model, type ModelRemoval, type ModuleInfo, type ModulePlan, type PareError, type Preset, type Recipe, type TargetModule, type Technique, type TextSource } from '@pare/core';
 import { TimeLimitError, withTimeLimit } from '@pare/platform';
 import { pluginFailure } from './cancellation.js';
 import { openItems, openText } from './evaluations.js';
@@ -113,9 +113,10 @@ export async function prepare(request: PlanRequest, model: Model, context: Prepa
   checkFormats(chosen, planned, finalPlans);
   const formats = chosen.map((format) => ({ ...format, notes: format.plugin.notes?.(planned, finalPlans, format.options) ?? [] }));
   const calibration = await prepareCalibration(request, stages, model, context);
-  const { plan, spillBytes } = assemblePlan({ recipe, stages, formats, calibration, finalPlans, model, planned, context, limit: request.memory });
+  const prompts = request.prompts === undefined ? undefined : await openItems(request.prompts, context);
+  const { plan, spillBytes } = assemblePlan({ recipe, stages, formats, calibration, prompts, finalPlans, model, planned, context, limit: request.memory });
   checkMemory(plan, request.memory);
-  return { recipe, stages, formats, calibration, prompts: request.prompts === undefined ? undefined : await openItems(request.prompts, context), plan, planned, finalPlans, spillBytes };
+  return { recipe, stages, formats, calibration, prompts, plan, planned, finalPlans, spillBytes };
 }
 
 /** A model with the forms and sizes that plans promise. Nobody reads its weights. */
@@ -252,8 +253,16 @@ function checkFormats(formats: readonly Omit<PreparedFormat, 'notes'>[], model: 
   if (refusals.length > 0) throw pareError('PARE_FORMAT_REFUSED', { refusals });
 }
 
+/** What stages cannot do without and a request does not bring, as the error that a run would end with. */
+export function missingData(stages: readonly PreparedStage[], { calibration, prompts }: Pick<Preparation, 'calibration' | 'prompts'>): PareError[] {
+  return ([['text', calibration], ['prompts', prompts], ['either', prompts ?? calibration]] as const).flatMap(([data, given]) => {
+    const techniques = given !== undefined ? [] : [...new Set(stages.filter((stage) => neededData(stage).has(data)).map(({ technique }) => technique.id))];
+    return techniques.length === 0 ? [] : data === 'text' ? pareError('PARE_CALIBRATION_MISSING', { techniques }) : pareError('PARE_PROMPTS_MISSING', { techniques, text: data === 'either' });
+  });
+}
+
 /** What a stage cannot do without. */
-export function neededData({ technique, targets }: PreparedStage): ReadonlySet<'text' | 'prompts' | 'either'> {
+function neededData({ technique, targets }: PreparedStage): ReadonlySet<'text' | 'prompts' | 'either'> {
   return new Set(technique.scope === 'training' ? targets.map(({ options }) => technique.learnsFrom?.(options) ?? 'text') : readsText({ technique, targets }) ? ['text'] : []);
 }
 
@@ -285,6 +294,7 @@ interface PlanParts {
   readonly stages: readonly PreparedStage[];
   readonly formats: readonly PreparedFormat[];
   readonly calibration: PreparedCalibration | undefined;
+  readonly prompts: TextSource | undefined;
   readonly finalPlans: ReadonlyMap<string, ModulePlan>;
   readonly model: Model;
   readonly planned: Model;
@@ -293,7 +303,7 @@ interface PlanParts {
   readonly limit: number | undefined;
 }
 
-function assemblePlan({ recipe, stages, formats, calibration, finalPlans, model, planned: result, context, limit }: PlanParts): { plan: CompressionPlan; spillBytes: number } {
+function assemblePlan({ recipe, stages, formats, calibration, prompts, finalPlans, model, planned: result, context, limit }: PlanParts): { plan: CompressionPlan; spillBytes: number } {
   const windows = calibration ?? defaultCalibration;
   const estimates = stages.map((stage) => stageEstimate(stage, windows, context.backend));
   const writing = writingBytes(model);
@@ -309,6 +319,7 @@ function assemblePlan({ recipe, stages, formats, calibration, finalPlans, model,
     backend: { id: context.backend.id, device: context.backend.device, fallbacks: context.library.describeFallbacks(context.backend.operators, model) },
     formats: formats.map(({ plugin, options, notes }) => ({ id: plugin.id, options, notes })),
     calibration: calibration === undefined ? undefined : { data: calibration.source.name, samples: calibration.samples, sequenceLength: calibration.sequenceLength },
+    missing: missingData(stages, { calibration, prompts }).map(({ code, message, help }) => ({ code, message, help })),
     stages: planned,
     outputBytes: output.outputBytes,
     bitsPerWeight: (output.outputBytes * 8) / result.parameters,

@@ -112,5 +112,6 @@ function planText(plan: CompressionPlan, withModules: boolean, style: Style): st
   );
   for (const fallback of plan.backend.fallbacks) parts.push(`${style.yellow('note')} ${plan.backend.id}: ${fallback}`);
   for (const { id, notes } of plan.formats) for (const note of notes) parts.push(`${style.yellow('note')} ${id}: ${note}`);
+  for (const { message, help } of plan.missing) parts.push(`${style.yellow('missing')} ${message}; a run would be refused. ${help}`);
   return parts.join('\n\n');
 }

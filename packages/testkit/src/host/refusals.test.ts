@@ -50,6 +50,15 @@ describe('a request is refused before any work', () => {
     expect(await refused({ calibration: { ...calibration, samples: 0 } })).toMatchObject({ code: 'PARE_OPTIONS_INVALID' });
   });
 
+  it('and a plan tells what it lacks without refusing', async () => {
+    await using host = await startTestHost({ plugins: [probeTechnique(), probeTechnique({ id: 'trained', scope: 'training', learnsFrom: 'prompts', accepts: ['quantized'] })] });
+    const request = { model: folder.model, recipe: { version: 1, stages: [stage] }, formats: ['dump'], backend: 'reference' } as const;
+    const lacking = async (more: Partial<CompressionRequest>): Promise<string[]> => (await host.plan({ ...request, ...more })).missing.map(({ code, message }) => `${code} ${message}`);
+    expect(await lacking({})).toEqual(['PARE_CALIBRATION_MISSING probe needs calibration text and none was given']);
+    expect(await lacking({ calibration })).toEqual([]);
+    expect(await lacking({ recipe: { version: 1, stages: [stage, { technique: 'trained' }] } })).toEqual([expect.stringContaining('PARE_CALIBRATION_MISSING'), 'PARE_PROMPTS_MISSING trained needs prompts and none were given']);
+  });
+
   it('without the prompts or the text that it is to learn from', async () => {
     const training = (learnsFrom: ProbeSettings['learnsFrom'], request: Partial<CompressionRequest>) => refused(request, [], { learnsFrom, scope: 'training' });
     expect(await training('text', { calibration: undefined })).toMatchObject({ code: 'PARE_CALIBRATION_MISSING' });
