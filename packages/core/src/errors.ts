@@ -134,11 +134,11 @@ export const errorCatalogue = {
     () => 'The damaged copy was removed; run the command again.',
   ),
   PARE_HUB_NOT_FOUND: template(
-    (d: { model: string; endpoint: string; nearest?: string | undefined }) => `${d.endpoint} has no model "${d.model}"`,
+    (d: { model: string; endpoint: string; nearest?: string | undefined }) => `${d.endpoint} has no model "${d.model}", and there is no such folder here`,
     (d) => `${suggestion(d.nearest)}Write "owner/name" as the hub shows it; for a private model set HF_TOKEN.`,
   ),
   PARE_HUB_UNREACHABLE: template(
-    (d: { endpoint: string; reason: string }) => `cannot reach ${d.endpoint}: ${d.reason}`,
+    (d: { model: string; endpoint: string; reason: string }) => `cannot reach ${d.endpoint}: ${d.reason}; and there is no folder "${d.model}" here`,
     () => 'Check the network or HF_ENDPOINT, or pass a folder that holds the model. A download continues where it stopped.',
   ),
   PARE_ITEM_INVALID: template(

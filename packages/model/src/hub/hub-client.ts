@@ -50,7 +50,7 @@ export class HubClient {
     // Without a token the hub answers 401 for models that do not exist.
     if (status === 404 || (status === 401 && this.#token === undefined)) return pareError('PARE_HUB_NOT_FOUND', { model, endpoint }, cause);
     if (status === 401 || status === 403) return pareError('PARE_HUB_ACCESS_DENIED', { model, endpoint }, cause);
-    if (typeof status === 'number') return pareError('PARE_HUB_UNREACHABLE', { endpoint, reason: `it answered with status ${String(status)}` }, cause);
-    return pareError('PARE_HUB_UNREACHABLE', { endpoint, reason: failureReason(cause) }, cause);
+    if (typeof status === 'number') return pareError('PARE_HUB_UNREACHABLE', { model, endpoint, reason: `it answered with status ${String(status)}` }, cause);
+    return pareError('PARE_HUB_UNREACHABLE', { model, endpoint, reason: failureReason(cause) }, cause);
   }
 }

@@ -243,7 +243,7 @@ describe('resolveModel for hub names', () => {
     ],
     ['a gated model', (server) => (server.status = 403), 'PARE_HUB_ACCESS_DENIED', /does not let you read "tiny\/llama"/],
     ['a hub that is down', (server) => (server.status = 503), 'PARE_HUB_UNREACHABLE', /status 503/],
-    ['a name it answers 401 for', (server) => (server.status = 401), 'PARE_HUB_NOT_FOUND', /no model "tiny\/llama"/],
+    ['a name it answers 401 for', (server) => (server.status = 401), 'PARE_HUB_NOT_FOUND', /no model "tiny\/llama", and there is no such folder here/],
   ];
   it.each(bad)('refuses %s', async (_, prepare, code, message) => {
     prepare(hub);
@@ -275,7 +275,7 @@ describe('resolveModel for hub names', () => {
     await stopped.stop();
     const error = await failure(resolveModel('tiny/llama', { endpoint, cacheDirectory }));
     expect(error.code).toBe('PARE_HUB_UNREACHABLE');
-    expect(error.message).toMatch(/cannot reach http:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/);
+    expect(error.message).toMatch(/^cannot reach http:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED.*; and there is no folder "tiny\/llama" here$/);
     const path = await resolveModel('tiny/llama', { endpoint: hub.endpoint, cacheDirectory });
     expect(await resolveModel('tiny/llama', { endpoint, cacheDirectory })).toBe(path);
     hub.requests.length = 0;

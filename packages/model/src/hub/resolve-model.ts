@@ -94,7 +94,7 @@ class Download {
 
   async run(): Promise<string> {
     if (process.env['HF_HUB_OFFLINE'] === '1')
-      return this.#offline(pareError('PARE_HUB_UNREACHABLE', { endpoint: this.#client.endpoint, reason: 'HF_HUB_OFFLINE is set' }));
+      return this.#offline(pareError('PARE_HUB_UNREACHABLE', { model: this.#name, endpoint: this.#client.endpoint, reason: 'HF_HUB_OFFLINE is set' }));
     let commit: string;
     let listing: ReadonlyMap<string, RemoteFile>;
     try {
@@ -145,7 +145,7 @@ class Download {
   /** Hashes become names in the cache; what is none could lead out of it. */
   #requireHash(hash: unknown): void {
     if (typeof hash === 'string' && /^[0-9a-f]{40}([0-9a-f]{24})?$/.test(hash)) return;
-    throw pareError('PARE_HUB_UNREACHABLE', { endpoint: this.#client.endpoint, reason: `it answered with ${JSON.stringify(hash)} for a hash` });
+    throw pareError('PARE_HUB_UNREACHABLE', { model: this.#name, endpoint: this.#client.endpoint, reason: `it answered with ${JSON.stringify(hash)} for a hash` });
   }
 
   /** A model of a similar name, when the hub's search finds one. */
