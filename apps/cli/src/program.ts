@@ -230,7 +230,7 @@ export function createProgram(version: string, makeContext: ContextMaker): Comma
         ['pare plugins info gptq', 'its options and an example'],
         ['pare plugins install pare-technique-ternary', 'from npm; also ./folder or ./file.tgz'],
         ['pare plugins doctor', 'does every plugin load, and load cleanly?'],
-        ['pare plugins scan', 'installed packages that are plugins, as lines for pare.config.ts'],
+        ['pare plugins scan', 'packages here that are plugins, as lines for pare.config.ts'],
       ),
     )
     .action(
@@ -245,7 +245,7 @@ export function createProgram(version: string, makeContext: ContextMaker): Comma
   addGlobalOptions(plugins.command('info').description('Show a plugin: what it does, its options, an example.').argument('<id>', 'plugin id')).action(
     act(async (context, id: string) => (await import('./commands/plugins.js')).showPlugin(context, id)),
   );
-  addGlobalOptions(plugins.command('scan').description('Find dependencies of the package in this folder that are plugins. Runs none of their code.')).action(
+  addGlobalOptions(plugins.command('scan').description('Find the plugins among the package in this folder and its dependencies, beside those that come with pare. Runs none of their code.')).action(
     act(async (context) => (await import('./commands/plugins.js')).scanPlugins(context)),
   );
   const userOption = (): Option => new Option('--user', 'for you, in every folder, instead of for the project in this one');

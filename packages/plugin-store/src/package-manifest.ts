@@ -5,6 +5,8 @@ import { dirname, join, resolve } from 'node:path';
 export interface PackageManifest {
   readonly name: string;
   readonly version: string;
+  readonly exports?: unknown;
+  readonly main?: string | undefined;
   readonly pare?: { readonly kind?: string; readonly api?: unknown; readonly plugins?: unknown } | undefined;
   readonly engines?: Readonly<Record<string, string>> | undefined;
   readonly dependencies?: Readonly<Record<string, string>> | undefined;
@@ -23,8 +25,19 @@ export async function readManifest(folder: string): Promise<PackageManifest | un
   }
 }
 
-/** The folder of an installed package, looked for as Node does: in node_modules here and in every folder above. */
+/** The package that a folder belongs to: the nearest package.json here or above. */
+export async function enclosingPackage(from: string): Promise<{ readonly folder: string; readonly manifest: PackageManifest } | undefined> {
+  for (let folder = resolve(from); ; folder = dirname(folder)) {
+    const manifest = await readManifest(folder);
+    if (manifest !== undefined) return { folder, manifest };
+    if (folder === dirname(folder)) return undefined;
+  }
+}
+
+/** The folder of a package that a name means, looked for as Node does: the package here when it is its own name, else in node_modules here and in every folder above. */
 export async function installedFolder(name: string, from: string): Promise<string | undefined> {
+  const own = await enclosingPackage(from);
+  if (own?.manifest.name === name && own.manifest.exports !== undefined) return own.folder;
   for (let folder = resolve(from); ; folder = dirname(folder)) {
     const place = join(folder, 'node_modules', name);
     if ((await readManifest(place)) !== undefined) return place;

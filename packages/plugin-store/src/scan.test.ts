@@ -37,6 +37,18 @@ describe('scanPlugins', () => {
     ]);
   });
 
+  it('leaves out what an application brings along, and lists the package that one stands in', async () => {
+    const own = { name: 'pare-technique-own', version: '0.1.0', pare: { kind: 'technique', api: 1 }, dependencies: { b: '*', c: '*' } };
+    const write = (more: object): Promise<void> => writeFile(join(cwd, 'package.json'), JSON.stringify({ ...own, ...more }));
+    await installed('b', { pare: { kind: 'technique', api: 1 } });
+    await installed('c', { pare: { kind: 'technique', api: 1 } });
+    const lines = async (): Promise<string[]> => (await scanPlugins(cwd, ['b'])).map(({ configLine }) => configLine);
+    await write({ exports: './dist/index.js' });
+    expect(await lines()).toEqual([`'pare-technique-own', // technique, API 1`, `'c', // technique, API 1`]);
+    await write({ main: 'lib/main.js' });
+    expect(await lines()).toEqual([`'./lib/main.js', // technique, API 1`, `'c', // technique, API 1`]);
+  });
+
   it('needs a package.json', async () => {
     await expect(scanPlugins(cwd)).rejects.toMatchObject({ code: 'PARE_FILE_UNREADABLE' });
   });

@@ -1,7 +1,7 @@
 import { pareError, pluginTags, type PluginKind } from '@pare/core';
 import { join } from 'node:path';
 import { readFile } from 'node:fs/promises';
-import { installedFolder, readManifest } from './package-manifest.js';
+import { installedFolder, readManifest, type PackageManifest } from './package-manifest.js';
 
 /** Where an installed package says it is a plugin. */
 export interface ScannedPlugin {
@@ -14,11 +14,12 @@ export interface ScannedPlugin {
 }
 
 /**
- * Lists the dependencies of the project in `cwd` (its package.json, no deeper) that say they are plugins: `"pare": { "kind": "technique", "api": 1 }`.
+ * Lists the package in `cwd` and its dependencies (of its package.json, no deeper) that say they are plugins: `"pare": { "kind": "technique", "api": 1 }`.
  * Only package.json files are read; nothing is imported or executed.
+ * @param bundled packages that an application brings along, whose plugins it has without being told; they are left out
  * @throws PARE_FILE_UNREADABLE when the folder has no readable package.json
  */
-export async function scanPlugins(cwd: string): Promise<readonly ScannedPlugin[]> {
+export async function scanPlugins(cwd: string, bundled: readonly string[] = []): Promise<readonly ScannedPlugin[]> {
   const file = join(cwd, 'package.json');
   let host: Record<string, unknown>;
   try {
@@ -27,14 +28,25 @@ export async function scanPlugins(cwd: string): Promise<readonly ScannedPlugin[]
     throw pareError('PARE_FILE_UNREADABLE', { file, reason: error instanceof Error ? error.message : String(error) }, error);
   }
   const names = ['dependencies', 'devDependencies', 'optionalDependencies'].flatMap((key) => Object.keys((host[key] ?? {}) as Record<string, unknown>));
-  const found = await Promise.all([...new Set(names)].sort().map((name) => readPlugin(name, cwd)));
+  const dependencies = [...new Set(names)].filter((name) => !bundled.includes(name)).sort();
+  const found = await Promise.all([readManifest(cwd).then(ownPlugin), ...dependencies.map((name) => readPlugin(name, cwd))]);
   return found.filter((plugin) => plugin !== undefined);
+}
+
+/** The package that one stands in. Its name means itself where it has `exports`; otherwise its file does. */
+function ownPlugin(manifest: PackageManifest | undefined): ScannedPlugin | undefined {
+  const plugin = pluginOf(manifest);
+  if (plugin === undefined || manifest?.exports !== undefined) return plugin;
+  return { ...plugin, configLine: plugin.configLine.replace(plugin.package, `./${(manifest?.main ?? 'index.js').replace(/^\.\//, '')}`) };
 }
 
 async function readPlugin(name: string, cwd: string): Promise<ScannedPlugin | undefined> {
   const folder = await installedFolder(name, cwd);
-  const manifest = folder === undefined ? undefined : await readManifest(folder);
+  return folder === undefined ? undefined : pluginOf(await readManifest(folder), name);
+}
+
+function pluginOf(manifest: PackageManifest | undefined, name = manifest?.name): ScannedPlugin | undefined {
   const { kind, api } = manifest?.pare ?? {};
-  if (manifest === undefined || kind === undefined || !Object.hasOwn(pluginTags, kind) || typeof api !== 'number') return undefined;
+  if (manifest === undefined || name === undefined || kind === undefined || !Object.hasOwn(pluginTags, kind) || typeof api !== 'number') return undefined;
   return { package: name, version: manifest.version, kind: kind as PluginKind, api, configLine: `'${name}', // ${kind}, API ${String(api)}` };
 }

@@ -1,5 +1,6 @@
 import { nearest, pareError, type Plugin, type PluginKind, type Recipe, type TechniqueScope } from '@pare/core';
 import type { LoadedPlugin } from '@pare/runtime';
+import { bundledPlugins } from '../bundled-plugins.js';
 import type { CommandContext } from '../context.js';
 import { openHost } from '../host.js';
 import { describeOptions, optionsSchemaOf } from '../options/describe.js';
@@ -149,16 +150,16 @@ function exampleOf(plugin: Plugin, calibrated: (technique: string) => boolean): 
   }
 }
 
-/** `pare plugins scan`: dependencies of the package here that say they are plugins. */
+/** `pare plugins scan`: the package here and dependencies of it that say they are plugins, without those that come with the command. */
 export async function scanPlugins({ terminal, cwd }: CommandContext): Promise<void> {
   const { scanPlugins: scan } = await import('@pare/plugin-store');
-  const found = await scan(cwd);
+  const found = await scan(cwd, bundledPlugins.map(({ package: name }) => name));
   if (terminal.json) {
     terminal.printJson(found);
     return;
   }
   if (found.length === 0) {
-    terminal.print('No dependency of the package in this folder has a "pare" field in its package.json.');
+    terminal.print('Neither the package in this folder nor one of its dependencies, beside those that come with pare, has a "pare" field with its kind in package.json.');
     return;
   }
   terminal.print(formatTable([{ title: 'package' }, { title: 'version' }, { title: 'kind' }, { title: 'api' }], found.map((plugin) => [plugin.package, plugin.version, plugin.kind, String(plugin.api)]), terminal.style.dim));
