@@ -1,8 +1,8 @@
 import type { PluginKind } from '@pare/core';
 import type { PluginProblem, PluginReference } from '@pare/runtime';
-import { dirname, resolve } from 'node:path';
+import { dirname, isAbsolute, resolve } from 'node:path';
 import { packageProblems } from './package-checks.js';
-import { installedFolder, readManifest } from './package-manifest.js';
+import { enclosingPackage, installedFolder, readManifest } from './package-manifest.js';
 import { probe } from './probe.js';
 import { configName, type ProbedPlugin } from './probe-protocol.js';
 import type { TakenPlugin } from './stage.js';
@@ -55,10 +55,11 @@ async function examine(reference: PluginReference & { readonly place: PluginPlac
   const { package: name, from, place } = reference;
   const folder = await installedFolder(name, from);
   const manifest = folder === undefined ? undefined : await readManifest(folder);
-  // A path to a file is no package; loading it is the whole examination.
+  // A path to a file is no package, though it lies in one; loading it is the whole examination.
   const stated = manifest === undefined ? [] : await packageProblems(manifest);
   const { plugins, problems, notes } = await probe({ kind: 'package', reference: { package: name, from }, seconds }, signal);
-  return { package: name, version: manifest?.version, place, plugins, problems: [...stated, ...problems], notes };
+  const version = manifest?.version ?? (isAbsolute(name) || /^\.{1,2}([/\\]|$)/.test(name) ? (await enclosingPackage(resolve(from, name)))?.manifest.version : undefined);
+  return { package: name, version: version === '' ? undefined : version, place, plugins, problems: [...stated, ...problems], notes };
 }
 
 /** Adds the second claim of an id to whoever makes it. */

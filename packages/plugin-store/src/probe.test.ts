@@ -111,6 +111,17 @@ describe('examinePlugins', () => {
     ]);
   });
 
+  it('knows the version of the package that one stands in, by its name and by a path', async () => {
+    const project = join(cwd, 'own');
+    await writePackage(project, { name: 'pare-own', version: '0.3.0', code: `export default ${presetText('own')};` });
+    await writeFiles(project, { 'other.mjs': `export default ${presetText('other')};`, 'pare.config.mjs': `export default { plugins: ['pare-own', './other.mjs'] };` });
+    const diagnoses = await examinePlugins({ cwd: project, references: [], bundled: [], seconds: 5 });
+    expect(diagnoses.map(({ package: name, version, problems }) => [name, version, problems])).toEqual([
+      ['pare-own', '0.3.0', []],
+      ['./other.mjs', '0.3.0', []],
+    ]);
+  });
+
   it('names a configuration that is not there', async () => {
     const [diagnosis, ...others] = await examinePlugins({ cwd, config: 'absent.mjs', references: [], bundled: [], seconds: 5 });
     expect(diagnosis).toMatchObject({ package: 'absent.mjs', place: 'config', plugins: [], problems: [{ path: 'absent.mjs', found: expect.stringMatching(/absent\.mjs.*no such file/) as string, allowed: 'a configuration that can be read' }] });
