@@ -174,6 +174,10 @@ describe('compress', () => {
     expect(document.formats.find(({ id }) => id === 'onnx')!.files.map(({ path }) => path)).toEqual(expect.arrayContaining(['onnx/model.onnx', 'onnx/model_quantized.onnx']));
     const manifest = JSON.parse(readFileSync(join(output, 'pare.json'), 'utf8')) as { recipe: { stages: { options: object }[] } };
     expect(manifest.recipe.stages[0]!.options).toMatchObject({ bits: 8, groupSize: 16 });
+    // What auto chooses counts as chosen.
+    expect(await pareJson<object>(['plan', model, '--recipe', 'rtn-w8', '--set', 'cpu.threads=1'])).toMatchObject({ backend: { id: 'cpu' } });
+    const other = await pare(['plan', model, '--recipe', 'rtn-w8', '--set', 'reference.threads=1']);
+    expect(other).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/^PARE_COMMAND_INVALID --set reference\.threads=1 changes a backend that is not asked for; auto chose cpu\n +Add --backend reference/m) as string });
     const stray = await pare([...rounding(join(folder, 'stray')), '--set', 'onnx.dtype=q8']);
     expect(stray.stderr).toMatch(/^PARE_COMMAND_INVALID --set onnx\.dtype=q8 changes a format that is not asked for\n +Add --format onnx/m);
     const wrong = await pare([...rounding(join(folder, 'stray')), '--format', 'onnx', '--set', 'onnx.dtpye=q8']);

@@ -12,7 +12,7 @@ export interface RoutedSettings {
 }
 
 /**
- * Sorts `--set id.option=value` by what the id names: a chosen format, the chosen backend, an evaluator; everything else is the recipe's, which
+ * Sorts `--set id.option=value` by what the id names: a chosen format, the chosen backend (named, or what `auto` chooses), an evaluator; everything else is the recipe's, which
  * complains about ids that it does not have.
  * @throws PARE_RECIPE_SET_INVALID for options that a format or backend lacks, PARE_COMMAND_INVALID for one that is not chosen
  */
@@ -25,6 +25,7 @@ export async function routeSettings(
   const recipe: string[] = [];
   const evaluators: string[] = [];
   const options = new Map<string, Readonly<Record<string, unknown>>>();
+  let backend = chosen.backend;
   // Formats may be called as techniques are; the host tells their options apart.
   const kindOf = (id: string): PluginKind | undefined => {
     const kinds = host.plugins.flatMap((plugin) => (plugin.id === id && 'options' in plugin.plugin ? [plugin.kind] : []));
@@ -37,9 +38,12 @@ export async function routeSettings(
     if (kind === 'evaluator' && chosen.evaluators.includes(setting.owner)) {
       evaluators.push(text);
     } else if (kind === 'format' || kind === 'backend') {
-      const wanted = kind === 'format' ? chosen.formats : [chosen.backend];
+      // A setting reaches the backend that is taken without being named, too; only then is it worth asking which.
+      if (kind === 'backend' && backend === 'auto') backend = (await host.backends()).find((listing) => listing.chosen)?.id ?? backend;
+      const wanted = kind === 'format' ? chosen.formats : [backend];
       if (!wanted.includes(setting.owner)) {
-        throw pareError('PARE_COMMAND_INVALID', { problem: `--set ${text} changes a ${kind} that is not asked for`, help: `Add --${kind} ${setting.owner}, or leave the setting out.` });
+        const instead = kind === 'backend' && chosen.backend === 'auto' && backend !== 'auto' ? `; auto chose ${backend}` : '';
+        throw pareError('PARE_COMMAND_INVALID', { problem: `--set ${text} changes a ${kind} that is not asked for${instead}`, help: `Add --${kind} ${setting.owner}, or leave the setting out.` });
       }
       const { plugin } = host.plugin(kind, setting.owner);
       options.set(setting.owner, applySetting(setting, plugin.options as OptionsSchema<unknown>, options.get(setting.owner) ?? {}));
@@ -47,11 +51,11 @@ export async function routeSettings(
       recipe.push(text);
     }
   }
-  const backendOptions = options.get(chosen.backend);
+  const backendOptions = options.get(backend);
   return {
     recipe,
     evaluators,
     formats: chosen.formats.map((id) => ({ id, options: options.get(id) })),
-    backend: backendOptions === undefined ? chosen.backend : { id: chosen.backend, options: backendOptions },
+    backend: backendOptions === undefined ? chosen.backend : { id: backend, options: backendOptions },
   };
 }
