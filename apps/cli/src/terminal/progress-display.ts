@@ -82,23 +82,38 @@ function quietView(terminal: Terminal): View {
 /** Seconds that a counted task must have taken before it is worth a line. */
 const patience = 2;
 
-/** A line for each thing that was finished. */
+/** Seconds without a line after which a counted task tells how far it is: minutes of training must not look like a hang. */
+const heartbeat = 30;
+
+/** A line for each thing that was finished, and for long work on the way there. */
 export function plainView(terminal: Pick<Terminal, 'stderr' | 'noteStyle'>): View {
-  let task = { name: '', since: 0, quarter: 0 };
+  let task = { name: '', since: 0, from: 0, completed: 0, quarter: 0 };
+  let spoke = 0;
+  const say = (state: ProgressState, line: string): void => {
+    spoke = state.elapsed;
+    terminal.stderr.write(`${line}\n`);
+  };
   return {
     show: (state, { type, event }) => {
       const line = plainLine(state, { type, event } as HostEvent, terminal.noteStyle);
       if (line !== undefined) {
-        terminal.stderr.write(`${line}\n`);
+        say(state, line);
         return;
       }
-      // Counted tasks speak up at each quarter, so that logs stay short.
-      if (type === 'progress' && event.total > 0 && state.blocks === 0) {
-        if (task.name !== event.task) task = { name: event.task, since: state.elapsed, quarter: 0 };
-        const quarter = Math.floor((4 * event.completed) / event.total);
-        if (quarter === task.quarter) return;
-        task.quarter = quarter;
-        if (quarter > 0 && state.elapsed - task.since >= patience) terminal.stderr.write(`${taskText({ ...event, detail: undefined })}\n`);
+      if (type !== 'progress' || event.total <= 0) return;
+      const { completed, total } = event;
+      if (task.name !== event.task || completed < task.completed) task = { name: event.task, since: state.elapsed, from: completed, completed, quarter: 0 };
+      task.completed = completed;
+      // Counted tasks speak up at each quarter, so that logs stay short; those of a stage with layers leave that to the layers.
+      const quarter = state.blocks === 0 ? Math.floor((4 * completed) / total) : 0;
+      const turned = quarter !== task.quarter;
+      task.quarter = quarter;
+      const seconds = state.elapsed - task.since;
+      if (turned && quarter > 0 && seconds >= patience) say(state, taskText({ ...event, detail: undefined }));
+      else if (state.elapsed - spoke >= heartbeat) {
+        const done = completed - task.from;
+        const left = done > 0 && completed < total ? `ETA ${formatSeconds(((total - completed) * seconds) / done)}` : '';
+        say(state, [taskText(event), left].filter((part) => part !== '').join('  '));
       }
     },
   };
@@ -107,7 +122,7 @@ export function plainView(terminal: Pick<Terminal, 'stderr' | 'noteStyle'>): Vie
 function plainLine(state: ProgressState, { type, event }: HostEvent, style: Style): string | undefined {
   switch (type) {
     case 'stage:start':
-      return `${event.technique}: ${String(event.modules)} modules${event.blocks > 0 ? ` in ${String(event.blocks)} layers` : ''}`;
+      return `${event.technique}: ${counted(event.modules, 'module')}${event.blocks > 0 ? ` in ${counted(event.blocks, 'layer')}` : ''}`;
     case 'block:done': {
       const parts = [`${event.technique}: layer ${String(event.block + 1)}/${String(event.blocks)}`, event.restored ? 'from the journal' : formatSeconds(event.seconds)];
       if (!event.restored && state.blockLoss !== undefined) parts.push(`loss ${formatMetric(state.blockLoss)}`);
@@ -136,9 +151,11 @@ function plainLine(state: ProgressState, { type, event }: HostEvent, style: Styl
   }
 }
 
+const counted = (count: number, what: string): string => `${String(count)} ${what}${count === 1 ? '' : 's'}`;
+
 function taskText(event: HostEvents['progress']): string {
   const amount =
-    event.unit === 'bytes' ? `${formatBytes(event.completed)} of ${formatBytes(event.total)}` : `${String(event.completed)}/${String(event.total)} ${event.unit}`;
+    event.unit === 'bytes' ? `${formatBytes(event.completed)} of ${formatBytes(event.total)}` : `${String(Number(event.completed.toFixed(1)))}/${String(event.total)} ${event.unit}`;
   return [event.task, amount, event.detail ?? ''].filter((part) => part !== '').join('  ');
 }
 

@@ -187,4 +187,19 @@ describe('plain lines', () => {
     // One event a second: the first quarter comes too soon.
     expect(run(...[0, 250, 300, 499, 500, 600, 1000].map(download)).trim().split('\n')).toEqual(['download  500/1000 files', 'download  1000/1000 files']);
   });
+  it('tells every half minute how far a long task of a stage is, and when it ends', () => {
+    const step = (completed: number): HostEvent => ({ type: 'progress', event: { task: 'stage 1 (gkd)', completed, total: 120, unit: 'steps', detail: `loss ${String(completed)}` } });
+    const events: HostEvent[] = [
+      { type: 'stage:start', event: { stage: 0, technique: 'gkd', modules: 21, blocks: 1 } },
+      { type: 'block:start', event: { stage: 0, technique: 'gkd', block: 0, blocks: 1 } },
+      ...Array.from({ length: 75 }, (_, index) => step(index)),
+    ];
+    expect(run(...events).trim().split('\n')).toEqual([
+      'gkd: 21 modules in 1 layer',
+      'stage 1 (gkd)  28/120 steps  loss 28  ETA 1:32',
+      'stage 1 (gkd)  58/120 steps  loss 58  ETA 1:02',
+    ]);
+    // A second layer begins its count anew.
+    expect(run(...events.slice(0, 32), ...Array.from({ length: 40 }, (_, index) => step(index))).trim().split('\n')[2]).toBe('stage 1 (gkd)  28/120 steps  loss 28  ETA 1:32');
+  });
 });
