@@ -16,7 +16,8 @@ export type TechniqueFault =
   | 'forgets a module'
   | 'never refuses'
   | 'changes in place'
-  | 'throws';
+  | 'throws'
+  | 'reads what it did not declare';
 
 const factor = z.number().positive().default(2);
 const described = z.strictObject({ factor: factor.describe('What weights are scaled by, and back.') });
@@ -60,6 +61,7 @@ export function faultyTechnique(fault: TechniqueFault): Technique<{ factor: numb
       for (const [index, module] of modules.entries()) {
         if (fault !== 'ignores the signal') throwIfAborted(signal, 'scaling');
         if (fault === 'forgets a module' && index === 1) continue;
+        if (fault === 'reads what it did not declare') await module.statistic({ $$type: '@pare/statistic', id: 'gram' });
         const { data, shape } = await module.weight();
         const largest = data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
         const scale = largest === 0 && fault !== 'divides by zero' ? 1 : largest;

@@ -404,7 +404,7 @@ export const errorCatalogue = {
   PARE_STATISTIC_UNDECLARED: template(
     (d: { plugin: string; module: string; statistic: string; declared: readonly string[] }) =>
       `${d.plugin} asked for statistic "${d.statistic}" of ${d.module}, which it did not declare`,
-    (d) => `Declared: ${list(d.declared)}. Return the statistic from statistics(options).`,
+    (d) => `Declared: ${list(d.declared)}. Return it from statistics(options) of defineTechnique, which the host asks what to collect.`,
   ),
   PARE_STATISTIC_UNKNOWN: template(
     (d: { statistic: string }) => `statistic "${d.statistic}" has no rule that computes it`,

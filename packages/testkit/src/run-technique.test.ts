@@ -17,6 +17,16 @@ describe('runTechnique', () => {
     expect(backend.memory().tensors).toBe(0);
   });
 
+  it('tells how to declare a statistic that is read undeclared', async () => {
+    await using backend = await leakCheckedBackend();
+    const undeclared = { ...probeTechnique(), statistics: () => [] };
+    await expect(runTechnique(undeclared, { options, modules: { a: { weight, inputs } }, backend })).rejects.toMatchObject({
+      code: 'PARE_STATISTIC_UNDECLARED',
+      message: 'technique "probe" asked for statistic "gram" of a, which it did not declare',
+      help: expect.stringContaining('Return it from statistics(options) of defineTechnique') as string,
+    });
+  });
+
   it('leaves the weights that were given as they are', async () => {
     await using backend = await leakCheckedBackend();
     const before = weight.data.slice();

@@ -1,6 +1,7 @@
 import {
   createTensorScope,
   float32Tensor,
+  pareError,
   type Backend,
   type DeviceTensor,
   type HostTensor,
@@ -66,7 +67,8 @@ export async function runTechnique<O>(technique: Technique<O>, run: LoneRun<O>):
       weight: () => Promise.resolve(float32Tensor(weight.shape, weight.data.slice())),
       form: () => Promise.resolve(form ?? { form: 'dense', shape: weight.shape, tensor: weight }),
       statistic<T>(ref: StatisticRef<T>): Promise<T> {
-        if (technique.statistics?.(options).some(({ id }) => id === ref.id) !== true) throw new Error(`statistic "${ref.id}" was not declared`);
+        const declared = (technique.statistics?.(options) ?? []).map(({ id }) => id);
+        if (!declared.includes(ref.id)) throw pareError('PARE_STATISTIC_UNDECLARED', { plugin: `technique "${technique.id}"`, module: name, statistic: ref.id, declared });
         if (given !== undefined && ref.id in given) return Promise.resolve(given[ref.id] as T);
         let value = statistics.get(ref.id);
         if (value === undefined) {

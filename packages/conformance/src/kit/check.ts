@@ -1,3 +1,4 @@
+import { isPareError } from '@pare/core';
 import { afterAll, describe, it } from 'vitest';
 import { describeFinding, describeThrown, type Finding } from './finding.js';
 
@@ -26,7 +27,9 @@ export function check(title: string, run: () => Promise<readonly Finding[]> | re
         return await run();
       } catch (thrown) {
         const stack = thrown instanceof Error ? (thrown.stack ?? '') : '';
-        return [{ fault: `an error where none belongs, in "${title}"`, expected: 'no error', found: describeThrown(thrown), advice: `the place it came from: ${stack.split('\n').slice(1, 4).map((line) => line.trim()).join(' < ')}` }];
+        const place = `the place it came from: ${stack.split('\n').filter((line) => /^ *at /.test(line)).slice(0, 3).map((line) => line.trim()).join(' < ')}`;
+        // What is wrong with a plugin's call has its remedy in the catalogue.
+        return [{ fault: `an error where none belongs, in "${title}"`, expected: 'no error', found: describeThrown(thrown), advice: isPareError(thrown) ? `${thrown.help} (${place})` : place }];
       }
     },
   };

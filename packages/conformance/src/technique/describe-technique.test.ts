@@ -1,4 +1,4 @@
-import { float32Tensor, type ModuleHandle } from '@pare/core';
+import { float32Tensor, pareError, type ModuleHandle } from '@pare/core';
 import { describe, expect, it } from 'vitest';
 import { checkTechnique, describeFinding, describeTechnique, type TechniqueConformanceOptions, type TechniqueResult } from '../index.js';
 import { FaultyBackend } from '../../test/faulty-backend.js';
@@ -18,6 +18,7 @@ const kit: TechniqueConformanceOptions<{ factor: number }> = {
           options,
           weight: () => Promise.resolve(float32Tensor(weight.shape, weight.data.slice())),
           form: () => Promise.resolve({ form: 'dense', shape: weight.shape, tensor: weight }),
+          statistic: ({ id: statistic }) => Promise.reject(pareError('PARE_STATISTIC_UNDECLARED', { plugin: `technique "${technique.id}"`, module: name, statistic, declared: [] })),
           replace: (form, report = {}) => Promise.resolve(void results.set(name, { form, report })),
         }) as ModuleHandle<typeof options>,
     );
@@ -47,6 +48,7 @@ describe('the suite on techniques with one fault each', () => {
     ['forgets a module', /forgets a module: block\.second was not replaced/],
     ['never refuses', /does not refuse what cannot work \(a large factor\)[^]*check accepted it/],
     ['changes in place', /writes outside its targets: it changes the host's own weight in place/],
+    ['reads what it did not declare', /asked for statistic "gram" of block\.first, which it did not declare\n +advice: +Declared: none\. Return it from statistics\(options\) of defineTechnique[^]*\(the place it came from: at .*describe-technique\.test/],
     ['throws', /an error where none belongs[^]*no such thing[^]*faulty-technique/],
   ])('names the fault of one that %s', async (fault, message) => {
     const findings = await checkTechnique(faultyTechnique(fault), kit);
