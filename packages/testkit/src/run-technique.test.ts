@@ -17,6 +17,14 @@ describe('runTechnique', () => {
     expect(backend.memory().tensors).toBe(0);
   });
 
+  it('takes options as recipes write them', async () => {
+    await using backend = await leakCheckedBackend();
+    const run = async (given?: Partial<typeof options>): Promise<unknown> => (await runTechnique(probeTechnique({ scope: 'tensor' }), { ...(given === undefined ? {} : { options: given }), modules: { a: { weight } }, backend })).get('a')!.form;
+    expect(await run({ bits: 8 })).toEqual(await run(options));
+    expect(await run()).toEqual(await run({ ...options, bits: 4 }));
+    await expect(run({ bits: 9 })).rejects.toMatchObject({ code: 'PARE_OPTIONS_INVALID' });
+  });
+
   it('tells how to declare a statistic that is read undeclared', async () => {
     await using backend = await leakCheckedBackend();
     const undeclared = { ...probeTechnique(), statistics: () => [] };

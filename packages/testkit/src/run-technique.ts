@@ -17,6 +17,7 @@ import {
 } from '@pare/core';
 import { GraphBuilder } from '@pare/graph';
 import { isStatistic, type Statistic } from '@pare/model';
+import { parseOptions } from '@pare/runtime';
 import { denseFloat32 } from '@pare/weights';
 
 /** A linear layer by itself. */
@@ -33,7 +34,8 @@ export interface LoneModule {
 }
 
 export interface LoneRun<O> {
-  readonly options: O;
+  /** As a recipe writes them: the technique's schema checks them and fills in defaults. Options that were parsed before stay what they are. */
+  readonly options?: O | Partial<O>;
   readonly modules: Readonly<Record<string, LoneModule>>;
   readonly backend: Backend;
   readonly seed?: number;
@@ -51,9 +53,11 @@ const silent = { debug: () => undefined, info: () => undefined, warn: () => unde
 /**
  * Applies a technique to linear layers without a model: weights and inputs in, forms out. Statistics are computed by their own definitions on the backend and
  * freed at the end. `context.model` holds the weights and nothing else: no block is described, there is nothing beside the layers to adjust, and no trials.
+ * @throws PARE_OPTIONS_INVALID, PARE_STATISTIC_UNDECLARED
  */
 export async function runTechnique<O>(technique: Technique<O>, run: LoneRun<O>): Promise<Map<string, LoneResult>> {
-  const { backend, options } = run;
+  const { backend } = run;
+  const options = (await parseOptions(`technique "${technique.id}"`, technique.options, run.options ?? {})) as O;
   const signal = run.signal ?? new AbortController().signal;
   const results = new Map<string, LoneResult>();
   const disposals: (() => void)[] = [];
