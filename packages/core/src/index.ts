@@ -15,6 +15,7 @@ export * from './model.js';
 export * from './plugin.js';
 export * from './removal.js';
 export * from './technique.js';
+export * from './breathe.js';
 export * from './each-module.js';
 export * from './prefetch.js';
 export * from './predictor.js';

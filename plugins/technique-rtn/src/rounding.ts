@@ -1,4 +1,4 @@
-import { throwIfAborted, type QuantizedWeight } from '@pare/core';
+import { breathe, type QuantizedWeight } from '@pare/core';
 import { groupsPerRow, quantizeMatrix, resolveScheme, type QuantizerOptions, type ScaleType } from '@pare/weights';
 
 /** Weights that are rounded before other work of the thread gets a turn: some tens of milliseconds, or a second with the clip search. */
@@ -18,13 +18,12 @@ export async function roundMatrix(weight: Float32Array, shape: readonly [number,
   const scales = new Float32Array(rows * groups);
   const zeros = scheme.symmetric ? undefined : new Uint8Array(rows * groups);
   for (let start = 0; start < rows; start += height) {
-    throwIfAborted(signal, 'rounding');
+    await breathe(signal, 'rounding');
     const count = Math.min(height, rows - start);
     const band = quantizeMatrix(weight.subarray(start * columns, (start + count) * columns), [count, columns], options, scaleType);
     codes.set(band.codes, start * columns);
     scales.set(band.scales, start * groups);
     if (band.zeros !== undefined) zeros?.set(band.zeros, start * groups);
-    await new Promise((resolve) => setTimeout(resolve, 0));
   }
   return { form: 'quantized', shape: [rows, columns], scheme, codes, scales, scaleType, zeros, groupIndex: undefined };
 }
