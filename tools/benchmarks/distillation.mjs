@@ -43,7 +43,7 @@ async function evaluate(model) {
 }
 
 /** Trains and evaluates. */
-async function measure({ technique, options, text = false }, seed) {
+async function measure({ technique, options, text = false, stories = false }, seed) {
   const folder = mkdtempSync(join(tmpdir(), 'pare-bench-'));
   try {
     const recipe = join(folder, 'recipe.json');
@@ -51,6 +51,7 @@ async function measure({ technique, options, text = false }, seed) {
     const output = join(folder, 'out');
     const file = lessonFile(folder, text);
     const lessons = text ? ['--calibration', file, '--sequence-length', '64', '--samples', '700'] : ['--prompts', file];
+    if (stories) lessons.push('--calibration', example('data/tales-calibration.txt'), '--sequence-length', '128', '--samples', '512');
     const made = await runPare(['compress', student, '--recipe', recipe, ...lessons, '--seed', String(seed), '--output', output, '--evaluator', 'size']);
     const seconds = made.document.stages.reduce((sum, stage) => sum + stage.seconds, 0);
     return { ...(await evaluate(output)), seconds, processor: made.processor };
@@ -70,7 +71,6 @@ function lessonFile(folder, text) {
   return file;
 }
 
-kept.machine = `${machine()}, ${new Date().toISOString().slice(0, 10)}`;
 kept.student ??= await evaluate(student);
 kept.teacher ??= await evaluate(teacher);
 keep();
@@ -82,6 +82,7 @@ for (const seed of seeds) {
     if (!asked.includes(method.name) || !there.has(method.technique) || kept.rows[row] !== undefined) continue;
     process.stdout.write(`${row} … `);
     kept.rows[row] = await measure(method, seed);
+    kept.machine = `${machine()}, ${new Date().toISOString().slice(0, 10)}`;
     keep();
     process.stdout.write(`accuracy ${round(kept.rows[row].accuracy, 3)}, perplexity ${round(kept.rows[row].perplexity, 2)}, divergence ${round(kept.rows[row].klDivergence, 3)}, ${round(kept.rows[row].seconds, 0)} s\n`);
   }

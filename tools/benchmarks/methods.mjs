@@ -56,30 +56,38 @@ function keep() {
   writeFileSync(keptFile, JSON.stringify(kept, undefined, 2));
 }
 
-const { document: backends } = await runPare(['backends']);
-const backend = backends.find(({ chosen }) => chosen);
-kept.machine = [machine(), ...(backend.id === 'cpu' ? [] : [`backend ${backend.id} on ${backend.device.name}`]), new Date().toISOString().slice(0, 10)].join(', ');
+/** What measures here, and when. */
+async function measuredBy() {
+  const { document: backends } = await runPare(['backends']);
+  const backend = backends.find(({ chosen }) => chosen);
+  return [machine(), ...(backend.id === 'cpu' ? [] : [`backend ${backend.id} on ${backend.device.name}`]), new Date().toISOString().slice(0, 10)].join(', ');
+}
+
 kept.original ??= await measureOriginal();
 keep();
 for (const method of methods) {
   if (kept[method.name] !== undefined || (asked !== undefined && !asked.includes(method.name))) continue;
   process.stdout.write(`${method.name} … `);
-  kept[method.name] = await measure(method);
+  kept[method.name] = { ...(await measure(method)), machine: await measuredBy() };
   keep();
   process.stdout.write(`${round(kept[method.name].perplexity, 3)}\n`);
 }
 
-const cells = ({ perplexity, bytes, bitsPerWeight, seconds, processor, peakBytes }) => [
+const measured = methods.filter((method) => kept[method.name] !== undefined);
+const machines = [...new Set(measured.map((method) => kept[method.name].machine))];
+/** Which of several machines a row was measured on. */
+const mark = (text) => (machines.length > 1 ? ` [${machines.indexOf(text) + 1}]` : '');
+const cells = ({ perplexity, bytes, bitsPerWeight, seconds, processor, peakBytes, machine: text }) => [
   round(perplexity, 2),
   round(bytes / 1e6, 1),
   round(bitsPerWeight, 2),
-  ...(seconds === undefined ? ['', '', ''] : [round(seconds, 1), round(processor, 0), round(peakBytes / 1e6, 0)]),
+  ...(seconds === undefined ? ['', '', ''] : [`${round(seconds, 1)}${mark(text)}`, round(processor, 0), round(peakBytes / 1e6, 0)]),
 ];
 const rows = [
   ['method', 'setting', 'perplexity', 'weights MB', 'bits per weight', 'seconds', 'processor s', 'peak MB'],
   ['none', '', ...cells(kept.original)],
-  ...methods.filter((method) => kept[method.name] !== undefined).map((method) => [method.method, method.setting, ...cells(kept[method.name])]),
+  ...measured.map((method) => [method.method, method.setting, ...cells(kept[method.name])]),
 ];
 const text = markdownTable(rows);
 process.stdout.write(`${text}\n`);
-writeBetween('docs/methods.md', name, `${kept.machine}\n\n${text}`);
+writeBetween('docs/methods.md', name, `${machines.map((text) => `${text}${mark(text)}`).join('; ')}\n\n${text}`);

@@ -86,7 +86,7 @@ describe('pare plugins', () => {
     write('project/pare.config.mjs', `export default { plugins: ['pare-well'] };\n`);
     const listed = await pare('plugins', '--json');
     expect(JSON.parse(listed.stdout)).toContainEqual({ id: 'well', kind: 'preset', package: 'pare-well', version: '1.0.0', api: 1 });
-    expect(listed).toMatchObject({ exitCode: 0, stderr: expect.stringMatching(/^warning left out plugins\[\d+\] \(pare-twin\) export "default": found preset id "gptq-w4", which plugins\[\d+\] \(@pare\/preset-standard\)/) as string });
+    expect(listed).toMatchObject({ exitCode: 0, stderr: expect.stringMatching(/^warning left out plugins\[\d+\] \(pare-twin\) export "default": found preset id "gptq-w4", which plugins\[\d+\] \(@pare\/preset-standard\)/m) as string });
     expect(await pare('plugins', 'remove', '--user', 'pare-twin')).toMatchObject({ exitCode: 0 });
     expect(readdirSync(join(folder, 'store'))).toEqual([]);
     const { plugins, healthy } = JSON.parse((await pare('plugins', 'doctor', '--json')).stdout) as { healthy: boolean; plugins: object[] };
