@@ -104,6 +104,13 @@ describe('generated packages', () => {
     expect(files.get('README.md')).toMatch(/`src\/fit-scales[^]*what holds for every technique/);
   });
 
+  // What the guide explains is what is written, which the tests of the generators of this repository run.
+  it('of quantizers are shown in the guide for plugin authors, word for word', () => {
+    const guide = readFileSync(new URL('../../../docs/plugin-authors.md', import.meta.url), 'utf8');
+    const files = standaloneFiles(settings({ template: 'quantize', id: 'output-scales' }));
+    for (const name of ['src/options.ts', 'src/index.ts', 'src/fit-scales.ts']) expect(guide, name).toContain(`\`\`\`ts [${name}]\n${files.get(name)!}\`\`\`\n`);
+  });
+
   it('publish from a tag, with provenance and no token', () => {
     const release = standaloneFiles(settings({})).get('.github/workflows/release.yml')!;
     expect(release).toMatch(/id-token: write[^]*npm publish --provenance/);
