@@ -13,7 +13,7 @@ interface EntryPoint {
 
 /** The areas of `@pare/core`, which would be one page of several thousand lines: the title of each, and the files of its source that it shows. `plugin` has what is in no other as well. */
 const coreAreas: Readonly<Record<string, readonly [title: string, ...files: readonly string[]]>> = {
-  technique: ['techniques', 'technique', 'each-module', 'removal'],
+  technique: ['techniques', 'technique', 'each-module', 'breathe', 'removal'],
   evaluator: ['evaluators', 'evaluator', 'predictor'],
   backend: ['backends and graphs', 'backend', 'backend-plugin', 'run-plan', 'graph'],
   format: ['formats', 'format'],
