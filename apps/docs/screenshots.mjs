@@ -46,7 +46,7 @@ try {
   await picture(await open('/tutorials/first-compression.html'), 'tutorial', true);
   await picture(await open('/tutorials/first-plugin.html', { width: 390, height: 844, dark: true }), 'tutorial-narrow-dark', true);
   await picture(await open('/reference/architecture.html'), 'architecture', true);
-  await picture(await open('/api/core.html'), 'api');
+  await picture(await open('/api/core-technique.html'), 'api');
   await picture(await open('/reference/errors.html', { width: 390, height: 844 }), 'errors-narrow');
 
   const page = await open('/techniques/gptq.html');

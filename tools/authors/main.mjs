@@ -1,4 +1,4 @@
-// npm run test:authors: what plugin authors get, tried from packed tarballs in a folder outside the repository. Every kind with every tool chain is written, built, type-checked and tested;
+// npm run test:authors: what plugin authors get, tried from packed tarballs in a folder outside the repository. Every kind, and every template of techniques, with every tool chain is written, built, type-checked and tested;
 // three versions of TypeScript compile the published types and the written sources. Needs a build, and a registry for the tool chains. Takes minutes; --kind and --toolchain, as often as wanted,
 // take less.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -37,7 +37,9 @@ try {
 
   for (const toolchain of toolchains) {
     for (const kind of kinds) attempt(`${kind} with ${toolchain}`, () => `${String(tryPackage(project, `${toolchain}-${kind}`, ['--kind', kind, '--id', 'sample', '--toolchain', toolchain]))} tests`);
-    if (kinds.includes('technique')) attempt(`technique with kernels and ${toolchain}`, () => `${String(tryPackage(project, `${toolchain}-kernel`, ['--id', 'sample', '--kernel', '--toolchain', toolchain]))} tests`);
+    if (!kinds.includes('technique')) continue;
+    attempt(`technique with kernels and ${toolchain}`, () => `${String(tryPackage(project, `${toolchain}-kernel`, ['--id', 'sample', '--kernel', '--toolchain', toolchain]))} tests`);
+    attempt(`quantizer with ${toolchain}`, () => `${String(tryPackage(project, `${toolchain}-quantizer`, ['--id', 'sample', '--template', 'quantize', '--toolchain', toolchain]))} tests`);
   }
 
   // Every declaration of every package, as a user's compiler reads them.
@@ -53,7 +55,7 @@ try {
       const ours = complaints(() => runBin(project, compiler, ['-p', types], types)).filter((line) => line.includes('node_modules/@pare/') || line.startsWith('index.ts'));
       if (ours.length > 0) throw new Error(ours.join('\n'));
     });
-    for (const toolchain of toolchains.filter((name) => name === 'tsc' || name === 'js')) for (const kind of kinds) attempt(`sources of ${kind} (${toolchain}) with TypeScript ${version}`, () => void runBin(project, compiler, ['-p', '.'], join(project, `${toolchain}-${kind}`)));
+    for (const toolchain of toolchains.filter((name) => name === 'tsc' || name === 'js')) for (const kind of [...kinds, ...(kinds.includes('technique') ? ['quantizer'] : [])]) attempt(`sources of ${kind} (${toolchain}) with TypeScript ${version}`, () => void runBin(project, compiler, ['-p', '.'], join(project, `${toolchain}-${kind}`)));
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });

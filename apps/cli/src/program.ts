@@ -35,7 +35,7 @@ const seedOption = (): Option => new Option('--seed <n>', 'seed of everything ra
 const promptsOption = (): Option => new Option('--prompts <file>', 'prompts to learn from, and answers to them: JSON lines');
 const calibrationOptions = (): Option[] => [
   new Option('-c, --calibration <file>', 'text file, or JSON lines with a "text" field, to calibrate on'),
-  new Option('--samples <n>', 'calibration windows').argParser(integer('--samples', 1)).default(128),
+  new Option('--samples <n>', 'calibration windows (--calibration-samples of "pare evaluate")').argParser(integer('--samples', 1)).default(128),
   new Option('--sequence-length <n>', 'tokens in a window').argParser(integer('--sequence-length', 2)).default(512),
   promptsOption(),
 ];
@@ -148,7 +148,7 @@ export function createProgram(version: string, makeContext: ContextMaker): Comma
     new Option('--data <file>', 'text to measure on'),
     new Option('--items <file>', 'questions to measure on, JSON lines'),
     new Option('--original <model>', 'the model before compression, for evaluators that compare with it'),
-    new Option('--samples <n>', 'windows to measure, 0 for all of the text (default: 64)').argParser(integer('--samples', 0)),
+    new Option('--samples <n>', 'windows to measure, 0 for all of the text; those of recipes are --calibration-samples (default: 64)').argParser(integer('--samples', 0)),
     new Option('--sequence-length <n>', 'tokens in a window (default: 512)').argParser(integer('--sequence-length', 2)),
     new Option('--artifact <name>', 'evaluate what a folder exports and not its weights: a format (onnx) or a precision (q4)'),
     new Option('--set <id.option=value>', 'change an option of an evaluator, technique or backend; may be repeated').argParser(collectAssignment),
@@ -157,8 +157,8 @@ export function createProgram(version: string, makeContext: ContextMaker): Comma
   addGroup(evaluate, 'Recipes:', [
     new Option('-r, --recipe <preset|file>', 'also evaluate what this recipe makes of the model, without writing it; may be repeated').argParser(collect),
     new Option('-c, --calibration <file>', 'text file, or JSON lines with a "text" field, to calibrate on'),
-    new Option('--calibration-samples <n>', 'calibration windows').argParser(integer('--calibration-samples', 1)).default(128),
-    new Option('--calibration-length <n>', 'tokens in a calibration window').argParser(integer('--calibration-length', 2)).default(512),
+    new Option('--calibration-samples <n>', 'calibration windows, as --samples of "pare compress"').argParser(integer('--calibration-samples', 1)).default(128),
+    new Option('--calibration-length <n>', 'tokens in a calibration window, as --sequence-length of "pare compress"').argParser(integer('--calibration-length', 2)).default(512),
     promptsOption(),
   ]);
   addGroup(evaluate, 'Earlier runs:', [

@@ -21,7 +21,8 @@ function outsideBlocks(document: string, markdown: string, change: (prose: strin
   let position = 0;
   for (const block of fencedBlocks(document, markdown)) {
     const first = block.line - 2;
-    parts.push(change(lines.slice(position, first).join('\n')));
+    // Nothing is no empty line: a document may begin with a block, and blocks may touch.
+    if (first > position) parts.push(change(lines.slice(position, first).join('\n')));
     parts.push(block.language === 'mermaid' ? `<div class="flowchart">\n${flowchartSvg(block.text)}\n</div>\n` : lines.slice(first, block.end).join('\n'));
     position = block.end;
   }

@@ -9,7 +9,7 @@ const questions: readonly (readonly [query: string, page: string])[] = [
   ['tensor train', '/techniques/tensorgpt.html'],
   ['PARE_OPTIONS_INVALID', '/reference/errors.html'],
   ['resume', '/tutorials/first-compression.html'],
-  ['defineTechnique', '/api/core.html'],
+  ['defineTechnique', '/api/core-technique.html'],
 ];
 /** As many as VitePress shows. */
 const firstResults = 16;

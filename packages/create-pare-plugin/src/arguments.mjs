@@ -2,7 +2,7 @@ import { nearest, pareError } from '@pare/core';
 import { parseArgs } from 'node:util';
 import { licenses } from './licenses.mjs';
 import { idPattern } from './names.mjs';
-import { pluginKinds } from './plugin-files.mjs';
+import { pluginKinds, techniqueTemplates } from './plugin-files.mjs';
 import { toolchains } from './standalone-files.mjs';
 
 /**
@@ -12,6 +12,7 @@ import { toolchains } from './standalone-files.mjs';
  * @property {boolean} yes
  * @property {string} [folder]
  * @property {import('./plugin-files.mjs').PluginKind} [kind]
+ * @property {import('./plugin-files.mjs').TechniqueTemplate} [template]
  * @property {string} [id]
  * @property {string} [packageName]
  * @property {string} [title]
@@ -29,6 +30,10 @@ Starts a package with a plugin for Pare that builds and passes the conformance s
 
   folder                 where to write; pare-<kind>-<id> by default
   --kind <kind>          ${pluginKinds.join(', ')}
+  --template <name>      what a technique begins with; prune by default
+                         ${Object.entries(techniqueTemplates)
+                           .map(([name, what]) => `${name}: ${what}`)
+                           .join('\n                         ')}
   --id <id>              what recipes and flags call it: lower-case words joined by dashes, my-method
   --package <name>       name on npm; pare-<kind>-<id> by default
   --title <text>         name for people; made from the id by default
@@ -38,7 +43,7 @@ Starts a package with a plugin for Pare that builds and passes the conformance s
     .join('\n                         ')}
   --license <id>         ${Object.values(licenses).join(', ')}
   --author <name>        for package.json and the licence
-  --kernel               with a folder for device kernels and a first one (techniques)
+  --kernel               with a folder for device kernels and a first one (techniques, template prune)
   --no-workflow          without GitHub workflows for tests and releases
   -y, --yes              ask nothing: kind technique, tsc, Apache-2.0 where flags do not say otherwise; --id is needed
   -h, --help             this text
@@ -79,6 +84,7 @@ export function packageNameProblem(name) {
 
 const flags = /** @type {const} */ ({
   kind: { type: 'string' },
+  template: { type: 'string' },
   id: { type: 'string' },
   package: { type: 'string' },
   title: { type: 'string' },
@@ -101,18 +107,22 @@ export function readArguments(argv) {
   const { values, positionals } = parse(argv);
   if (positionals.length > 1) refuse(`there is one folder to name, not ${String(positionals.length)}: ${positionals.join(', ')}`, 'Quote names with spaces; "npm create pare-plugin -- --help" lists the flags.');
   const kind = oneOf('kind', values.kind, pluginKinds);
+  const template = oneOf('template', values.template, /** @type {import('./plugin-files.mjs').TechniqueTemplate[]} */ (Object.keys(techniqueTemplates)));
   const toolchain = oneOf('toolchain', values.toolchain, /** @type {import('./standalone-files.mjs').Toolchain[]} */ (Object.keys(toolchains)));
   const license = oneOf('license', values.license, Object.values(licenses));
   const problem = (values.id === undefined ? undefined : idProblem(values.id)) ?? (values.package === undefined ? undefined : packageNameProblem(values.package));
   if (problem !== undefined) refuse(problem, 'Nothing was written.');
   if (values.summary !== undefined && !/^.{10,}\.$/s.test(values.summary)) refuse('--summary is no sentence', 'Write one sentence of at least ten characters, with a full stop.');
   if (values.kernel === true && kind !== undefined && kind !== 'technique') refuse(`--kernel goes with techniques, not with --kind ${kind}`, kind === 'backend' ? 'A backend brings kernels of its own: src/executable is where they go.' : 'Leave it out.');
+  if (template !== undefined && kind !== undefined && kind !== 'technique') refuse(`--template goes with techniques, not with --kind ${kind}`, 'Leave it out.');
+  if (values.kernel === true && template === 'quantize') refuse('--kernel goes with --template prune, not with quantize', 'Leave one of them out.');
   if (values.yes === true && values.id === undefined) refuse('--yes needs --id', 'Name the plugin: --id my-method.');
   return {
     help: values.help === true,
     yes: values.yes === true,
     ...(positionals[0] !== undefined && { folder: positionals[0] }),
     ...(kind !== undefined && { kind }),
+    ...(template !== undefined && { template }),
     ...(values.id !== undefined && { id: values.id }),
     ...(values.package !== undefined && { packageName: values.package }),
     ...(values.title !== undefined && { title: values.title }),

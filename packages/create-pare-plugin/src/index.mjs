@@ -1,3 +1,3 @@
-export { imports, pluginFiles, pluginKinds, renderFolder, valuesOf } from './plugin-files.mjs';
+export { pluginFiles, pluginKinds, renderFolder, techniqueTemplates, templateOf, valuesOf } from './plugin-files.mjs';
 export { idPattern } from './names.mjs';
 export { standaloneFiles, toolchains } from './standalone-files.mjs';

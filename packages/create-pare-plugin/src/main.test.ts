@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { main } from './main.mjs';
-import { pluginKinds } from './plugin-files.mjs';
+import { pluginKinds, techniqueTemplates } from './plugin-files.mjs';
 import { render } from './render.mjs';
 import { standaloneFiles, toolchains, type StandaloneSettings } from './standalone-files.mjs';
 
@@ -39,7 +39,7 @@ describe('npm create pare-plugin', () => {
   it('explains itself', async () => {
     const { code, out } = await run('--help');
     expect(code).toBe(0);
-    for (const word of [...pluginKinds, ...Object.keys(toolchains), 'MIT', '--yes', 'Exit codes']) expect(out).toContain(word);
+    for (const word of [...pluginKinds, ...Object.keys(techniqueTemplates), ...Object.keys(toolchains), 'MIT', '--yes', 'Exit codes']) expect(out).toContain(word);
   });
 
   it.each([
@@ -51,6 +51,9 @@ describe('npm create pare-plugin', () => {
     [['--id', 'x', '--package', 'x'.repeat(215)], /at most 214 characters, this one has 215/],
     [['--id', 'x', '--summary', 'short'], /--summary is no sentence/],
     [['--id', 'x', '--kind', 'format', '--kernel'], /--kernel goes with techniques/],
+    [['--id', 'x', '--template', 'prun'], /--template "prun" is unknown\n {2}Did you mean "prune"\? There are: prune, quantize/],
+    [['--id', 'x', '--kind', 'format', '--template', 'quantize'], /--template goes with techniques/],
+    [['--id', 'x', '--template', 'quantize', '--kernel'], /--kernel goes with --template prune/],
     [['--yes'], /--yes needs --id\n {2}Name the plugin/],
     [[], /has no id, and there is no terminal to ask at/],
     [['--toolchian', 'tsc'], /Unknown option '--toolchian'\n {2}Did you mean "--toolchain"\?/],
@@ -87,6 +90,25 @@ describe('generated packages', () => {
     const manifest = JSON.parse(files.get('package.json')!) as { pare: unknown; devDependencies: Record<string, string>; publishConfig: unknown };
     expect(manifest).toMatchObject({ pare: { kind, api: 1 }, publishConfig: { provenance: true } });
     expect(Object.keys(manifest.devDependencies)).toEqual(Object.keys(manifest.devDependencies).sort());
+  });
+
+  it.each(['tsc', 'esbuild', 'tsup', 'js'] as const)('of quantizers with %s have the libraries that they import among their dependencies, and core among their peers', (toolchain) => {
+    const files = standaloneFiles(settings({ template: 'quantize', toolchain, kernel: true }));
+    const extension = toolchain === 'js' ? 'js' : 'ts';
+    for (const [path, text] of files) expect(text.replaceAll('${{ matrix.node }}', ''), path).not.toMatch(/\{\{|\}\}$|undefined-|\bnull\b|<%/);
+    expect(new Set([...files.keys()].filter((path) => path.startsWith('src/')))).toEqual(new Set(['fit-scales', 'index', 'index.test', 'options'].map((name) => `src/${name}.${extension}`)));
+    const { dependencies, peerDependencies } = JSON.parse(files.get('package.json')!) as { dependencies: Record<string, string>; peerDependencies: Record<string, string> };
+    const imported = [...files].flatMap(([path, text]) => (path.startsWith('src/') && !path.includes('.test.') ? [...text.matchAll(/^import .* from '([^'.]+)';$/gm)].map(([, name]) => name!) : []));
+    expect([...Object.keys(peerDependencies), ...Object.keys(dependencies)].sort()).toEqual([...new Set(imported)].sort());
+    expect(Object.keys(peerDependencies)).toEqual(['@pare/core']);
+    expect(files.get('README.md')).toMatch(/`src\/fit-scales[^]*what holds for every technique/);
+  });
+
+  // What the guide explains is what is written, which the tests of the generators of this repository run.
+  it('of quantizers are shown in the guide for plugin authors, word for word', () => {
+    const guide = readFileSync(new URL('../../../docs/plugin-authors.md', import.meta.url), 'utf8');
+    const files = standaloneFiles(settings({ template: 'quantize', id: 'output-scales' }));
+    for (const name of ['src/options.ts', 'src/index.ts', 'src/fit-scales.ts']) expect(guide, name).toContain(`\`\`\`ts [${name}]\n${files.get(name)!}\`\`\`\n`);
   });
 
   it('publish from a tag, with provenance and no token', () => {

@@ -2,7 +2,7 @@ import { cancel, confirm, group, intro, select, text } from '@clack/prompts';
 import { pareError } from '@pare/core';
 import { idProblem, packageNameProblem } from './arguments.mjs';
 import { licenses } from './licenses.mjs';
-import { pluginKinds } from './plugin-files.mjs';
+import { pluginKinds, techniqueTemplates } from './plugin-files.mjs';
 import { toolchains } from './standalone-files.mjs';
 
 /** What each kind is, for the list to choose from. @type {Readonly<Record<import('./plugin-files.mjs').PluginKind, string>>} */
@@ -28,11 +28,11 @@ const kindHints = {
 export async function askForTheRest(given, interactive) {
   const answers = interactive ? await ask(given) : given;
   if (answers === undefined) return undefined;
-  const { kind = 'technique', id, toolchain = 'tsc', license = licenses.apache, author = '', kernel = false, workflow = true, title, summary } = answers;
+  const { kind = 'technique', template = 'prune', id, toolchain = 'tsc', license = licenses.apache, author = '', kernel = false, workflow = true, title, summary } = answers;
   if (id === undefined) throw pareError('PARE_COMMAND_INVALID', { problem: 'the plugin has no id, and there is no terminal to ask at', help: 'Name it: --id my-method. "npm create pare-plugin -- --help" lists the flags.' });
   const packageName = answers.packageName ?? `pare-${kind}-${id}`;
   const folder = given.folder ?? packageName.replace(/^@[^/]*\//, '');
-  return { kind, id, packageName, toolchain, license, author, kernel, workflow, folder, ...(title !== undefined && { title }), ...(summary !== undefined && { summary }) };
+  return { kind, template, id, packageName, toolchain, license, author, kernel, workflow, folder, ...(title !== undefined && { title }), ...(summary !== undefined && { summary }) };
 }
 
 /** @param {import('./arguments.mjs').Given} given @returns {Promise<import('./arguments.mjs').Given | undefined>} */
@@ -42,6 +42,11 @@ async function ask(given) {
   const answers = await group(
     {
       kind: () => (given.kind === undefined ? select({ message: 'What kind?', options: pluginKinds.map((kind) => ({ value: kind, label: kind, hint: kindHints[kind] })) }) : Promise.resolve(given.kind)),
+      // One question more for techniques, and one less for those that have no kernel to add.
+      template: ({ results }) =>
+        given.template === undefined && given.kernel !== true && results.kind === 'technique'
+          ? select({ message: 'Begin with?', options: Object.entries(techniqueTemplates).map(([name, hint]) => ({ value: /** @type {import('./plugin-files.mjs').TechniqueTemplate} */ (name), label: name, hint })) })
+          : Promise.resolve(given.template ?? 'prune'),
       id: () => (given.id === undefined ? text({ message: 'Its id, as recipes and flags will have it?', placeholder: 'my-method', validate: (value = '') => idProblem(value) }) : Promise.resolve(given.id)),
       packageName: ({ results }) => {
         const usual = `pare-${results.kind ?? 'technique'}-${results.id ?? ''}`;
@@ -51,7 +56,7 @@ async function ask(given) {
         given.toolchain === undefined
           ? select({ message: 'Built with?', options: Object.entries(toolchains).map(([name, hint]) => ({ value: /** @type {import('./standalone-files.mjs').Toolchain} */ (name), label: name, hint })) })
           : Promise.resolve(given.toolchain),
-      kernel: ({ results }) => (given.kernel === undefined && results.kind === 'technique' ? confirm({ message: 'With a folder for device kernels?', initialValue: false }) : Promise.resolve(given.kernel ?? false)),
+      kernel: ({ results }) => (given.kernel === undefined && results.kind === 'technique' && results.template === 'prune' ? confirm({ message: 'With a folder for device kernels?', initialValue: false }) : Promise.resolve(given.kernel ?? false)),
       license: () => (given.license === undefined ? select({ message: 'Licence?', options: Object.values(licenses).map((value) => ({ value, label: value })) }) : Promise.resolve(given.license)),
     },
     {
@@ -63,5 +68,5 @@ async function ask(given) {
   );
   if (stopped) return undefined;
   const { kind, id, toolchain, license } = answers;
-  return { ...given, kind, id, toolchain, license, packageName: String(answers.packageName), kernel: answers.kernel === true };
+  return { ...given, kind, template: answers.template === 'quantize' ? 'quantize' : 'prune', id, toolchain, license, packageName: String(answers.packageName), kernel: answers.kernel === true };
 }

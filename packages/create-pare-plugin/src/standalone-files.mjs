@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { licenses, licenseText } from './licenses.mjs';
-import { imports, pluginFiles, renderFolder, valuesOf } from './plugin-files.mjs';
+import { pluginFiles, renderFolder, templateOf, valuesOf } from './plugin-files.mjs';
 
 /** @typedef {'tsc' | 'esbuild' | 'tsup' | 'js'} Toolchain */
 
@@ -15,6 +15,7 @@ export const toolchains = {
 /**
  * @typedef {object} StandaloneSettings
  * @property {import('./plugin-files.mjs').PluginKind} kind
+ * @property {import('./plugin-files.mjs').TechniqueTemplate} [template] of a technique; `prune` by default
  * @property {string} id
  * @property {string} packageName
  * @property {string} [title]
@@ -45,12 +46,12 @@ export const pareVersion = /** @type {{ version: string }} */ (JSON.parse(readFi
  * @param {StandaloneSettings} settings
  * @returns {Map<string, string>} text by path
  */
-export function standaloneFiles({ kind, id, packageName, title, summary, toolchain, license, author, kernel, workflow }) {
+export function standaloneFiles({ kind, template, id, packageName, title, summary, toolchain, license, author, kernel, workflow }) {
   const language = toolchain === 'js' ? 'js' : 'ts';
-  const plugin = { kind, id, packageName, language: /** @type {'js' | 'ts'} */ (language), kernel, ...(title !== undefined && { title }), ...(summary !== undefined && { summary }) };
+  const plugin = { kind, id, packageName, language: /** @type {'js' | 'ts'} */ (language), kernel, ...(template !== undefined && { template }), ...(title !== undefined && { title }), ...(summary !== undefined && { summary }) };
   const values = { ...valuesOf(plugin), extension: language, license, author, range: `^${pareVersion}` };
   const files = new Map([...renderFolder('standalone', values), ...pluginFiles(plugin)]);
-  files.set('package.json', `${JSON.stringify(manifest({ kind, packageName, summary: values.summary, toolchain, license, author, kernel: kernel && kind === 'technique' }), undefined, 2)}\n`);
+  files.set('package.json', `${JSON.stringify(manifest({ ...plugin, summary: values.summary, toolchain, license, author, kernel: kernel && kind === 'technique' && template !== 'quantize' }), undefined, 2)}\n`);
   // npm leaves a file of this name out of packages under its own name.
   files.set('.gitignore', 'node_modules/\ndist/\n');
   if (license !== licenses.none) files.set('LICENSE', licenseText(license, author));
@@ -58,10 +59,10 @@ export function standaloneFiles({ kind, id, packageName, title, summary, toolcha
   return new Map([...files].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** @param {Pick<StandaloneSettings, 'kind' | 'packageName' | 'toolchain' | 'license' | 'author' | 'kernel'> & { summary: string }} settings */
-function manifest({ kind, packageName, summary, toolchain, license, author, kernel }) {
+/** @param {Pick<StandaloneSettings, 'kind' | 'template' | 'packageName' | 'toolchain' | 'license' | 'author' | 'kernel'> & { summary: string }} settings */
+function manifest({ kind, template, packageName, summary, toolchain, license, author, kernel }) {
   const range = `^${pareVersion}`;
-  const { dependencies, devDependencies, zod } = imports[kind];
+  const { dependencies, devDependencies, zod } = templateOf({ kind, ...(template !== undefined && { template }) });
   const pare = (/** @type {readonly string[]} */ names) => Object.fromEntries(names.map((name) => [`@pare/${name}`, range]));
   const tools = /** @type {const} */ (['@types/node', ...(toolchain === 'esbuild' || toolchain === 'tsup' ? [toolchain] : []), 'typescript', 'vitest']);
   const shipped = [...dependencies, ...(kernel ? ['executor'] : [])];
@@ -78,7 +79,7 @@ function manifest({ kind, packageName, summary, toolchain, license, author, kern
     keywords: ['pare-plugin'],
     pare: { kind, api: 1 },
     scripts: { build: builds[toolchain], typecheck: 'tsc -p tsconfig.json', test: 'vitest run', prepack: 'npm run build' },
-    // One copy of the contracts for host and plugins: core is the host's. What only this plugin uses is its own.
+    // One copy of the contracts for host and plugins: core is the host's. Libraries are the plugin's own: what they hand to the host is plain data.
     peerDependencies: pare(['core']),
     ...(shipped.length + Number(zod) > 0 && { dependencies: { ...pare(shipped), ...(zod && { zod: versions.zod }) } }),
     devDependencies: sorted({ ...pare(['core', ...devDependencies]), ...Object.fromEntries(tools.map((tool) => [tool, versions[/** @type {keyof typeof versions} */ (tool)]])) }),

@@ -118,4 +118,9 @@ describe('snippets', () => {
     expect(compile(`import { answer } from 'lib';\nconst text: string = answer;`)).toContain("docs/a.md:11: Type 'number' is not assignable to type 'string'.");
     expect(compile(`import 'missing';`).join()).toContain('docs/a.md:10');
   });
+  it('import one another by the names that their document gives them', () => {
+    folder = mkdtempSync(join(tmpdir(), 'pare-snippets-'));
+    const files = snippetsOf('a.md', "```ts [src/half.ts]\nexport const half = (x: number): number => x / 2;\n```\n```ts [src/index.ts]\nimport { half } from './half.js';\nhalf('1');\n```\n");
+    expect(compileSnippets(files, folder)).toContain("a.md:6: Argument of type 'string' is not assignable to parameter of type 'number'.");
+  });
 });

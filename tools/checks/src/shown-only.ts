@@ -4,6 +4,8 @@ export const shownOnly: Readonly<Record<string, string>> = {
   'npm ci': 'what continuous integration begins with',
   'npm run build': 'what continuous integration begins with',
   'npm install': 'needs a registry; the tests of tarballs install everything there is',
+  'npm init': 'begins a package in the folder of the reader',
+  'npm pkg': 'changes the package of the reader',
   'npm pack': 'the tests of tarballs pack everything there is',
   'npm create': 'needs a registry; the tests of create-pare-plugin run what it runs',
   'npm publish': 'publishes',

@@ -1,7 +1,7 @@
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import ts from 'typescript';
 import { documents } from './documents.js';
-import { fencedBlocks } from './fenced-blocks.js';
+import { fencedBlocks, fileOf } from './fenced-blocks.js';
 import { readText, root } from './workspace.js';
 
 /** A block of TypeScript in a document. */
@@ -9,18 +9,22 @@ export interface Snippet {
   readonly document: string;
   /** Line of the document that the block's first line stands on. */
   readonly line: number;
+  /** The file that it is the content of, where the document names one: `src/index.ts`. */
+  readonly name?: string;
   readonly text: string;
 }
 
 /** The `ts` blocks of a markdown text. One that begins with ```` ```ts continued ```` goes on where the one before ended. */
 export function snippetsOf(document: string, markdown: string): Snippet[] {
   const snippets: Snippet[] = [];
-  for (const { language, info, line, text } of fencedBlocks(document, markdown)) {
+  for (const block of fencedBlocks(document, markdown)) {
+    const { language, info, line, text } = block;
+    const name = fileOf(block);
     if (language !== 'ts' && language !== 'typescript') continue;
     const before = info === 'continued' ? snippets.pop() : undefined;
     // Empty lines stand for the prose between, so that line numbers stay those of the document.
     snippets.push(
-      before === undefined ? { document, line, text } : { document, line: before.line, text: `${before.text}${'\n'.repeat(line - before.line - before.text.split('\n').length + 1)}${text}` },
+      before === undefined ? { document, line, text, ...(name !== undefined && { name }) } : { ...before, text: `${before.text}${'\n'.repeat(line - before.line - before.text.split('\n').length + 1)}${text}` },
     );
   }
   return snippets;
@@ -29,9 +33,16 @@ export function snippetsOf(document: string, markdown: string): Snippet[] {
 /** TypeScript's code of "cannot find module". */
 const moduleNotFound = 2307;
 
-/** Compiles snippets as modules that lie where their documents lie, against built packages. Returns what the compiler says. */
+/** Compiles snippets as modules that lie where their documents lie, against built packages; files of a document may import one another. Returns what the compiler says. */
 export function compileSnippets(snippets: readonly Snippet[], base: string = root): string[] {
-  const virtual = new Map(snippets.map((snippet, index) => [join(base, dirname(snippet.document), `snippet-${String(index)}.mts`), snippet]));
+  const virtual = new Map<string, Snippet>();
+  for (const [index, snippet] of snippets.entries()) {
+    const folder = join(base, dirname(snippet.document));
+    const named = snippet.name?.endsWith('.ts') === true ? join(folder, `files of ${basename(snippet.document)}`, snippet.name) : undefined;
+    // A document may show a file again, with changes.
+    virtual.set(named === undefined || virtual.has(named) ? join(folder, `snippet-${String(index)}.mts`) : named, snippet);
+  }
+  const folders = new Set([...virtual.keys()].map((path) => dirname(path)));
   const options: ts.CompilerOptions = {
     target: ts.ScriptTarget.ES2022,
     module: ts.ModuleKind.NodeNext,
@@ -44,8 +55,9 @@ export function compileSnippets(snippets: readonly Snippet[], base: string = roo
     skipLibCheck: true,
   };
   const host = ts.createCompilerHost(options);
-  const { fileExists, readFile, getSourceFile } = host;
+  const { fileExists, readFile, getSourceFile, directoryExists } = host;
   host.getCurrentDirectory = () => base;
+  host.directoryExists = (name) => folders.has(name) || directoryExists?.(name) === true;
   host.fileExists = (name) => virtual.has(name) || fileExists(name);
   host.readFile = (name) => virtual.get(name)?.text ?? readFile(name);
   host.getSourceFile = (name, language, ...rest) => {

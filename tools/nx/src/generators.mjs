@@ -3,7 +3,7 @@ import { createPluginPackage } from './plugin-package.mjs';
 /** @typedef {import('./plugin-package.mjs').PluginPackageOptions} Options */
 /** @typedef {import('@nx/devkit').Tree} Tree */
 
-/** A technique that works on one weight at a time. @param {Tree} tree @param {Options} options */
+/** A technique that prunes one weight at a time, or one that quantizes blocks with statistics of their inputs. @param {Tree} tree @param {Options} options */
 export const technique = (tree, options) => createPluginPackage(tree, 'technique', options);
 
 /** An evaluator that reads weights. @param {Tree} tree @param {Options} options */

@@ -34,6 +34,7 @@ describe('generators', () => {
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'), 'dir');
     const tree = workspace();
     for (const kind of kinds) generators[kind](tree, { name: 'my-sample', title: "O'Neill's <sample>", summary: `${kind}: it's "quoted" & so on.`, skipInstall: true });
+    generators.technique(tree, { name: 'my-quantizer', template: 'quantize', skipInstall: true });
     for (const change of tree.listChanges()) {
       if (!change.path.startsWith('plugins/')) continue;
       const text = change.content!.toString('utf8');
@@ -41,7 +42,7 @@ describe('generators', () => {
       mkdirSync(dirname(join(folder, change.path)), { recursive: true });
       writeFileSync(join(folder, change.path), text);
     }
-    expect(JSON.parse(tree.read('tsconfig.json', 'utf8')!)).toMatchObject({ references: kinds.map((kind) => ({ path: `./plugins/${kind}-my-sample` })) });
+    expect(JSON.parse(tree.read('tsconfig.json', 'utf8')!)).toMatchObject({ references: [...kinds.map((kind) => `${kind}-my-sample`), 'technique-my-quantizer'].map((name) => ({ path: `./plugins/${name}` })) });
   });
   afterAll(() => {
     rmSync(folder, { recursive: true, force: true });
@@ -85,8 +86,8 @@ describe('generators', () => {
   }, 60_000);
 
   // The others come from the same templates as those of create-pare-plugin, which `npm run test:authors` tests from tarballs.
-  it.each(['technique', 'format'] as const)('pass their own tests: %s', (kind) => {
-    const directory = join(folder, `plugins/${kind}-my-sample`);
+  it.each(['technique-my-sample', 'technique-my-quantizer', 'format-my-sample'])('pass their own tests: %s', (name) => {
+    const directory = join(folder, `plugins/${name}`);
     run(join(dirname(require.resolve('vitest/package.json')), 'vitest.mjs'), ['run', '--root', directory], directory);
     const report = JSON.parse(readFileSync(join(directory, 'test-results/results.json'), 'utf8')) as { numPassedTests: number; numTotalTests: number; success: boolean };
     expect(report.success).toBe(true);

@@ -1,10 +1,11 @@
 import { installPackagesTask, readJson, updateJson } from '@nx/devkit';
-import { idPattern, imports, pluginFiles, renderFolder, valuesOf } from 'create-pare-plugin';
+import { idPattern, pluginFiles, renderFolder, templateOf, valuesOf } from 'create-pare-plugin';
 import { posix } from 'node:path';
 
 /**
  * @typedef {object} PluginPackageOptions
  * @property {string} name id in kebab case
+ * @property {'prune' | 'quantize'} [template] what a technique begins with
  * @property {string} [title]
  * @property {string} [summary]
  * @property {boolean} [skipInstall]
@@ -13,7 +14,7 @@ import { posix } from 'node:path';
 /** @typedef {'technique' | 'evaluator' | 'backend' | 'format' | 'architecture'} PluginKind */
 
 /** Folders of first-party packages, for project references. @type {Record<string, string>} */
-const folders = { core: 'packages/core', graph: 'packages/graph', operators: 'packages/operators', conformance: 'packages/conformance', testkit: 'packages/testkit' };
+const folders = { core: 'packages/core', graph: 'packages/graph', model: 'packages/model', operators: 'packages/operators', conformance: 'packages/conformance', testkit: 'packages/testkit', weights: 'packages/weights' };
 
 /**
  * Creates `plugins/<kind>-<name>`: manifest with tags and "pare" field, compiler and test configuration, source, a test, README. Source and test are those of create-pare-plugin.
@@ -28,12 +29,12 @@ export function createPluginPackage(tree, kind, options) {
   const path = `plugins/${kind}-${name}`;
   if (tree.exists(path)) throw new Error(`${path} exists already`);
 
-  const { dependencies, devDependencies, zod } = imports[kind];
+  const { title, summary, template } = options;
+  const plugin = { kind, id: name, packageName: `@pare/${kind}-${name}`, language: /** @type {const} */ ('ts'), kernel: false, ...(template !== undefined && { template }), ...(title !== undefined && { title }), ...(summary !== undefined && { summary }) };
+  const { dependencies, devDependencies, zod } = templateOf(plugin);
   const core = readJson(tree, 'packages/core/package.json');
   const versions = (/** @type {readonly string[]} */ names) => Object.fromEntries(names.map((dependency) => [`@pare/${dependency}`, core.version]));
   const references = ['core', ...dependencies, ...devDependencies].map((dependency) => ({ path: `${posix.relative(path, folders[dependency] ?? '')}/tsconfig.lib.json` }));
-  const { title, summary } = options;
-  const plugin = { kind, id: name, packageName: `@pare/${kind}-${name}`, language: /** @type {const} */ ('ts'), kernel: false, ...(title !== undefined && { title }), ...(summary !== undefined && { summary }) };
   const values = valuesOf(plugin);
 
   for (const [file, text] of [...renderFolder('workspace', values), ...pluginFiles(plugin)]) tree.write(`${path}/${file}`, text);
