@@ -29,12 +29,17 @@ function findDriver(): boolean {
  * a software GPU shares the processors with everything else that is tested. On a machine without any driver the tests on webgpu are left out, in CI never.
  *
  * @param only files in which every test needs a device
+ * @param gpuOnly those of them that take minutes in software: `npm run test:gpu` runs them on the machine's own GPU
  */
-export function webgpuTests(directory: string, only: readonly string[] = []): ReturnType<typeof packageTests> {
+export function webgpuTests(directory: string, only: readonly string[] = [], gpuOnly: readonly string[] = []): ReturnType<typeof packageTests> {
   if (!findDriver() && process.env['CI'] === undefined) {
     process.env['PARE_WEBGPU'] = 'absent';
     process.stderr.write('No Vulkan driver was found: tests on webgpu are left out. Debian\'s chromium package brings a software one.\n');
   }
-  const excluded = [...(process.env['PARE_WEBGPU'] === 'absent' ? only : []), ...(findChromium() === undefined && process.env['CI'] === undefined ? ['src/chromium.test.ts'] : [])];
+  const excluded = [
+    ...(process.env['PARE_WEBGPU'] === 'absent' ? only : []),
+    ...(process.env['PARE_WEBGPU_DRIVER'] === 'system' ? [] : gpuOnly),
+    ...(findChromium() === undefined && process.env['CI'] === undefined ? ['src/chromium.test.ts'] : []),
+  ];
   return packageTests(directory, { pool: 'forks', fileParallelism: false, testTimeout: 120_000, ...(excluded.length > 0 ? { exclude: excluded, passWithNoTests: true } : {}) });
 }

@@ -1,3 +1,3 @@
 import { webgpuTests } from '../../vitest.webgpu.ts';
 
-export default webgpuTests(import.meta.dirname, ['**/*.test.ts']);
+export default webgpuTests(import.meta.dirname, ['**/*.test.ts'], ['src/kernels/matmul-variants.test.ts']);
