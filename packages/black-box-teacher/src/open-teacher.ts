@@ -2,8 +2,8 @@ import { cacheFolderRef, fileSystemRef, type CacheFolder, type FileSystem, type 
 import { openTeacher, teacherIdentity, teacherServices, type TeacherServices } from '@pare/distillation';
 import { openTokenizer } from '@pare/model';
 import { environmentVariable } from '@pare/platform';
-import { AnswerCache, sha256 } from './chat/answer-cache.js';
 import { ChatTeacher } from './chat/chat-teacher.js';
+import { KeptTeacher } from './local/kept-teacher.js';
 import { LocalTeacher } from './local/local-teacher.js';
 import type { AnswerOptions, BlackBoxTeacherOptions } from './options.js';
 import { keyMissing } from './teacher-errors.js';
@@ -23,6 +23,9 @@ export type BlackBoxContext<O = unknown> = TechniqueContext<O, BlackBoxServices>
 
 type Context = Pick<BlackBoxContext, 'backend' | 'original' | 'services' | 'signal' | 'log' | 'progress' | 'seed' | 'work'>;
 
+/** Batches of a model at hand whose answers are kept together: the last texts of each share are written by a batch that is no longer full. */
+const batchesKept = 4;
+
 /** @param emptyAnswers whether an endpoint's empty texts are failures or answers */
 export type TeacherChoice = BlackBoxTeacherOptions & Pick<AnswerOptions, 'teacherBatch'> & { readonly emptyAnswers: 'refuse' | 'keep' };
 
@@ -36,20 +39,22 @@ export async function openBlackBoxTeacher(context: Context, options: TeacherChoi
   try {
     const { model } = opened;
     const { backend, signal, work, log } = context;
-    const identity = await teacherIdentity(model);
-    const teacher = await LocalTeacher.load({ model, backend, signal, tokenizer: await openTokenizer(model.directory, model.files), batchSize: options.teacherBatch });
-    const cache = new AnswerCache({ files: work.files, folder: work.files.path.join(work.path, 'answers'), warn: (message) => { log.warn(message); } });
+    const { teacherBatch } = options;
+    const local = new LocalTeacher({ model, backend, signal, tokenizer: await openTokenizer(model.directory, model.files), batchSize: teacherBatch });
+    const teacher = new KeptTeacher({
+      teacher: local,
+      identity: await teacherIdentity(model),
+      share: batchesKept * teacherBatch,
+      files: work.files,
+      folder: work.files.path.join(work.path, 'answers'),
+      warn: (message) => {
+        log.warn(message);
+      },
+    });
     return {
       name: teacher.name,
       cost: (...asked) => teacher.cost(...asked),
-      // A run that goes on takes up what the teacher had written.
-      async answer(prompts, settings, asking) {
-        const key = sha256(JSON.stringify([1, identity, prompts, settings]));
-        const kept = await cache.read(key);
-        const answers = kept ?? (await teacher.answer(prompts, settings, asking)).flat();
-        if (kept === undefined) await cache.write(key, answers);
-        return prompts.map((_, prompt) => answers.slice(prompt * settings.count, (prompt + 1) * settings.count));
-      },
+      answer: (...asked) => teacher.answer(...asked),
       async [Symbol.asyncDispose]() {
         await teacher[Symbol.asyncDispose]();
         await opened[Symbol.asyncDispose]();

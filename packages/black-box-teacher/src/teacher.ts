@@ -39,6 +39,8 @@ export interface AskOptions {
   readonly signal?: AbortSignal | undefined;
   /** Finished requests or prompts, of all. */
   readonly onProgress?: ((completed: number, total: number) => void) | undefined;
+  /** Place of the first prompt among all that are asked in shares: what is drawn depends on places. 0 by default. */
+  readonly first?: number | undefined;
 }
 
 /** A teacher of which nothing is used but the text it writes: no logits, no weights, and its tokens need not be the student's. */

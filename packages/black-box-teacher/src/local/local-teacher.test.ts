@@ -13,7 +13,7 @@ async function withTeacher(batchSize: number, work: (teacher: BlackBoxTeacher) =
   await using folder = await tinyModel('llama');
   await using model = await openFixture('llama');
   {
-    await using teacher = await LocalTeacher.load({ model, backend, tokenizer: await openTokenizer(folder.model), batchSize });
+    await using teacher = new LocalTeacher({ model, backend, tokenizer: await openTokenizer(folder.model), batchSize });
     await work(teacher);
   }
   expectNoLeaks(backend);
@@ -33,6 +33,14 @@ describe('LocalTeacher', () => {
       });
     }
     expect(runs[1]).toEqual(runs[0]);
+  });
+
+  it('answers the same when it is asked in shares', async () => {
+    const prompts = ['one', 'a longer prompt', 'three'];
+    await withTeacher(64, async (teacher) => {
+      const whole = await teacher.answer(prompts, settings);
+      expect([...(await teacher.answer(prompts.slice(0, 1), settings)), ...(await teacher.answer(prompts.slice(1), settings, { first: 1 }))]).toEqual(whole);
+    });
   });
 
   it('ends at texts that stop it, and says which answers were cut off', async () => {
@@ -57,7 +65,7 @@ describe('LocalTeacher', () => {
   it('counts what it will do, and names prompts that leave no room', async () => {
     await withTeacher(64, async (teacher) => {
       expect(await teacher.cost(['ab', 'c'], settings)).toMatchObject({ requests: 4, promptTokens: 6, answerTokens: 48 });
-      const error: unknown = await teacher.answer(['x', `Question: ${'y '.repeat(80)}`], settings).catch((reason: unknown) => reason);
+      const error: unknown = await teacher.cost(['x', `Question: ${'y '.repeat(80)}`], settings).catch((reason: unknown) => reason);
       expect(isPareError(error) && error.code).toBe('PARE_WINDOW_TOO_LONG');
       expect((error as { help: string }).help).toContain('begins "Question: y y');
     });

@@ -12,45 +12,43 @@ export interface LocalTeacherOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A model at hand that continues prompts. Answers follow from the seed, the place of the prompt and the number of the answer alone, not from what is written together. */
+/**
+ * A model at hand that continues prompts. Answers follow from the seed, the place of the prompt and the number of the answer alone, not from what is written together. Weights go to the device
+ * with the first prompt.
+ */
 export class LocalTeacher implements BlackBoxTeacher {
   readonly name: string;
   readonly #options: LocalTeacherOptions;
-  readonly #generator: TokenGenerator;
+  #generator: TokenGenerator | undefined;
 
-  private constructor(options: LocalTeacherOptions, generator: TokenGenerator) {
+  constructor(options: LocalTeacherOptions) {
     this.name = options.model.name;
     this.#options = options;
-    this.#generator = generator;
   }
 
-  /** Loads the weights onto the device. */
-  static async load(options: LocalTeacherOptions): Promise<LocalTeacher> {
-    return new LocalTeacher(options, await TokenGenerator.create(options));
-  }
-
-  cost(prompts: readonly string[], { count, maxTokens }: AnswerSettings): Promise<AnswerCost> {
-    const { tokenizer } = this.#options;
+  /** @throws PARE_WINDOW_TOO_LONG naming the prompt */
+  async cost(prompts: readonly string[], { count, maxTokens }: AnswerSettings): Promise<AnswerCost> {
     const requests = prompts.length * count;
-    const promptTokens = count * prompts.reduce((sum, prompt) => sum + tokenizer.encode(prompt).length, 0);
-    return Promise.resolve({ requests, kept: 0, promptTokens, answerTokens: requests * maxTokens, price: undefined });
+    const promptTokens = count * prompts.reduce((sum, prompt) => sum + this.#encode(prompt, maxTokens).length, 0);
+    return await Promise.resolve({ requests, kept: 0, promptTokens, answerTokens: requests * maxTokens, price: undefined });
   }
 
   /** @throws PARE_WINDOW_TOO_LONG naming the prompt, PARE_ABORTED */
-  async answer(prompts: readonly string[], settings: AnswerSettings, { signal, onProgress }: AskOptions = {}): Promise<TeacherAnswer[][]> {
+  async answer(prompts: readonly string[], settings: AnswerSettings, { signal, onProgress, first = 0 }: AskOptions = {}): Promise<TeacherAnswer[][]> {
     const { count, temperature, topP, maxTokens, stop, seed, beams = 1 } = settings;
     const { tokenizer } = this.#options;
     const encoded = prompts.map((prompt) => this.#encode(prompt, maxTokens));
     const end = new StopTexts(tokenizer, stop);
     const done = (tokens: readonly number[]): boolean => tokens.at(-1) === tokenizer.eosToken || end.reached(tokens);
     const { batchSize = 64 } = this.#options;
+    const generator = (this.#generator ??= await TokenGenerator.create(this.#options));
     if (beams > 1) {
-      const found = await searchBeams(this.#generator, { prompts: encoded, maxNewTokens: maxTokens, beams, count, done, batchSize, signal, onProgress });
+      const found = await searchBeams(generator, { prompts: encoded, maxNewTokens: maxTokens, beams, count, done, batchSize, signal, onProgress });
       return found.map((texts) => texts.map(({ tokens }) => end.answer(tokens)));
     }
     const copies = encoded.flatMap((ids) => Array.from({ length: count }, () => ids));
-    const randoms = copies.map((_, copy) => createRandom(seed * 1_000_003 + copy));
-    const drawn = await this.#generator.generate({
+    const randoms = copies.map((_, copy) => createRandom(seed * 1_000_003 + first * count + copy));
+    const drawn = await generator.generate({
       prompts: copies,
       maxNewTokens: maxTokens,
       batchSize,
@@ -64,7 +62,7 @@ export class LocalTeacher implements BlackBoxTeacher {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#generator[Symbol.asyncDispose]();
+    await this.#generator?.[Symbol.asyncDispose]();
   }
 
   #encode(prompt: string, maxTokens: number): Int32Array {
