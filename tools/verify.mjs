@@ -20,9 +20,12 @@ if (failedSteps.length === 0) await required('build and type-check', build);
 if (failedSteps.length === 0) {
   // Nx also refreshes its project graph here, which the lint rule about imports reads.
   await required('project references (nx sync:check)', () => run(node, [bin('nx'), 'sync:check']));
-  await required('lint', () => run(node, [bin('eslint'), '--max-warnings', '0', '.']));
-  await required('repository checks', () => run(node, [join(root, 'tools/checks/dist/main.js')]));
-  await required('documentation site', () => run(node, [join(root, 'apps/docs/dist/main.js')]));
+  // Each of the two keeps one core busy.
+  const lint = async () => {
+    await required('lint', () => run(node, [bin('eslint'), '--max-warnings', '0', '.']));
+    await required('repository checks', () => run(node, [join(root, 'tools/checks/dist/main.js')]));
+  };
+  await Promise.all([lint(), required('documentation site', () => run(node, [join(root, 'apps/docs/dist/main.js')]))]);
   // What runs was compiled above, so the tests' own build tasks are left out; nothing comes from a cache.
   process.env.PARE_TEST_AGAINST_BUILD = '1';
   await step('tests', () => run(node, [bin('nx'), 'run-many', '-t', 'test', '--parallel=2', '--skip-nx-cache', '--exclude-task-dependencies', '--output-style=stream']));

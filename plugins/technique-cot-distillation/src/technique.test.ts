@@ -26,7 +26,7 @@ async function distill(options: Options, prompts = file(sums)) {
   expectNoLeaks(backend);
   const say = async (asked: readonly string[]): Promise<string[]> => {
     await using model = await host.openModel(output);
-    await using said = await LocalTeacher.load({ model, backend, tokenizer: await openTokenizer(output) });
+    await using said = new LocalTeacher({ model, backend, tokenizer: await openTokenizer(output) });
     return (await said.answer(asked, { count: 1, temperature: 0, topP: 1, maxTokens: 24, stop: [], seed: 0 })).map(([answer]) => answer!.text);
   };
   const said = result.stages[0]!.reports[0]!.details!['steps']! > 1 ? await say(['Question: two and one\nAnswer:', 'Question: two and two\nReason:']) : [];

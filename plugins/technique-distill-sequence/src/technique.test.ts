@@ -25,7 +25,7 @@ async function distill(options: Options | ((folder: string) => Promise<Options>)
   const given = typeof options === 'function' ? await options(folder.path) : options;
   const result = await host.compress({ model: folder.model, recipe: recipe(given), prompts, output, formats: ['hf'], backend, seed: 3 });
   await using model = await host.openModel(output);
-  await using said = await LocalTeacher.load({ model, backend, tokenizer: await openTokenizer(output) });
+  await using said = new LocalTeacher({ model, backend, tokenizer: await openTokenizer(output) });
   const answers = await said.answer(questions.map(prompt), { count: 1, temperature: 0, topP: 1, maxTokens: 6, stop: [], seed: 0 });
   return { details: result.stages[0]!.reports[0]!.details!, log: host.log, said: answers.map(([answer]) => answer!), backend };
 }

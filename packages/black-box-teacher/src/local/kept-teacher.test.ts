@@ -42,6 +42,6 @@ it('takes up the answers that were written before it was stopped', async () => {
   const progress: number[] = [];
   const answers = await keptTeacher(after).answer(prompts, settings, { onProgress: (completed) => progress.push(completed) });
   expect(after).toEqual(['e']);
-  expect(progress).toEqual([2, 4, 5, 5]);
+  expect(progress).toEqual([5]);
   expect(answers.map(([first, second]) => [first!.text, second!.text])).toEqual(prompts.map((prompt, place) => [0, 1].map((answer) => `${prompt} ${String(place)} ${String(answer)}`)));
 });

@@ -39,7 +39,6 @@ export class KeptTeacher implements BlackBoxTeacher {
         await this.#cache.write(key, kept);
       }
       for (const place of some.keys()) answers.push(kept.slice(place * count, (place + 1) * count));
-      onProgress?.(answers.length, prompts.length);
     }
     return answers;
   }
