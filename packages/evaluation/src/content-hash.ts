@@ -6,12 +6,6 @@ export interface HashedFile {
   readonly sha256: string;
 }
 
-export function sha256(text: string): string {
-  const hash = createSha256();
-  hash.update(new TextEncoder().encode(text));
-  return hash.hex();
-}
-
 /** SHA-256 of whole files, read piece by piece. @param paths relative to the folder @throws PARE_FILE_UNREADABLE, PARE_ABORTED */
 export async function hashFiles(files: FileSystem, directory: string, paths: readonly string[], signal?: AbortSignal): Promise<HashedFile[]> {
   const hashed: HashedFile[] = [];

@@ -1,6 +1,5 @@
 import { systemErrorCode, type Checkpoint, type FileSystem } from '@pare/core';
-import { exactJson, parseExactJson, writeShared } from '@pare/platform';
-import { sha256 } from './content-hash.js';
+import { exactJson, parseExactJson, sha256, writeShared } from '@pare/platform';
 import { ProgressJournal } from './progress-journal.js';
 
 /** Everything that a result follows from. */

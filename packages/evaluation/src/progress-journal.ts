@@ -1,6 +1,5 @@
 import type { Checkpoint, FileSystem } from '@pare/core';
-import { exactJson, parseExactJson } from '@pare/platform';
-import { sha256 } from './content-hash.js';
+import { exactJson, parseExactJson, sha256 } from '@pare/platform';
 
 /**
  * Finished pieces of one evaluation in a folder, a file each: a hash of the value, and the value. A file appears under its name when it is complete; one that does not fit its hash

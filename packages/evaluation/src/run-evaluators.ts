@@ -1,5 +1,5 @@
 import { pareError, type Evaluator, type EvaluatorAccess, type Model, type PluginContext, type TextSource, type Tokenizer } from '@pare/core';
-import { sha256 } from './content-hash.js';
+import { sha256 } from '@pare/platform';
 import { noCheckpoint, type EvaluationCache } from './evaluation-cache.js';
 import { lazyPredictor, type OpenSubject, type Subject } from './subject.js';
 

@@ -1,6 +1,7 @@
 import { pareError, type Backend, type EvaluatedArtifact, type FileSystem, type Format, type Model, type Predictor } from '@pare/core';
+import { sha256 } from '@pare/platform';
 import { blockPredictor } from './block-predictor.js';
-import { hashFiles, sha256 } from './content-hash.js';
+import { hashFiles } from './content-hash.js';
 
 /** What evaluators get to see. */
 export interface OpenSubject {

@@ -9,6 +9,7 @@ export type { Sha256, System } from './system.js';
 export { memoryFiles } from './memory-files.js';
 export { mountFiles } from './mount-files.js';
 export { posixPaths } from './posix-paths.js';
+export { sha256 } from './sha256.js';
 export { backoff, pause, retry, type RetryOptions } from './retry.js';
 export { storageFiles } from './browser/storage-files.js';
 export { TimeLimitError, withTimeLimit } from './time-limit.js';

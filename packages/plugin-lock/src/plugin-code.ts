@@ -1,5 +1,5 @@
 import type { FileKind, FileSystem, Plugin } from '@pare/core';
-import { createSha256, defaultFiles } from '@pare/platform';
+import { defaultFiles, sha256 } from '@pare/platform';
 import type { LockablePlugin } from './create-lock.js';
 import { hashFolder } from './hash-folder.js';
 import { packageDependencies } from './package-dependencies.js';
@@ -90,10 +90,4 @@ function sourceText(plugin: Plugin): string {
     .filter((value) => typeof value === 'function')
     .map(String)
     .join('\n');
-}
-
-function sha256(text: string): string {
-  const hash = createSha256();
-  hash.update(new TextEncoder().encode(text));
-  return hash.hex();
 }

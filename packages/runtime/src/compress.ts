@@ -1,12 +1,12 @@
 import { isPareError, pareError, throwIfAborted, type Backend, type FileSystem, type Model, type TextSource } from '@pare/core';
 import { mergeMetrics, openedSubject } from '@pare/evaluation';
-import { isDiskFull, requireFreeSpace, sampleMemory } from '@pare/platform';
+import { isDiskFull, requireFreeSpace, sampleMemory, sha256 } from '@pare/platform';
 import { pluginCode, type PluginCode } from '@pare/plugin-lock';
 import { pluginFailure } from './cancellation.js';
 import { runEvaluation, type PreparedEvaluation } from './evaluations.js';
 import type { CompressionRequest, CompressionResult, EvaluationRecord, FormatResult, LoadedPlugin, Manifest, StageResult } from './host-types.js';
 import { hasUnfinishedRun, Journal, journalFolder, journalState } from './journal.js';
-import { hashWindows, sha256, type JournalInputs } from './journal-inputs.js';
+import { hashWindows, type JournalInputs } from './journal-inputs.js';
 import { createManifest, writeManifest } from './manifest.js';
 import type { ModelLibrary } from './model-library.js';
 import { createPartialOutput, inspectOutput, recoverOutput } from './output-folder.js';

@@ -14,12 +14,6 @@ export interface JournalInputs {
   readonly plugins: Readonly<Record<string, string>>;
 }
 
-export function sha256(data: string | Uint8Array): string {
-  const hash = createSha256();
-  hash.update(typeof data === 'string' ? new TextEncoder().encode(data) : data);
-  return hash.hex();
-}
-
 /** SHA-256 of token windows. */
 export function hashWindows(windows: readonly Int32Array[]): string {
   const hash = createSha256();

@@ -1,6 +1,6 @@
 import type { Backend, Recipe } from '@pare/core';
-import { once, openedSubject, sha256, type Subject } from '@pare/evaluation';
-import { memoryFiles, requireFreeSpace } from '@pare/platform';
+import { once, openedSubject, type Subject } from '@pare/evaluation';
+import { memoryFiles, requireFreeSpace, sha256 } from '@pare/platform';
 import { journalInputs, readCalibration, recipeCode, runStages, type RecipeRun } from './compress.js';
 import { Journal } from './journal.js';
 import { checkWeights } from './weight-check.js';

@@ -1,5 +1,5 @@
 import { systemErrorCode, type FileSystem } from '@pare/core';
-import { createSha256, writeShared } from '@pare/platform';
+import { sha256, writeShared } from '@pare/platform';
 import type { TeacherAnswer } from '../teacher.js';
 
 /** Where answers are kept. */
@@ -58,9 +58,3 @@ export class AnswerCache {
 
 /** Hexadecimal digits of a SHA-256. */
 const hashLength = 64;
-
-export function sha256(text: string): string {
-  const hash = createSha256();
-  hash.update(new TextEncoder().encode(text));
-  return hash.hex();
-}

@@ -1,8 +1,8 @@
 import { throwIfAborted, type FileSystem, type PareError } from '@pare/core';
-import { backoff, failureReason, retry } from '@pare/platform';
+import { backoff, failureReason, retry, sha256 } from '@pare/platform';
 import type { AnswerCost, AskOptions, AnswerSettings, BlackBoxTeacher, TeacherAnswer } from '../teacher.js';
 import { busy, nonsense, refused, tooExpensive, unreachable } from '../teacher-errors.js';
-import { AnswerCache, sha256 } from './answer-cache.js';
+import { AnswerCache } from './answer-cache.js';
 import { systemClock, type Clock } from './clock.js';
 import { errorText, excerpt, Nonsense, readCompletion, type Completion } from './completion.js';
 import { MinuteBudget } from './minute-budget.js';

@@ -1,5 +1,5 @@
 import type { FileSystem, Model } from '@pare/core';
-import { createSha256 } from '@pare/platform';
+import { sha256 } from '@pare/platform';
 
 /** A file of a model as a glance tells: enough to notice that it was replaced, without reading gigabytes. */
 export interface ModelFile {
@@ -37,13 +37,7 @@ async function hashHead(files: FileSystem, path: string): Promise<string> {
   await using file = await files.open(path);
   const buffer = new Uint8Array(Math.min(file.bytes, headBytes));
   await file.read(buffer, 0);
-  if (!path.endsWith('.safetensors') || file.bytes < 8) return hashOf(buffer);
+  if (!path.endsWith('.safetensors') || file.bytes < 8) return sha256(buffer);
   const header = Number(new DataView(buffer.buffer).getBigUint64(0, true));
-  return hashOf(buffer.subarray(0, Math.min(buffer.length, 8 + header)));
-}
-
-function hashOf(data: Uint8Array): string {
-  const hash = createSha256();
-  hash.update(data);
-  return hash.hex();
+  return sha256(buffer.subarray(0, Math.min(buffer.length, 8 + header)));
 }
