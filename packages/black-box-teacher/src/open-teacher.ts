@@ -41,25 +41,17 @@ export async function openBlackBoxTeacher(context: Context, options: TeacherChoi
     const { backend, signal, work, log } = context;
     const { teacherBatch } = options;
     const local = new LocalTeacher({ model, backend, signal, tokenizer: await openTokenizer(model.directory, model.files), batchSize: teacherBatch });
-    const teacher = new KeptTeacher({
+    return new KeptTeacher({
       teacher: local,
       identity: await teacherIdentity(model),
       share: batchesKept * teacherBatch,
+      release: () => opened[Symbol.asyncDispose](),
       files: work.files,
       folder: work.files.path.join(work.path, 'answers'),
       warn: (message) => {
         log.warn(message);
       },
     });
-    return {
-      name: teacher.name,
-      cost: (...asked) => teacher.cost(...asked),
-      answer: (...asked) => teacher.answer(...asked),
-      async [Symbol.asyncDispose]() {
-        await teacher[Symbol.asyncDispose]();
-        await opened[Symbol.asyncDispose]();
-      },
-    };
   } catch (error) {
     await opened[Symbol.asyncDispose]();
     throw error;

@@ -32,7 +32,7 @@ function keptTeacher(asked: string[], stopAt?: string): KeptTeacher {
     },
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
-  return new KeptTeacher({ teacher, identity: 'echo', share: 5, files: defaultFiles, folder, warn: expect.unreachable });
+  return new KeptTeacher({ teacher, identity: 'echo', share: 5, release: () => Promise.resolve(), files: defaultFiles, folder, warn: expect.unreachable });
 }
 
 it('takes up the answers that were written before it was stopped', async () => {

@@ -1,4 +1,5 @@
-import { AnswerCache, sha256, type AnswerCacheOptions } from '../chat/answer-cache.js';
+import { sha256 } from '@pare/platform';
+import { AnswerCache, type AnswerCacheOptions } from '../chat/answer-cache.js';
 import type { AnswerCost, AnswerSettings, AskOptions, BlackBoxTeacher, TeacherAnswer } from '../teacher.js';
 
 export interface KeptTeacherOptions extends AnswerCacheOptions {
@@ -7,6 +8,8 @@ export interface KeptTeacherOptions extends AnswerCacheOptions {
   readonly identity: string;
   /** Answers that are kept together. */
   readonly share: number;
+  /** Gives back what the teacher stands on, after the teacher. */
+  readonly release: () => PromiseLike<void>;
 }
 
 /** A teacher whose answers are kept share by share, as they are written: a run that goes on takes up what there is, and the teacher does the rest. */
@@ -43,7 +46,8 @@ export class KeptTeacher implements BlackBoxTeacher {
     return answers;
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#options.teacher[Symbol.asyncDispose]() as Promise<void>;
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#options.teacher[Symbol.asyncDispose]();
+    await this.#options.release();
   }
 }

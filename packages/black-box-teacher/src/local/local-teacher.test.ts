@@ -65,9 +65,11 @@ describe('LocalTeacher', () => {
   it('counts what it will do, and names prompts that leave no room', async () => {
     await withTeacher(64, async (teacher) => {
       expect(await teacher.cost(['ab', 'c'], settings)).toMatchObject({ requests: 4, promptTokens: 6, answerTokens: 48 });
-      const error: unknown = await teacher.cost(['x', `Question: ${'y '.repeat(80)}`], settings).catch((reason: unknown) => reason);
-      expect(isPareError(error) && error.code).toBe('PARE_WINDOW_TOO_LONG');
-      expect((error as { help: string }).help).toContain('begins "Question: y y');
+      for (const ask of [teacher.cost.bind(teacher), teacher.answer.bind(teacher)]) {
+        const error: unknown = await ask(['x', `Question: ${'y '.repeat(80)}`], settings).catch((reason: unknown) => reason);
+        expect(isPareError(error) && error.code).toBe('PARE_WINDOW_TOO_LONG');
+        expect((error as { help: string }).help).toContain('begins "Question: y y');
+      }
     });
   });
 });
