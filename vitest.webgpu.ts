@@ -29,7 +29,7 @@ function findDriver(): boolean {
  * a software GPU shares the processors with everything else that is tested. On a machine without any driver the tests on webgpu are left out, in CI never.
  *
  * @param only files in which every test needs a device
- * @param gpuOnly those of them that take minutes in software: `npm run test:gpu` runs them on the machine's own GPU
+ * @param gpuOnly more of them, which take minutes in software: `npm run test:gpu` runs them on the machine's own GPU
  */
 export function webgpuTests(directory: string, only: readonly string[] = [], gpuOnly: readonly string[] = []): ReturnType<typeof packageTests> {
   if (!findDriver() && process.env['CI'] === undefined) {
@@ -37,7 +37,7 @@ export function webgpuTests(directory: string, only: readonly string[] = [], gpu
     process.stderr.write('No Vulkan driver was found: tests on webgpu are left out. Debian\'s chromium package brings a software one.\n');
   }
   const excluded = [
-    ...(process.env['PARE_WEBGPU'] === 'absent' ? only : []),
+    ...(process.env['PARE_WEBGPU'] === 'absent' ? [...only, ...gpuOnly] : []),
     ...(process.env['PARE_WEBGPU_DRIVER'] === 'system' ? [] : gpuOnly),
     ...(findChromium() === undefined && process.env['CI'] === undefined ? ['src/chromium.test.ts'] : []),
   ];

@@ -65,10 +65,11 @@ async function measuredBy() {
 
 kept.original ??= await measureOriginal();
 keep();
-for (const method of methods) {
-  if (kept[method.name] !== undefined || (asked !== undefined && !asked.includes(method.name))) continue;
+const open = methods.filter(({ name: row }) => kept[row] === undefined && (asked === undefined || asked.includes(row)));
+const here = open.length > 0 ? await measuredBy() : undefined;
+for (const method of open) {
   process.stdout.write(`${method.name} … `);
-  kept[method.name] = { ...(await measure(method)), machine: await measuredBy() };
+  kept[method.name] = { ...(await measure(method)), machine: here };
   keep();
   process.stdout.write(`${round(kept[method.name].perplexity, 3)}\n`);
 }

@@ -13,9 +13,6 @@ import { posix } from 'node:path';
 
 /** @typedef {'technique' | 'evaluator' | 'backend' | 'format' | 'architecture'} PluginKind */
 
-/** Folders of first-party packages, for project references. @type {Record<string, string>} */
-const folders = { core: 'packages/core', graph: 'packages/graph', model: 'packages/model', operators: 'packages/operators', conformance: 'packages/conformance', testkit: 'packages/testkit', weights: 'packages/weights' };
-
 /**
  * Creates `plugins/<kind>-<name>`: manifest with tags and "pare" field, compiler and test configuration, source, a test, README. Source and test are those of create-pare-plugin.
  * @param {import('@nx/devkit').Tree} tree
@@ -34,7 +31,7 @@ export function createPluginPackage(tree, kind, options) {
   const { dependencies, devDependencies, zod } = templateOf(plugin);
   const core = readJson(tree, 'packages/core/package.json');
   const versions = (/** @type {readonly string[]} */ names) => Object.fromEntries(names.map((dependency) => [`@pare/${dependency}`, core.version]));
-  const references = ['core', ...dependencies, ...devDependencies].map((dependency) => ({ path: `${posix.relative(path, folders[dependency] ?? '')}/tsconfig.lib.json` }));
+  const references = ['core', ...dependencies, ...devDependencies].map((dependency) => ({ path: `${posix.relative(path, `packages/${dependency}`)}/tsconfig.lib.json` }));
   const values = valuesOf(plugin);
 
   for (const [file, text] of [...renderFolder('workspace', values), ...pluginFiles(plugin)]) tree.write(`${path}/${file}`, text);

@@ -1,7 +1,7 @@
 import { checkFarActivation, checkMatMul, matMulRequest } from '@pare/conformance';
 import type { DeviceTraits, MatMulRequest } from '@pare/executor';
 import { afterAll, describe, expect, it, vi } from 'vitest';
-import { matMul, tiledVariants, type MatMulChoice } from './matmul.js';
+import { fits, matMul, tiledVariants, variantName, type MatMulChoice } from './matmul.js';
 import { guaranteedTraits, testDevice, tinyTraits } from './testing.js';
 
 // A software device takes seconds to compile a kernel.
@@ -14,6 +14,10 @@ const check = (changes: Partial<MatMulRequest>, traits: DeviceTraits = guarantee
 
 const smallest = tiledVariants.find(({ tileM }) => tileM === 32)!;
 const orders = [false, true].flatMap((transposeA) => [false, true].map((transposeB) => ({ transposeA, transposeB })));
+
+it.each(tiledVariants.map((variant) => ({ name: variantName(variant), variant })))('the tiles of $name fit workgroup memory of 32 KiB', ({ variant }) => {
+  expect(fits(variant, { ...guaranteedTraits, workgroupMemory: 32_768 })).toBe(true);
+});
 
 it('takes orders and loads by four with the smallest tiles', async () => {
   for (const order of orders) {
