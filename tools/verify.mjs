@@ -26,9 +26,9 @@ if (failedSteps.length === 0) {
     await required('repository checks', () => run(node, [join(root, 'tools/checks/dist/main.js')]));
   };
   await Promise.all([lint(), required('documentation site', () => run(node, [join(root, 'apps/docs/dist/main.js')]))]);
-  // What runs was compiled above, so the tests' own build tasks are left out; nothing comes from a cache.
+  // What runs was compiled above, so the tests' own build tasks are left out; nothing comes from a cache. Three at a time keep two cores busy: some wait for npm or a browser.
   process.env.PARE_TEST_AGAINST_BUILD = '1';
-  await step('tests', () => run(node, [bin('nx'), 'run-many', '-t', 'test', '--parallel=2', '--skip-nx-cache', '--exclude-task-dependencies', '--output-style=stream']));
+  await step('tests', () => run(node, [bin('nx'), 'run-many', '-t', 'test', '--parallel=3', '--skip-nx-cache', '--exclude-task-dependencies', '--output-style=stream']));
   if (findChromium() !== undefined) {
     const code = await step('web page in Chromium', () => run(node, [join(root, browserTests, 'test/run.mjs')]));
     // Failed tests are counted from their report; without one the page could not be built.
