@@ -7,7 +7,7 @@ import { runEvaluation, type PreparedEvaluation } from './evaluations.js';
 import type { CompressionRequest, CompressionResult, EvaluationRecord, FormatResult, LoadedPlugin, Manifest, StageResult } from './host-types.js';
 import { hasUnfinishedRun, Journal, journalFolder, journalState } from './journal.js';
 import { hashWindows, type JournalInputs } from './journal-inputs.js';
-import { createManifest, writeManifest } from './manifest.js';
+import { createManifest, hashSource, writeManifest } from './manifest.js';
 import type { ModelLibrary } from './model-library.js';
 import { createPartialOutput, inspectOutput, recoverOutput } from './output-folder.js';
 import { createPluginContext, deriveSeed, type HostCore } from './plugin-context.js';
@@ -209,6 +209,10 @@ async function writeOutput(
 ): Promise<{ formats: readonly FormatResult[]; after: Measurement; manifest: Manifest }> {
   const { core, files, library, preparation, evaluation, output, signal } = run;
   const partial = await createPartialOutput(files, output);
+  // Beside the writing, which waits for the disk much of the time; a failure is told where the hashes are needed.
+  const stop = new AbortController();
+  const hashed = hashSource(run.model, library, AbortSignal.any([signal, stop.signal]));
+  hashed.catch(() => undefined);
   try {
     const formats = await writeFormats(run, compressed, backend, partial.directory);
     let after: Measurement = { metrics: {}, seconds: 0 };
@@ -220,7 +224,7 @@ async function writeOutput(
       const records = await runEvaluation(evaluation, { ...shared, subject: openedSubject(model, backend), original: openedSubject(run.model, backend), name: output });
       after = { metrics: mergeMetrics(records), seconds: secondsOf(records) };
     }
-    const manifest = await createManifest({
+    const manifest = createManifest({
       preparation,
       model: run.model,
       modelName: run.modelName,
@@ -233,14 +237,14 @@ async function writeOutput(
       formats,
       before,
       after: after.metrics,
-      library: run.library,
-      signal,
+      source: await hashed,
     });
     await writeManifest(files, partial.directory, manifest);
     throwIfAborted(signal, 'compression');
     await partial.commit();
     return { formats, after, manifest };
   } finally {
+    stop.abort();
     await partial.discard();
   }
 }

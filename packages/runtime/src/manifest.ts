@@ -15,6 +15,8 @@ export interface ManifestParts {
   /** The model as the request named it. */
   readonly modelName: string;
   readonly hashes: Pick<Calibration, 'textHash' | 'promptsHash'>;
+  /** The model's files, by `hashSource`. */
+  readonly source: Manifest['source']['files'];
   readonly seed: number;
   readonly backend: string;
   readonly plugins: readonly LoadedPlugin[];
@@ -23,25 +25,24 @@ export interface ManifestParts {
   readonly formats: readonly FormatResult[];
   readonly before: Readonly<Record<string, number>>;
   readonly after: Readonly<Record<string, number>>;
-  readonly library: ModelLibrary;
-  readonly signal: AbortSignal;
+}
+
+/** Size and SHA-256 of every file of the source. @throws PARE_ABORTED */
+export async function hashSource(model: Model, library: ModelLibrary, signal: AbortSignal): Promise<Manifest['source']['files']> {
+  const files: Manifest['source']['files'][number][] = [];
+  for (const path of await library.modelFileNames(model)) files.push({ path, ...(await hashFile(model.files, model.files.path.join(model.directory, path), signal)) });
+  return files;
 }
 
 /** The record of a run. Nothing in it differs between two runs with equal inputs: no times, no paths of this machine. */
-export async function createManifest(parts: ManifestParts): Promise<Manifest> {
+export function createManifest(parts: ManifestParts): Manifest {
   const { preparation, model, outcomes } = parts;
   const { calibration, prompts, recipe, stages, formats } = preparation;
-  const names = await parts.library.modelFileNames(model);
-  const files: Manifest['source']['files'][number][] = [];
-  for (const path of names) {
-    const file = await hashFile(model.files, model.files.path.join(model.directory, path), parts.signal);
-    files.push({ path, ...file });
-  }
   return {
     pare: 1,
     recipe,
     seed: parts.seed,
-    source: { name: parts.modelName, files },
+    source: { name: parts.modelName, files: parts.source },
     calibration:
       calibration === undefined
         ? undefined

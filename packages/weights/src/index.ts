@@ -12,6 +12,7 @@ export * from './input-quantization.js';
 export * from './input-options.js';
 export * from './lower-input.js';
 export * from './pack-rows.js';
+export * from './packed-codes.js';
 export * from './awq-order.js';
 export { transposeArray } from './transpose.js';
 export * from './mat-mul-nbits.js';

@@ -46,8 +46,9 @@ function packNibbles(bytes: Uint32Array): Int32Array {
   return words;
 }
 
-function unpackNibbles(words: Int32Array): Uint8Array {
-  const bytes = new Uint32Array(words.length * 2);
+/** @param codes eight for each word, beginning at a whole word of memory */
+function unpackNibbles(words: Int32Array, codes: Uint8Array): void {
+  const bytes = new Uint32Array(codes.buffer, codes.byteOffset, words.length * 2);
   const spread = (half: number): number => {
     const pairs = (half | (half << 8)) & 0x00ff00ff;
     return (pairs | (pairs << 4)) & 0x0f0f0f0f;
@@ -56,16 +57,17 @@ function unpackNibbles(words: Int32Array): Uint8Array {
     bytes[2 * word] = spread(words[word]! & 0xffff);
     bytes[2 * word + 1] = spread(words[word]! >>> 16);
   }
-  return new Uint8Array(bytes.buffer);
 }
 
-/** The codes [rows, columns] of words that `packRows` made. */
-export function unpackRows(words: Int32Array, shape: readonly [number, number], bits: number): Uint8Array {
+/** The codes [rows, columns] of words that `packRows` made. @param codes where they go, an array of their own by default */
+export function unpackRows(words: Int32Array, shape: readonly [number, number], bits: number, codes: Uint8Array = new Uint8Array(shape[0] * shape[1])): Uint8Array {
   const [rows, columns] = shape;
-  if (bits === 4 && columns % 8 === 0) return unpackNibbles(words);
+  if (bits === 4 && columns % 8 === 0 && codes.byteOffset % 4 === 0) {
+    unpackNibbles(words, codes);
+    return codes;
+  }
   const width = wordsPerRow(columns, bits);
   const mask = 2 ** bits - 1;
-  const codes = new Uint8Array(rows * columns);
   for (let row = 0; row < rows; row++) {
     for (let column = 0, index = row * columns, bit = 0; column < columns; column++, index++, bit += bits) {
       const word = row * width + (bit >>> 5);

@@ -18,6 +18,7 @@ import {
 } from '@pare/core';
 import { inputProblem } from './input-quantization.js';
 import { packRows, unpackRows, wordsPerRow } from './pack-rows.js';
+import { packedCodes, packedWeight } from './packed-codes.js';
 import { groupsPerRow, type ScaleType } from './scheme.js';
 import { countPruned } from './sparse/masks.js';
 import { parseSparsityPattern, sparsityPatternText } from './sparse/pattern.js';
@@ -46,7 +47,7 @@ export function serializeForm(form: WeightForm): SerializedForm {
     case 'shared':
       return { tensors: {}, metadata: { ...metadata, with: form.with } };
     case 'quantized':
-      return serializeQuantized(form, metadata, { packed: packRows(form.codes, form.shape, form.scheme.bits), shape: [form.shape[0], wordsPerRow(form.shape[1], form.scheme.bits)] });
+      return serializeQuantized(form, metadata, { packed: packedCodes(form), shape: [form.shape[0], wordsPerRow(form.shape[1], form.scheme.bits)] });
     case 'sparse':
       return serializeSparse(form, metadata);
     case 'factorized':
@@ -237,17 +238,18 @@ function deserializeQuantized(
   const shape = [rows, columns] as const;
   const grids = elementCount(scalesShape(shape, scheme));
   const input = metadata['input'] === undefined ? undefined : readInput(metadata['input']);
-  return {
+  const parts: Omit<QuantizedWeight, 'codes'> = {
     form: 'quantized',
     shape,
     scheme,
-    codes: readCodes?.(bits) ?? unpackRows(storage(tensors, 'codes', 'int32', rows * wordsPerRow(columns, bits)) as Int32Array, shape, bits),
     scales: decodeScales(storage(tensors, 'scales', scaleType, grids), scaleType),
     scaleType,
     zeros: scheme.symmetric ? undefined : (storage(tensors, 'zeros', 'uint8', grids) as Uint8Array),
     groupIndex: tensors['groupIndex'] === undefined ? undefined : (storage(tensors, 'groupIndex', 'int32', columns) as Int32Array),
     ...(input === undefined ? {} : { input }),
   };
+  if (readCodes !== undefined) return { ...parts, codes: readCodes(bits) };
+  return packedWeight(parts, storage(tensors, 'codes', 'int32', rows * wordsPerRow(columns, bits)) as Int32Array);
 }
 
 function readInput(text: string): InputQuantization {

@@ -1,6 +1,6 @@
 import { pareError, type ModuleInfo, type QuantizedWeight } from '@pare/core';
 import { groupedScales, groupedZeros, type StoredPart } from '@pare/hf-folder';
-import { groupsPerRow, largestCode, packRows, transposeArray, wordsPerRow } from '@pare/weights';
+import { groupsPerRow, largestCode, packedCodes, packRows, transposeArray, wordsPerRow } from '@pare/weights';
 import { layoutProblem } from './refuse.js';
 
 /** Version 1 (`gptq`) stores zero points minus one, version 2 (`gptq_v2`) as they are. */
@@ -13,7 +13,7 @@ export type CheckpointVersion = 1 | 2;
  */
 export function matrixParts(form: QuantizedWeight, info: ModuleInfo, version: CheckpointVersion, scales: 'float16' | 'held'): readonly StoredPart[] {
   const [rows, columns] = form.shape;
-  const { scheme, codes, groupIndex } = form;
+  const { scheme, groupIndex } = form;
   const { bits } = scheme;
   const unsupported = (found: string, allowed: string): Error => pareError('PARE_FORM_UNSUPPORTED', { operation: `writing ${info.name} in GPTQ's layout`, found, allowed });
   const problem = layoutProblem(info, { bits, groupSize: scheme.granularity === 'group' ? scheme.groupSize : -1, numbers: scheme.numbers, input: form.input });
@@ -22,7 +22,7 @@ export function matrixParts(form: QuantizedWeight, info: ModuleInfo, version: Ch
   const groups = groupsPerRow(scheme, columns);
   const words = wordsPerRow(columns, bits);
   return [
-    { part: 'qweight', dtype: 'int32', shape: [words, rows], data: () => transposeArray(packRows(codes, form.shape, bits), rows, words) },
+    { part: 'qweight', dtype: 'int32', shape: [words, rows], data: () => transposeArray(packedCodes(form), rows, words) },
     {
       part: 'qzeros',
       dtype: 'int32',

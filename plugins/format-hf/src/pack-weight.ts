@@ -1,6 +1,6 @@
 import type { QuantizedWeight } from '@pare/core';
 import type { StoredPart } from '@pare/hf-folder';
-import { encodeScales, groupsPerRow, packRows, transposeArray, wordsPerRow } from '@pare/weights';
+import { encodeScales, groupsPerRow, packedCodes, packRows, transposeArray, wordsPerRow } from '@pare/weights';
 
 /**
  * The tensors of a quantized matrix [out, in] in compressed-tensors' `pack-quantized` layout, described at once and packed on demand:
@@ -14,7 +14,7 @@ export function packedParts(form: QuantizedWeight): readonly StoredPart[] {
   const groups = groupsPerRow(form.scheme, columns);
   const { zeros, groupIndex, scaleType } = form;
   const parts: StoredPart[] = [
-    { part: 'weight_packed', dtype: 'int32', shape: [rows, wordsPerRow(columns, bits)], data: () => packRows(form.codes, form.shape, bits) },
+    { part: 'weight_packed', dtype: 'int32', shape: [rows, wordsPerRow(columns, bits)], data: () => packedCodes(form) },
     { part: 'weight_scale', dtype: scaleType, shape: granularity === 'tensor' ? [1] : [rows, groups], data: () => encodeScales(form.scales, scaleType, [form.scales.length]).data },
     { part: 'weight_shape', dtype: 'int64', shape: [2], data: () => BigInt64Array.from(form.shape, BigInt) },
   ];

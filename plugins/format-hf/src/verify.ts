@@ -83,14 +83,14 @@ async function readPacked(reading: FolderReading, info: ModuleInfo, form: Quanti
   if (rows !== form.shape[0] || columns !== form.shape[1]) reading.fail(shapeName, `is not [${form.shape.join(', ')}]`);
 
   const words = await packed.read();
-  const codeAt = fieldsOf(words, bits);
+  let codeAt: ReturnType<typeof fieldsOf> | undefined;
   const rowBits = packed.shape[1]! * 32;
   const scaleName = `${info.name}.weight_scale`;
   const scale = reading.take(scaleName);
   const scaleAt = numbersOf(await scale.read(), scale.dtype);
   const groups = strategy === 'group' ? Math.ceil(columns / scheme.groupSize) : 1;
   return {
-    codes: { tensor: name, at: (row, column) => codeAt(row * rowBits + column * bits), ...(bits === 4 ? { row: nibbleRowsOf(words, rowBits / 8) } : {}) },
+    codes: { tensor: name, at: (row, column) => (codeAt ??= fieldsOf(words, bits))(row * rowBits + column * bits), ...(bits === 4 ? { row: nibbleRowsOf(words, rowBits / 8) } : {}) },
     scales: { tensor: scaleName, dtype: scale.dtype, groups, at: (row, group) => scaleAt(strategy === 'tensor' ? 0 : row * groups + group) },
     zeros: symmetric ? undefined : await readZeros(reading, info, scheme, groups),
     index: scheme.actOrder ? await readIndex(reading, info) : undefined,

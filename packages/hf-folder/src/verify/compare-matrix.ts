@@ -1,4 +1,5 @@
 import type { QuantizedWeight } from '@pare/core';
+import { codeRows } from '@pare/weights';
 
 /** A quantized matrix [out, in] as a format's own reader finds it in a file, element by element. */
 export interface ReadMatrix {
@@ -44,15 +45,14 @@ export function compareMatrix(read: ReadMatrix, form: QuantizedWeight, fail: (te
   const differs = (tensor: string, what: string, found: number, held: number | undefined, ...place: number[]): never =>
     fail(tensor, `holds ${what}${String(found)} for ${String(held)} at [${place.join(', ')}]`);
   const codes = new Uint8Array(columns);
-  for (let row = 0, index = 0; row < rows; row++) {
+  const heldRow = codeRows(form);
+  for (let row = 0; row < rows; row++) {
     if (read.codes.row !== undefined) read.codes.row(row, codes);
     else for (let column = 0; column < columns; column++) codes[column] = read.codes.at(row, column);
-    if (equalBytes(codes, form.codes.subarray(index, index + columns))) {
-      index += columns;
-      continue;
-    }
-    for (let column = 0; column < columns; column++, index++) {
-      if (codes[column] !== form.codes[index]) differs(read.codes.tensor, 'code ', codes[column]!, form.codes[index], row, column);
+    const held = heldRow(row);
+    if (equalBytes(codes, held)) continue;
+    for (let column = 0; column < columns; column++) {
+      if (codes[column] !== held[column]) differs(read.codes.tensor, 'code ', codes[column]!, held[column], row, column);
     }
   }
   if (read.zeros === undefined && form.zeros !== undefined) fail(read.scales.tensor, 'has no zero points beside it, the model is asymmetric');
@@ -86,9 +86,10 @@ export function compareMatrix(read: ReadMatrix, form: QuantizedWeight, fail: (te
 }
 
 /** Whether two arrays of one length hold the same, four bytes at a time where they lie in whole words. */
-function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length % 4 !== 0 || a.byteOffset % 4 !== 0 || b.byteOffset % 4 !== 0) return a.every((byte, index) => byte === b[index]);
-  const [left, right] = [a, b].map((bytes) => new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)) as [Uint32Array, Uint32Array];
+  const left = new Int32Array(a.buffer, a.byteOffset, a.length / 4);
+  const right = new Int32Array(b.buffer, b.byteOffset, b.length / 4);
   for (let index = 0; index < left.length; index++) if (left[index] !== right[index]) return false;
   return true;
 }

@@ -101,14 +101,14 @@ function half(bits: number): number {
 /** Reads rows of fields of 4 bits, two a byte, the first in the low half; rows are `rowBytes` apart. */
 export function nibbleRowsOf(view: DataView, rowBytes: number): (row: number, into: Uint8Array) => void {
   const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  // Both codes of every byte, in the order in which they stand.
+  const codes = Uint8Array.from({ length: 512 }, (_, index) => (index % 2 === 0 ? (index >>> 1) & 15 : index >>> 5));
+  const pairsOf = new Uint16Array(codes.buffer);
   return (row, into) => {
     const start = row * rowBytes;
-    const pairs = new DataView(into.buffer, into.byteOffset, into.byteLength);
     const whole = into.length >>> 1;
-    for (let index = 0; index < whole; index++) {
-      const byte = bytes[start + index]!;
-      pairs.setUint16(2 * index, (byte & 15) | ((byte >>> 4) << 8), true);
-    }
+    const pairs = new Uint16Array(into.buffer, into.byteOffset, whole);
+    for (let index = 0; index < whole; index++) pairs[index] = pairsOf[bytes[start + index]!]!;
     if (into.length % 2 === 1) into[into.length - 1] = bytes[start + whole]! & 15;
   };
 }

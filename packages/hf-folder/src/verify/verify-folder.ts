@@ -1,6 +1,6 @@
 import { pareError, throwIfAborted, type FileSystem, type FormatContext, type Model, type ModuleInfo, type QuantizedWeight, type VerificationResult, type WrittenFile } from '@pare/core';
 import { quantizedPart } from '@pare/weights';
-import { compareMatrix, roundingErrors, type ReadMatrix } from './compare-matrix.js';
+import { compareMatrix, equalBytes, roundingErrors, type ReadMatrix } from './compare-matrix.js';
 import { numbersOf, readJson, readRawTensors, sameBytes, type RawTensor } from './raw-safetensors.js';
 
 /** What a format's reader sees of a folder. */
@@ -168,6 +168,7 @@ class FolderVerifier implements FolderReading {
 function firstDifference(expected: Uint8Array, view: DataView): number {
   const found = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
   if (found.length !== expected.length) return Math.min(found.length, expected.length);
+  if (equalBytes(found, expected)) return -1;
   for (let index = 0; index < expected.length; index++) if (found[index] !== expected[index]) return index;
   return -1;
 }

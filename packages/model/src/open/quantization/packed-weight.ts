@@ -1,5 +1,5 @@
 import type { HostTensor, QuantizationScheme } from '@pare/core';
-import { transposeArray, unpackRows, wordsPerRow } from '@pare/weights';
+import { packedWeight, transposeArray, unpackRows, wordsPerRow } from '@pare/weights';
 import type { PackedScheme } from './compressed-tensors.js';
 import { findInput } from './input-activations.js';
 import type { PartsReader } from './parts-reader.js';
@@ -39,11 +39,11 @@ export function findPackedWeight(parts: PartsReader, shape: readonly [number, nu
     async read(signal) {
       const storedShape = [...(await parts.read('weight_shape', signal)).data].map(Number);
       if (storedShape[0] !== rows || storedShape[1] !== columns) throw parts.mismatch('weight_shape', `[${storedShape.join(', ')}]`, `[${shape.join(', ')}]`);
-      const codes = unpackRows((await parts.read('weight_packed', signal)).data as Int32Array, [rows, columns], bits);
+      const words = (await parts.read('weight_packed', signal)).data as Int32Array;
       const scales = await parts.readScales('weight_scale', signal);
       const zeros = symmetric ? undefined : readZeros(await parts.read('weight_zero_point', signal), rows, groups, bits);
       const groupIndex = await readGroupIndex(signal);
-      return { form: 'quantized', shape, scheme, codes, scales, scaleType, zeros, groupIndex, ...(await readInput(signal)) };
+      return packedWeight({ form: 'quantized', shape, scheme, scales, scaleType, zeros, groupIndex, ...(await readInput(signal)) }, words);
     },
   };
 }
