@@ -62,7 +62,7 @@ async function compress(folder, model, calibration, name, instrument) {
   const seconds = {};
   const blockSeconds = [];
   let began = 0;
-  return withResource(await cudaBackend.create({ device: 0, precision }, { log: silent }), async (backend) => {
+  return withResource(await cudaBackend.create({ device: 0, devices: withAll ? devices : 1, precision }, { log: silent }), async (backend) => {
     const host = await createHost({ plugins: [llamaArchitecture, gptq, huggingFaceFormat, presets], logger: silent, memoryIntervalSeconds: 0 });
     host.events.on('block:done', ({ seconds: block }) => blockSeconds.push(block));
     host.events.on('format:start', () => (began = performance.now()));

@@ -18,7 +18,7 @@ try {
   for (const precision of ['float32', 'tf32', 'bfloat16']) {
     for (const recompute of [false, true]) {
       const name = `${precision}${recompute ? ', blocks computed again' : ''}`;
-      report[name] = await withResource(await cudaBackend.create({ device: 0, precision }, { log: silent }), (backend) => trainingSteps(backend, folder, { ...shape, recompute, microBatch: shape.windows }));
+      report[name] = await withResource(await cudaBackend.create({ device: 0, devices: 1, precision }, { log: silent }), (backend) => trainingSteps(backend, folder, { ...shape, recompute, microBatch: shape.windows }));
       process.stderr.write(`${name} ${JSON.stringify(report[name])}\n`);
     }
   }

@@ -20,7 +20,7 @@ try {
   writeRandomModel(random);
   await withResource(await openModel(random, { architectures: [llamaArchitecture] }), async (model) => {
     for (const precision of ['float32', 'tf32', 'bfloat16']) {
-      report[precision] = await withResource(await cudaBackend.create({ device: 0, precision }, { log: silent }), async (backend) => {
+      report[precision] = await withResource(await cudaBackend.create({ device: 0, devices: 1, precision }, { log: silent }), async (backend) => {
         const entry = { secondsPerOperator: await dispatchCost(backend) };
         for (const chunkTokens of [undefined, 2048, 32768]) {
           entry[`chunk ${String(chunkTokens ?? 'default')}`] = await likelihood(backend, model, windows, chunkTokens);

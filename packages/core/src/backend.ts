@@ -100,6 +100,22 @@ export interface Backend extends AsyncDisposable {
   memory(): MemoryReport;
   capability<T>(ref: CapabilityRef<T>): T | undefined;
   scope(): TensorScope;
+  /** Further devices that passes over many windows use beside this one. They are opened and disposed with it, and have no peers of their own. */
+  readonly peers?: readonly Backend[] | undefined;
+}
+
+/** Copies between devices that the host has no part in. */
+export interface TensorTransfer {
+  /** A copy on this backend of a tensor of `from`, ordered after the work handed in there. Undefined where only the host can carry it. */
+  receive(tensor: DeviceTensor, from: Backend): DeviceTensor | undefined;
+}
+
+/** Backends with peers may have it. */
+export const tensorTransfer: CapabilityRef<TensorTransfer> = capabilityRef('tensor-transfer');
+
+/** A copy of a tensor on another backend, straight from device to device where they can. */
+export async function copyTensor(tensor: DeviceTensor, from: Backend, to: Backend): Promise<DeviceTensor> {
+  return to.capability(tensorTransfer)?.receive(tensor, from) ?? to.write(await from.read(tensor), { transfer: true });
 }
 
 /**

@@ -4,6 +4,7 @@ import {
   MemoryTally,
   refuseUnsupported,
   tensorBytes,
+  tensorTransfer,
   type Backend,
   type CapabilityRef,
   type DeviceInfo,
@@ -15,6 +16,7 @@ import {
   type Logger,
   type MemoryReport,
   type TensorScope,
+  type TensorTransfer,
   type UnsupportedOperator,
 } from '@pare/core';
 import { inferTypes } from '@pare/graph';
@@ -39,12 +41,15 @@ export interface ExecutorBackendOptions {
   readonly log?: Pick<Logger, 'warn'> | undefined;
   /** Extra powers made of programs, by the id of their capability; each is made when it is first asked for. */
   readonly capabilities?: Readonly<Record<string, (programs: DevicePrograms) => unknown>> | undefined;
+  /** Opened beside it; the backend disposes them. */
+  readonly peers?: readonly ExecutorBackend[] | undefined;
 }
 
 /** A backend over a kernel device: what WebGPU and CUDA share. */
 export class ExecutorBackend implements Backend {
   readonly id: string;
   readonly device: DeviceInfo;
+  readonly peers: readonly ExecutorBackend[];
   readonly #device: KernelDevice;
   readonly #pool: BufferPool;
   readonly #tally = new MemoryTally();
@@ -54,12 +59,14 @@ export class ExecutorBackend implements Backend {
   #programs: DevicePrograms | undefined;
   #disposed = false;
 
-  constructor({ id, device, language, routines, log, capabilities = {} }: ExecutorBackendOptions) {
+  constructor({ id, device, language, routines, log, capabilities = {}, peers = [] }: ExecutorBackendOptions) {
     this.id = id;
     this.device = device.info;
+    this.peers = peers;
     this.#device = device;
     this.#pool = new BufferPool(device);
-    this.#factories = { ...capabilities, [devicePrograms.id]: (programs) => programs };
+    const transfer: TensorTransfer = { receive: (tensor, from) => this.#receive(tensor, from) };
+    this.#factories = { ...capabilities, [devicePrograms.id]: (programs) => programs, ...(device.receive === undefined ? {} : { [tensorTransfer.id]: () => transfer }) };
     const told = new Set<string>();
     const warn = (message: string): void => {
       if (told.has(message)) return;
@@ -139,9 +146,20 @@ export class ExecutorBackend implements Backend {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
+    for (const peer of this.peers) await peer[Symbol.asyncDispose]();
     await this.#device.idle().catch(() => undefined);
     this.#pool.trim();
     await this.#device[Symbol.asyncDispose]();
+  }
+
+  #receive(tensor: DeviceTensor, from: Backend): DeviceTensor | undefined {
+    if (!(from instanceof ExecutorBackend) || !(tensor instanceof ExecutorTensor)) return undefined;
+    const { dtype, shape, byteLength } = tensor;
+    const source = tensor.storage(from.#device, from.id, 'a copy to another device').buffer;
+    const buffer = this.#pool.acquire(Math.max(4, byteLength));
+    if (this.#device.receive!(buffer, source, from.#device, byteLength)) return new ExecutorTensor(this.#device, this.#tally, dtype, shape, new Storage(this.#pool, buffer));
+    this.#pool.release(buffer);
+    return undefined;
   }
 }
 

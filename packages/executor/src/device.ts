@@ -50,6 +50,8 @@ export interface KernelDevice extends AsyncDisposable {
   upload(buffer: DeviceBuffer, bytes: Uint8Array, offset?: number): void;
   /** Copies the first `bytes` to the host, after all work handed in. */
   download(buffer: DeviceBuffer, bytes: number): Promise<ArrayBuffer>;
+  /** Copies the first `bytes` of another device's buffer, after the work handed in there and before what is handed in there later; false where the devices cannot. Left out where none can. */
+  receive?(buffer: DeviceBuffer, source: DeviceBuffer, from: KernelDevice, bytes: number): boolean;
   /** The kernels in order; those not compiled yet are compiled first. @throws PARE_KERNEL_INVALID naming kernel and line */
   prepare(layouts: readonly KernelLayout[]): Promise<readonly PreparedKernel[]>;
   /** Hands in prepared kernels; each sees what earlier ones wrote. */

@@ -11,6 +11,6 @@ const log = { debug: silent, info: silent, warn: silent, error: silent };
 export function gpuBackends(): Readonly<Record<string, () => Promise<Backend>>> {
   return {
     ...(process.env['PARE_WEBGPU'] === 'absent' ? {} : { webgpu: () => webgpuBackend.create({ powerPreference: 'high-performance', software: true }, { log }) }),
-    ...(process.env['PARE_CUDA'] === 'present' ? { cuda: () => cudaBackend.create({ device: 0, precision: 'float32' }, { log }) } : {}),
+    ...(process.env['PARE_CUDA'] === 'present' ? { cuda: () => cudaBackend.create({ device: 0, devices: 1, precision: 'float32' }, { log }) } : {}),
   };
 }

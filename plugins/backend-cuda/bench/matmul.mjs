@@ -52,7 +52,7 @@ async function rate(backend, [m, n, k]) {
 
 const report = { device: undefined, products: shapes.map(([m, n, k]) => ({ m, n, k })) };
 for (const precision of ['float32', 'tf32', 'bfloat16']) {
-  const backend = await cudaBackend.create({ device: 0, precision }, { log: silent });
+  const backend = await cudaBackend.create({ device: 0, devices: 1, precision }, { log: silent });
   report.device = backend.device.name;
   for (const [index, shape] of shapes.entries()) {
     report.products[index][precision] = await rate(backend, shape);

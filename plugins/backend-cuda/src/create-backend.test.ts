@@ -108,6 +108,7 @@ describe('opening', () => {
   it.each([
     ['koffi is missing', surroundings('the optional package "koffi" cannot be loaded'), {}, 'koffi'],
     ['the device is not there', surroundings({ devices: 2 }, complete), { device: 2 }, 'device 2 was asked for, and the NVIDIA driver sees 2, numbered from 0'],
+    ['one of several devices is not there', surroundings({ devices: 2, libraries: ['/cuda/libnvrtc.so.13', '/cuda/libcublasLt.so.13'] }, complete), { device: 1, devices: 2 }, 'device 2 was asked for, and the NVIDIA driver sees 2, numbered from 0'],
     ['the compiler is missing', surroundings({}), {}, 'pip install nvidia-cuda-nvrtc-cu12'],
     ['the compiler is newer than the driver', surroundings({ driver: 12_080 }, complete), {}, 'is newer than the driver, which serves CUDA 12.8'],
     ['the products are missing', surroundings({ libraries: ['/cuda/libnvrtc.so.13'] }, { '/cuda': ['libnvrtc.so.13'] }), {}, 'libcublasLt.so.13 was not found'],

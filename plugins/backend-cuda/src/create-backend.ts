@@ -48,10 +48,11 @@ export interface CreateOptions {
   readonly surroundings?: Surroundings | undefined;
 }
 
-/** Opens a GPU. @throws PARE_BACKEND_UNAVAILABLE */
-export async function openCudaDevice(options: CudaOptions, { traits, surroundings }: CreateOptions = {}): Promise<CudaDevice> {
+const unavailable = (reason: string, cause?: unknown): Error => pareError('PARE_BACKEND_UNAVAILABLE', { backend: 'cuda', reason }, cause);
+
+/** Finds a GPU and what it needs; the function that is returned opens it. @throws PARE_BACKEND_UNAVAILABLE */
+async function findDevice(options: CudaOptions, { traits, surroundings }: CreateOptions): Promise<() => CudaDevice> {
   const { foreign, choice } = surroundings ?? { foreign: await loadForeignInterface(), choice: libraryChoice(options.libraries) };
-  const unavailable = (reason: string, cause?: unknown): Error => pareError('PARE_BACKEND_UNAVAILABLE', { backend: 'cuda', reason }, cause);
   if (typeof foreign === 'string') throw unavailable(foreign);
   const access = openDriver(foreign, choice, options.device);
   if (access.missing !== undefined) throw unavailable(access.missing);
@@ -59,20 +60,43 @@ export async function openCudaDevice(options: CudaOptions, { traits, surrounding
   if ('missing' in nvrtc) throw unavailable(nvrtc.missing);
   const blas = openToolkitLibrary(foreign, 'cublasLt', choice, access.version);
   if ('missing' in blas) throw unavailable(blas.missing);
+  const { driver, facts } = access;
   const cache = new ModuleCache(options.cache ?? defaultCacheFolder(process.env, process.platform));
-  try {
-    return new CudaDevice({ driver: access.driver, facts: access.facts, nvrtc: new Nvrtc(nvrtc.library), blas: blas.library, cache, traits });
-  } catch (error) {
-    throw unavailable(`${access.facts.name} cannot be opened: ${error instanceof Error ? error.message : String(error)}`, error);
-  }
+  return () => {
+    try {
+      return new CudaDevice({ driver, facts, nvrtc: new Nvrtc(nvrtc.library), blas: blas.library, cache, traits });
+    } catch (error) {
+      throw unavailable(`${facts.name} cannot be opened: ${error instanceof Error ? error.message : String(error)}`, error);
+    }
+  };
 }
 
-/** Opens a backend on a GPU. @throws PARE_BACKEND_UNAVAILABLE */
+/** Opens a GPU. @throws PARE_BACKEND_UNAVAILABLE */
+export async function openCudaDevice(options: CudaOptions, create: CreateOptions = {}): Promise<CudaDevice> {
+  return (await findDevice(options, create))();
+}
+
+/** Opens a backend on a GPU, with peers on the GPUs after it where `devices` asks for more than one. @throws PARE_BACKEND_UNAVAILABLE */
 export async function createCudaBackend(options: CudaOptions, create: CreateOptions = {}): Promise<ExecutorBackend> {
-  const device = await openCudaDevice(options, create);
+  const found: (() => CudaDevice)[] = [];
+  for (let index = 0; index < options.devices; index++) found.push(await findDevice({ ...options, device: options.device + index }, create));
+  const opened: CudaDevice[] = [];
+  try {
+    for (const open of found) opened.push(open());
+  } catch (error) {
+    for (const device of opened) await device[Symbol.asyncDispose]();
+    throw error;
+  }
+  const [first, ...others] = opened as [CudaDevice, ...CudaDevice[]];
+  const peers = others.map((device) => backendOn(device, options, create, []));
+  return backendOn(first, options, create, peers);
+}
+
+function backendOn(device: CudaDevice, options: CudaOptions, create: CreateOptions, peers: readonly ExecutorBackend[]): ExecutorBackend {
   return new ExecutorBackend({
     id: 'cuda',
     device,
+    peers,
     language: cuda,
     routines: cudaRoutines(options.precision, device.capability),
     log: create.log,

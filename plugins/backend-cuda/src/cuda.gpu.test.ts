@@ -1,5 +1,5 @@
 import { describeLongRuns } from '@pare/conformance';
-import { float32Tensor, isPareError, type HostTensor } from '@pare/core';
+import { copyTensor, float32Tensor, isPareError, type HostTensor } from '@pare/core';
 import { GraphBuilder } from '@pare/graph';
 import { evaluateGraph } from '@pare/operators';
 import type { ExecutorBackend, KernelSource } from '@pare/executor';
@@ -128,6 +128,51 @@ describe('a backend with a small binding limit', () => {
 });
 
 describeLongRuns('cuda', () => createCudaBackend(options));
+
+describe('a peer', () => {
+  /** The second GPU, or the first again: another context in the one case, other streams of one in the other. */
+  async function second(): Promise<{ readonly backend: ExecutorBackend; readonly device: number }> {
+    for (const device of [1, 0]) {
+      const backend = await createCudaBackend({ ...options, device }).catch(() => undefined);
+      if (backend !== undefined) return { backend, device };
+    }
+    throw new Error('no GPU');
+  }
+
+  it('gets tensors straight from another device, and what is computed with them is the same', async () => {
+    await using one = await createCudaBackend(options);
+    await using other = (await second()).backend;
+    const builder = new GraphBuilder('sum');
+    const x = builder.input('x', 'float32', [300, 300]);
+    builder.output(builder.matmul(x, builder.add(x, 1)), 'y');
+    const graph = builder.build();
+    await using here = await one.compile(graph);
+    await using there = await other.compile(graph);
+    const expected = evaluateGraph(graph, { x: ramp([300, 300]) })['y']!;
+    for (let round = 0; round < 20; round++) {
+      using scope = one.scope();
+      const { y } = await here.run({ x: scope.own(one.write(ramp([300, 300]))) });
+      const moved = await copyTensor(y!, one, other);
+      // Its memory is used again at once.
+      y![Symbol.dispose]();
+      scope.own(one.write(ramp([300, 300], 7)));
+      using received = moved;
+      using again = (await there.run({ x: received }))['y']!;
+      const first = (await other.read(received)).data as Float32Array;
+      expect(first.findIndex((value, index) => Math.abs(value - Number(expected.data[index])) > 1e-3)).toBe(-1);
+      expect((await other.read(again)).data.length).toBe(90_000);
+    }
+  });
+
+  it('shares its life with the backend that it is opened with', async () => {
+    const { backend: other, device } = await second();
+    await other[Symbol.asyncDispose]();
+    const backend = await createCudaBackend({ ...options, devices: 1 + device });
+    expect(backend.peers).toHaveLength(device);
+    await backend[Symbol.asyncDispose]();
+    for (const peer of backend.peers) expect(() => peer.write(float32Tensor([1], [1]))).toThrow(expect.objectContaining({ code: 'PARE_BACKEND_LOST' }));
+  });
+});
 
 it('serves two backends on one GPU', async () => {
   await using one = await createCudaBackend(options);

@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 export const optionsSchema = z.strictObject({
   device: z.int().min(0).default(0).describe('Number of the GPU, as nvidia-smi counts them.'),
+  devices: z.int().min(1).default(1).describe('How many GPUs share the passes over calibration windows, counted from "device" on.'),
   precision: z
     .enum(['float32', 'tf32', 'bfloat16'])
     .default('float32')

@@ -1,7 +1,7 @@
 import { readText, sourceFiles } from './workspace.js';
 
 /** Lines of shipped source that a package may have. The kernel is what everyone must read; growth belongs into libraries and plugins. */
-const budgets: Readonly<Record<string, number>> = { 'packages/core': 2650, 'packages/runtime': 4290 };
+const budgets: Readonly<Record<string, number>> = { 'packages/core': 2700, 'packages/runtime': 4290 };
 
 /** Packages over their budget. */
 export function checkLineBudgets(): string[] {

@@ -61,7 +61,7 @@ export function createBlockComparison({ original, model, backend, signal, spillB
       block = 0;
       const chunkTokens = sharedChunkTokens(original, model);
       for (const of of [original, model]) {
-        await using runner = createBlockRunner({ model: of, backend, signal, chunkTokens, spillBytes });
+        await using runner = createBlockRunner({ model: of, backend, peers: [], signal, chunkTokens, spillBytes });
         states.push(await runner.embed(windows));
       }
     },

@@ -1,12 +1,13 @@
-import { throwIfAborted, type Backend, type HostTensor, type MlpDescription, type Model } from '@pare/core';
+import type { Backend, HostTensor, MlpDescription, Model } from '@pare/core';
 import { advance } from './advance.js';
 import { collect, type StatisticRequest } from './collect.js';
 import type { CollectedStatistics } from './collected-statistics.js';
 import type { RunnerContext, RunnerProgress } from './context.js';
-import { checkWindowLengths, deviceEmbedding, embedChunk, readEmbeddingTables } from './embed.js';
+import { checkWindowLengths, deviceEmbedding, embedChunk, readEmbeddingTables, type EmbeddingTables } from './embed.js';
 import { ExecutableCache } from './executables.js';
 import { HiddenStates } from './hidden-states.js';
 import { logits, negativeLogLikelihood } from './likelihood.js';
+import { readOnce, spread } from './spread.js';
 import { createTrials, type HeldTrials } from './trials.js';
 import { chunkWindows } from './windows.js';
 
@@ -15,10 +16,12 @@ const mebibyte = 2 ** 20;
 export interface BlockRunnerOptions {
   readonly model: Model;
   readonly backend: Backend;
+  /** Devices that passes over the windows use beside it, the backend's own by default; none for callers that look at hidden states themselves. */
+  readonly peers?: readonly Backend[] | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Tokens computed at once (whole windows, at least one): 2048 by default, fewer for wide models, whose intermediate values stay below 64 MiB each; more on devices that say so. */
   readonly chunkTokens?: number | undefined;
-  /** Bytes of hidden states above which they wait in a temporary file; 1 GiB by default, or what a device takes in memory of its own where that is more. */
+  /** Bytes of hidden states above which they wait in a temporary file; 1 GiB by default, or what the devices take in memory of their own where that is more. */
   readonly spillBytes?: number | undefined;
   /** Folder of that file among the model's files; the one for temporary files by default. */
   readonly spillDirectory?: string | undefined;
@@ -54,54 +57,63 @@ export interface BlockRunner extends AsyncDisposable {
 
 /** Makes a runner. Nothing is read or compiled before it is used. */
 export function createBlockRunner(options: BlockRunnerOptions): BlockRunner {
-  const { model, backend, signal } = options;
+  const { model, backend, signal, peers = backend.peers ?? [] } = options;
   const { separate } = backend.device;
   const {
     logitsBytes = separate?.valueBytes ?? 32 * mebibyte,
     chunkTokens = defaultChunkTokens(model, separate?.valueBytes),
-    spillBytes = Math.max(1024 * mebibyte, separate?.statesBytes ?? 0),
+    spillBytes = Math.max(1024 * mebibyte, (separate?.statesBytes ?? 0) * (1 + peers.length)),
   } = options;
-  const executables = new ExecutableCache(backend);
-  const context: RunnerContext = {
-    model,
-    backend,
-    signal,
-    executables,
-    constants: new Map(),
-    experts: undefined,
-    report: (task, completed, total) => options.onProgress?.({ task, completed, total }),
-  };
+  const contexts = [backend, ...peers].map(
+    (device): RunnerContext => ({
+      model,
+      backend: device,
+      signal,
+      executables: new ExecutableCache(device),
+      constants: new Map(),
+      experts: undefined,
+      report: (task, completed, total) => options.onProgress?.({ task, completed, total }),
+    }),
+  );
+  const context = contexts[0]!;
   return {
     async embed(windows, source = model) {
       const { description } = model;
       checkWindowLengths(description, windows);
+      // Each device has a share, if there are so many windows.
+      const share = Math.ceil(windows.reduce((sum, { length }) => sum + length, 0) / contexts.length);
       const hidden = new HiddenStates({
         backend,
+        peers,
         hiddenSize: description.hiddenSize,
-        chunks: chunkWindows(windows, chunkTokens),
+        chunks: chunkWindows(windows, Math.min(chunkTokens, share)),
         spillBytes,
         files: model.files,
         spillDirectory: options.spillDirectory,
       });
       try {
-        using onDevice = hidden.spilled ? undefined : await deviceEmbedding(context, model, source, windows);
-        const tables = onDevice === undefined ? await readEmbeddingTables(source) : undefined;
-        for (const [index, chunk] of hidden.chunks.entries()) {
-          throwIfAborted(signal, 'embedding');
-          if (tables === undefined) await hidden.replace(index, await onDevice!.chunk(chunk));
-          else await hidden.write(index, embedChunk(description, tables, windows, chunk));
-          context.report('embed', index + 1, hidden.chunks.length);
-        }
+        const shared = readOnce(source, contexts, hidden);
+        let tables: Promise<EmbeddingTables> | undefined;
+        await spread(contexts, hidden, { task: 'embed', what: 'embedding' }, async ({ context: part, chunks, begin, end }) => {
+          using onDevice = hidden.spilled ? undefined : await deviceEmbedding(part, model, shared, windows);
+          for (const index of chunks) {
+            begin();
+            const chunk = hidden.chunks[index]!;
+            if (onDevice !== undefined) await hidden.replace(index, await onDevice.chunk(chunk));
+            else await hidden.write(index, embedChunk(description, await (tables ??= readEmbeddingTables(source)), windows, chunk));
+            end();
+          }
+        });
         return hidden;
       } catch (error) {
         await hidden[Symbol.asyncDispose]();
         throw error;
       }
     },
-    collect: (block, hidden, requests, source = model) => collect(context, block, hidden, requests, source),
+    collect: (block, hidden, requests, source = model) => collect(contexts, block, hidden, requests, source),
     trials: (block, hidden, tokens, source = model) => createTrials(context, block, hidden, tokens, source),
-    advance: (block, hidden, source = model) => advance(context, block, hidden, source),
-    negativeLogLikelihood: (hidden, windows, source = model) => negativeLogLikelihood(context, hidden, windows, source, logitsBytes),
+    advance: (block, hidden, source = model) => advance(contexts, block, hidden, source),
+    negativeLogLikelihood: (hidden, windows, source = model) => negativeLogLikelihood(contexts, hidden, windows, source, logitsBytes),
     async logits(hidden, source = model) {
       const results: HostTensor[] = [];
       for await (const tensor of logits(context, hidden, source)) results.push(tensor);
@@ -109,9 +121,11 @@ export function createBlockRunner(options: BlockRunnerOptions): BlockRunner {
     },
     eachLogits: (hidden, source = model) => logits(context, hidden, source),
     async [Symbol.asyncDispose]() {
-      for (const tensor of context.constants.values()) tensor[Symbol.dispose]();
-      context.constants.clear();
-      await executables[Symbol.asyncDispose]();
+      for (const { constants, executables } of contexts) {
+        for (const tensor of constants.values()) tensor[Symbol.dispose]();
+        constants.clear();
+        await executables[Symbol.asyncDispose]();
+      }
     },
   };
 }

@@ -3,6 +3,7 @@ import { buildLikelihoodGraph, buildLogitsGraph, headInputs } from '../decoder/h
 import { headLayer } from '../decoder/head.js';
 import type { RunnerContext } from './context.js';
 import type { BorrowedChunk, HiddenStates } from './hidden-states.js';
+import { spread } from './spread.js';
 import { inputRounding, moduleRows, tensorFloat32, type RowTable } from './weights.js';
 
 /**
@@ -10,42 +11,41 @@ import { inputRounding, moduleRows, tensorFloat32, type RowTable } from './weigh
  * the states are spilled) before the next one is loaded: one slice of weights and one chunk × slice of logits are on the device at any time.
  */
 export async function negativeLogLikelihood(
-  context: RunnerContext,
+  contexts: readonly RunnerContext[],
   hidden: HiddenStates,
   windows: readonly Int32Array[],
   source: Model,
   logitsBytes: number,
 ): Promise<Float64Array[]> {
-  const { backend } = context;
-  const groups = hidden.groups();
-  const slices = vocabularySlices(context.model.description.vocabularySize, hidden, logitsBytes);
-  const total = hidden.chunks.length * slices.length;
-  using scope = backend.scope();
-  const norm = await loadNorm(context, source, scope);
+  const slices = vocabularySlices(contexts[0]!.model.description.vocabularySize, hidden, logitsBytes);
   const head = await readHead(source);
-  const losses: Float64Array[] = [];
-  let completed = 0;
-  for (const group of groups) {
-    using groupScope = backend.scope();
-    const loans: BorrowedChunk[] = [];
-    try {
-      for (const chunk of group) loans.push(await hidden.borrow(chunk));
-      const states = group.map((chunk, index) => startChunk(context, hidden, chunk, loans[index]!.tensor, windows, groupScope));
-      for (const [start, end] of slices) {
-        using sliceScope = backend.scope();
-        const weights = { ...norm, ...loadSlice(context, head, start, end, sliceScope), start: sliceScope.own(backend.write(int64Tensor([], [start]))) };
-        for (const state of states) {
-          throwIfAborted(context.signal, 'the likelihood');
-          await addSlice(context, state, weights, end - start, head.input, groupScope);
-          context.report('likelihood', ++completed, total);
+  const losses = hidden.chunks.map((): Float64Array[] => []);
+  await spread(contexts, hidden, { task: 'likelihood', what: 'the likelihood', steps: slices.length }, async ({ context, chunks, begin, end: done }) => {
+    const { backend } = context;
+    using scope = backend.scope();
+    const norm = await loadNorm(context, source, scope);
+    for (const group of hidden.groups(chunks)) {
+      using groupScope = backend.scope();
+      const loans: BorrowedChunk[] = [];
+      try {
+        for (const chunk of group) loans.push(await hidden.borrow(chunk, backend));
+        const states = group.map((chunk, index) => startChunk(context, hidden, chunk, loans[index]!.tensor, windows, groupScope));
+        for (const [start, end] of slices) {
+          using sliceScope = backend.scope();
+          const weights = { ...norm, ...loadSlice(context, head, start, end, sliceScope), start: sliceScope.own(backend.write(int64Tensor([], [start]))) };
+          for (const state of states) {
+            begin();
+            await addSlice(context, state, weights, end - start, head.input, groupScope);
+            done();
+          }
         }
+        for (const [index, state] of states.entries()) losses[group[index]!] = await readLosses(context, state);
+      } finally {
+        for (const loan of loans) loan[Symbol.dispose]();
       }
-      for (const state of states) losses.push(...(await readLosses(context, state)));
-    } finally {
-      for (const loan of loans) loan[Symbol.dispose]();
     }
-  }
-  return losses;
+  });
+  return losses.flat();
 }
 
 /** What is known of a chunk after some slices. */

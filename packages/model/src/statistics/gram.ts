@@ -1,6 +1,6 @@
 import type { DeviceTensor, Graph, GramMatrix } from '@pare/core';
 import { GraphBuilder, type Value } from '@pare/graph';
-import { defineStatistic, type Statistic } from './statistic.js';
+import { addValues, defineStatistic, type Statistic } from './statistic.js';
 
 /** Width of a column block: wide enough to keep matrix products near their peak, narrow enough to skip close to half of them. */
 const blockWidth = 384;
@@ -28,6 +28,7 @@ export const gramStatistic: Statistic<GramMatrix> = defineStatistic<GramMatrix>(
       const left = start === 0 && end === size ? rows : builder.slice(rows, 1, start, end);
       return builder.gemm(left, right, state[index], { transA: true });
     }),
+  combine: addValues,
   async finish(state, { inFeatures, rows, run }) {
     const inputs = Object.fromEntries(state.map((tensor, index) => [`block_${String(index)}`, tensor]));
     const { matrix } = await run(`gram ${String(inFeatures)}`, () => assemblyGraph(inFeatures), inputs);

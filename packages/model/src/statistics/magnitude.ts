@@ -1,5 +1,5 @@
 import type { DeviceTensor } from '@pare/core';
-import { defineStatistic, type FinishContext, type Statistic } from './statistic.js';
+import { addValues, defineStatistic, type FinishContext, type Statistic } from './statistic.js';
 
 /** A number per input feature, and the rows it was taken over. */
 export interface FeatureMagnitudes {
@@ -17,6 +17,7 @@ export const absMaxStatistic: Statistic<FeatureMagnitudes> = defineStatistic<Fea
   id: 'abs-max',
   state: (size) => [{ dtype: 'float32', shape: [size] }],
   accumulate: (builder, rows, [maxima]) => [builder.op('Max', [maxima, builder.reduceMax(builder.op('Abs', [rows]), [0])])],
+  combine: (builder, [first], [second]) => [builder.op('Max', [first, second])],
   finish: async (state, context) => ({ values: await readValues(state, context), rows: context.rows }),
 });
 
@@ -25,6 +26,7 @@ export const absMeanStatistic: Statistic<FeatureMagnitudes> = defineStatistic<Fe
   id: 'abs-mean',
   state: (size) => [{ dtype: 'float32', shape: [size] }],
   accumulate: (builder, rows, [sums]) => [builder.add(sums!, builder.reduceSum(builder.op('Abs', [rows]), [0]))],
+  combine: addValues,
   async finish(state, context) {
     const sums = await readValues(state, context);
     return { values: sums.map((sum) => sum / Math.max(1, context.rows)), rows: context.rows };
@@ -36,5 +38,6 @@ export const squareSumStatistic: Statistic<FeatureMagnitudes> = defineStatistic<
   id: 'square-sum',
   state: (size) => [{ dtype: 'float32', shape: [size] }],
   accumulate: (builder, rows, [sums]) => [builder.add(sums!, builder.reduceSum(builder.mul(rows, rows), [0]))],
+  combine: addValues,
   finish: async (state, context) => ({ values: await readValues(state, context), rows: context.rows }),
 });

@@ -25,6 +25,8 @@ export interface StatisticDefinition<T> {
   state(inFeatures: number): readonly StateTensor[];
   /** Adds rows [n, inFeatures] float32 (n ≥ 1; rows of zeros stand for tokens that do not count) to the running value: its next tensors, same shapes. */
   accumulate(builder: GraphBuilder, rows: Value, state: readonly Value[], inFeatures: number): readonly Value[];
+  /** The running values over two sets of rows, as `accumulate` left them, as one over both; element by element added up for sums. Without it several devices do not share a pass. */
+  combine?(builder: GraphBuilder, first: readonly Value[], second: readonly Value[], inFeatures: number): readonly Value[];
   /** Turns the final running value into the statistic. Tensors of `state` are borrowed; whatever the value keeps on the device must be its own. */
   finish(state: readonly DeviceTensor[], context: FinishContext): Promise<T>;
   /** Frees what the value keeps on the device. */
@@ -39,6 +41,11 @@ export interface Statistic<T> extends StatisticRef<T>, StatisticDefinition<T> {
 /** Defines a calibration statistic: list the result in a technique's `statistics` and read it through the module handle. */
 export function defineStatistic<T>(definition: StatisticDefinition<T>): Statistic<T> {
   return { ...definition, $$type: '@pare/statistic' };
+}
+
+/** `combine` of running sums. */
+export function addValues(builder: GraphBuilder, first: readonly Value[], second: readonly Value[]): readonly Value[] {
+  return first.map((value, index) => builder.add(value, second[index]!));
 }
 
 /** True for a ref that carries its definition. */

@@ -174,19 +174,40 @@ export class CudaDevice implements KernelDevice {
       return result;
     }
     try {
-      const event = this.#guard(() => {
+      this.#guard(() => {
         this.#driver.call('cuMemcpyDtoHAsync_v2', staging.address, block.address, bytes, this.#compute);
         block.lastUse = this.#endSubmission();
-        const marked = this.#event();
-        this.#driver.call('cuEventRecord', marked, this.#compute);
-        return marked;
       });
-      await this.#reached(event);
+      await this.#reached(this.#mark());
       new Uint8Array(result).set(staging.bytes.subarray(0, bytes));
     } finally {
       this.#downloads.give(staging);
     }
     return result;
+  }
+
+  receive(buffer: DeviceBuffer, source: DeviceBuffer, from: KernelDevice, bytes: number): boolean {
+    if (!(from instanceof CudaDevice)) return false;
+    if (bytes === 0) return true;
+    const [target, origin] = [(buffer as CudaBuffer).block, (source as CudaBuffer).block];
+    const ready = from.#mark();
+    this.#enter();
+    this.#guard(() => {
+      this.#awaitCopies();
+      this.#driver.call('cuStreamWaitEvent', this.#compute, ready, 0);
+      this.#driver.call('cuMemcpyPeerAsync', target.address, this.#context, origin.address, from.#context, bytes, this.#compute);
+    });
+    const done = this.#mark();
+    this.#guard(() => (target.lastUse = this.#endSubmission()));
+    from.#enter();
+    // What comes next over there may write to the source.
+    from.#guard(() => {
+      from.#driver.call('cuStreamWaitEvent', from.#compute, done, 0);
+      origin.lastUse = from.#endSubmission();
+    });
+    from.#spareEvents.push(ready);
+    this.#spareEvents.push(done);
+    return true;
   }
 
   async prepare(layouts: readonly KernelLayout[]): Promise<readonly PreparedKernel[]> {
@@ -224,14 +245,7 @@ export class CudaDevice implements KernelDevice {
 
   async idle(): Promise<void> {
     if (this.#lost !== undefined || this.#disposed) return;
-    this.#enter();
-    const event = this.#guard(() => {
-      this.#awaitCopies();
-      const marked = this.#event();
-      this.#driver.call('cuEventRecord', marked, this.#compute);
-      return marked;
-    });
-    await this.#reached(event);
+    await this.#reached(this.#mark());
   }
 
   settle(): Promise<void> {
@@ -304,6 +318,17 @@ export class CudaDevice implements KernelDevice {
     const block = this.#allocator.allocate(bytes);
     if (block === undefined) throw this.#memoryError(what);
     return block;
+  }
+
+  /** An event after everything handed in so far. */
+  #mark(): number {
+    this.#enter();
+    return this.#guard(() => {
+      this.#awaitCopies();
+      const marked = this.#event();
+      this.#driver.call('cuEventRecord', marked, this.#compute);
+      return marked;
+    });
   }
 
   #event(): number {
@@ -394,6 +419,8 @@ export class CudaDevice implements KernelDevice {
   #product(kernel: KernelSource): Promise<LibraryKernel> {
     const { plan, addend } = productOf(kernel);
     return Promise.resolve().then(() => {
+      // The library asks the driver for the device of this thread's context.
+      this.#enter();
       try {
         const product = this.#blas.prepare(plan);
         this.#products.push(product);

@@ -32,6 +32,7 @@ const signatures = {
   cuMemcpyHtoDAsync_v2: ['address', 'address', 'size', 'address'],
   cuMemcpyDtoHAsync_v2: ['address', 'address', 'size', 'address'],
   cuMemcpyDtoH_v2: ['memory', 'address', 'size'],
+  cuMemcpyPeerAsync: ['address', 'address', 'address', 'address', 'size', 'address'],
   cuMemsetD8Async: ['address', 'uint', 'size', 'address'],
   cuModuleLoadData: ['memory', 'memory'],
   cuModuleUnload: ['address'],
