@@ -125,10 +125,10 @@ export interface BlockTrials {
    * Mean over these tokens and all outputs of (y − ŷ)², where y is what the half makes of its inputs with the weights that the call found, and ŷ what it makes of them with some replaced. Sums
    * are float32 within a token and float64 over tokens. NaN or infinite where values overflow.
    *
-   * @param trial float32 values by stored name, [out, in] for matrices; all of the half. The arrays may be detached.
+   * @param trial float32 values by stored name, [out, in] for matrices; all of the half. Arrays may be detached, tensors of the backend stay the caller's.
    * @throws PARE_TENSOR_UNKNOWN for a tensor that the half does not read
    */
-  loss(half: BlockHalf, trial: ReadonlyMap<string, HostTensor & { readonly data: Float32Array }>): Promise<number>;
+  loss(half: BlockHalf, trial: ReadonlyMap<string, (HostTensor & { readonly data: Float32Array }) | DeviceTensor>): Promise<number>;
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { DeviceTensor } from '@pare/core';
 import type { DeviceLosses } from './device-losses.js';
-import { clippedError, scaleMatrix, type TrialGrid } from './trial-rounding.js';
+import type { TrialMatrix } from './trial-matrix.js';
 
 /** Ranges that are tried: 1, 0.95 … 0.55 of the largest magnitude of a group (grid 20, maximum shrink 0.5). */
 const candidates = 10;
@@ -19,19 +19,18 @@ export interface ClipLimits {
  * For every row and group of W·diag(s) the range ±c of least Σ over tokens of (Σ_{j ∈ g} (x_j/s_j)·(Q(clamp(v_j, ±c)) − v_j))², v = w·s: the error of the group's part of the output. It follows from
  * the diagonal blocks of the Gram matrix, for all calibration tokens. The uncut range is the first candidate and stays where no other is better.
  */
-export async function searchClip(losses: DeviceLosses, weight: Float32Array, columns: number, scales: Float64Array, grid: TrialGrid, gram: DeviceTensor): Promise<ClipLimits> {
-  const { groupSize } = grid;
-  const rows = weight.length / columns;
-  const groups = columns / groupSize;
-  const scaled = scaleMatrix(weight, columns, scales, groupSize);
-  const largest = scaled.lows.map((low, group) => Math.max(-low, scaled.highs[group]!));
+export async function searchClip(losses: DeviceLosses, matrix: TrialMatrix, scales: Float64Array, groupSize: number, gram: DeviceTensor): Promise<ClipLimits> {
+  using cuts = await matrix.cuts(scales);
+  const { largest } = cuts;
+  const groups = scales.length / groupSize;
+  const rows = largest.length / groups;
   const limits = largest.slice();
   const least = new Float64Array(rows * groups).fill(Infinity);
   let before = 0;
   using blocks = await losses.gramBlocks(gram, groupSize);
   for (let candidate = 0; candidate < candidates; candidate++) {
     const shrink = 1 - candidate * step;
-    const found = await losses.groups(clippedError(scaled, grid, shrink), blocks);
+    const found = await losses.groups(await cuts.error(shrink), blocks);
     for (let row = 0, index = 0; row < rows; row++) {
       for (let group = 0; group < groups; group++, index++) {
         const value = found[group * rows + row]!;

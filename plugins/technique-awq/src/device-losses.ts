@@ -1,63 +1,53 @@
-import { float32Tensor, type Backend, type DeviceTensor, type Executable, type Graph } from '@pare/core';
+import type { DeviceTensor, Graph } from '@pare/core';
 import { GraphBuilder } from '@pare/graph';
+import type { DeviceGraphs } from './device-graphs.js';
+import { disposeValues, type TrialValues } from './trial-matrix.js';
 
-/** Quadratic forms of weight errors over Gram matrices, computed where the matrices are. Graphs are compiled once for each shape and go with the object. */
-export class DeviceLosses implements AsyncDisposable {
-  readonly #backend: Backend;
-  readonly #executables = new Map<string, Executable>();
+/** Quadratic forms of weight errors over Gram matrices, computed where the matrices are. */
+export class DeviceLosses {
+  readonly #graphs: DeviceGraphs;
 
-  constructor(backend: Backend) {
-    this.#backend = backend;
+  constructor(graphs: DeviceGraphs) {
+    this.#graphs = graphs;
   }
 
   /**
    * tr(Δ·G·Δᵀ) = Σ over tokens of ‖Δ·x‖² for Δ [out, in] and G = Σ x·xᵀ [in, in]. The rows' sums are float32, their sum is float64.
-   * @param error may be detached
+   * @param error used up
    */
-  async trace(error: Float32Array, gram: DeviceTensor): Promise<number> {
-    const [size] = gram.shape as [number, number];
-    const rows = error.length / size;
-    const executable = await this.#compiled(`trace ${String(rows)} ${gram.dtype} ${String(size)}`, () => traceGraph(rows, size, gram.dtype));
-    using given = this.#backend.write(float32Tensor([rows, size], error), { transfer: true });
-    using sums = (await executable.run({ error: given, gram }))['sums']!;
-    let total = 0;
-    for (const value of (await this.#backend.read(sums)).data) total += Number(value);
-    return total;
+  async trace(error: TrialValues, gram: DeviceTensor): Promise<number> {
+    const [rows, size] = error.shape as [number, number];
+    const sums = await this.#sums(`trace ${String(rows)} ${gram.dtype} ${String(size)}`, () => traceGraph(rows, size, gram.dtype), error, { gram });
+    return sums.reduce((total, value) => total + value, 0);
   }
 
   /**
    * Σ over tokens of (Σ_{j ∈ g} Δ_j·x_j)² for every row and group g of neighbouring inputs: [groups, out].
-   * @param error Δ [out, in]; may be detached
+   * @param error Δ [out, in]; used up
    * @param blocks the diagonal blocks of a Gram matrix, `gramBlocks`
    */
-  async groups(error: Float32Array, blocks: DeviceTensor): Promise<Float32Array> {
+  groups(error: TrialValues, blocks: DeviceTensor): Promise<Float32Array> {
     const [groups, width] = blocks.shape as [number, number, number];
-    const rows = error.length / (groups * width);
-    const executable = await this.#compiled(`groups ${String(rows)} ${String(groups)} ${String(width)}`, () => groupsGraph(rows, groups, width));
-    using given = this.#backend.write(float32Tensor([rows, groups * width], error), { transfer: true });
-    using sums = (await executable.run({ error: given, blocks }))['sums']!;
-    return (await this.#backend.read(sums)).data as Float32Array;
+    const rows = error.shape[0]!;
+    return this.#sums(`groups ${String(rows)} ${String(groups)} ${String(width)}`, () => groupsGraph(rows, groups, width), error, { blocks });
   }
 
   /** The blocks of `width` neighbouring inputs on the diagonal of a Gram matrix: [groups, width, width]. The caller disposes them. */
   async gramBlocks(gram: DeviceTensor, width: number): Promise<DeviceTensor> {
     const [size] = gram.shape as [number, number];
-    const executable = await this.#compiled(`blocks ${gram.dtype} ${String(size)} ${String(width)}`, () => blocksGraph(size, width, gram.dtype));
-    return (await executable.run({ gram }))['blocks']!;
+    return (await this.#graphs.run(`blocks ${gram.dtype} ${String(size)} ${String(width)}`, () => blocksGraph(size, width, gram.dtype), { gram }))['blocks']!;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const executable of this.#executables.values()) await executable[Symbol.asyncDispose]();
-    this.#executables.clear();
-  }
-
-  async #compiled(key: string, build: () => Graph): Promise<Executable> {
-    let executable = this.#executables.get(key);
-    if (executable === undefined) {
-      executable = await this.#backend.compile(build());
-      this.#executables.set(key, executable);
+  /** The output `sums` of a graph over an error, which is used up. */
+  async #sums(key: string, build: () => Graph, error: TrialValues, inputs: Readonly<Record<string, DeviceTensor>>): Promise<Float32Array> {
+    const { backend } = this.#graphs;
+    const given = 'data' in error ? backend.write(error, { transfer: true }) : error;
+    try {
+      using sums = (await this.#graphs.run(key, build, { error: given, ...inputs }))['sums']!;
+      return (await backend.read(sums)).data as Float32Array;
+    } finally {
+      disposeValues(given);
     }
-    return executable;
   }
 }
 

@@ -5,6 +5,7 @@ import { fixtures } from '@pare/testkit';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { DeviceGraphs } from './device-graphs.js';
 import { DeviceLosses } from './device-losses.js';
 import { searchScales } from './scale-grid.js';
 import { roundingError } from './trial-rounding.js';
@@ -27,11 +28,12 @@ describe.each([
     const weights: Float32Array[] = [];
     for (const name of matrices) weights.push((await stats.read(name)).data as Float32Array);
     await using backend = await cpuBackend.create(cpuOptions.parse({}), { log });
-    await using losses = new DeviceLosses(backend);
+    await using graphs = new DeviceGraphs(backend);
+    const losses = new DeviceLosses(graphs);
     using gram = backend.write(float32Tensor(shape, Float32Array.from(data as Float64Array)));
     const lossOf = async (scales: Float64Array): Promise<number> => {
       let sum = 0;
-      for (const weight of weights) sum += await losses.trace(roundingError(weight, columns, scales, { bits: 4, symmetric, groupSize: 64 }), gram);
+      for (const weight of weights) sum += await losses.trace(float32Tensor([weight.length / columns, columns], roundingError(weight, columns, scales, { bits: 4, symmetric, groupSize: 64 })), gram);
       return sum;
     };
     const tag = symmetric ? 'sym' : 'asym';

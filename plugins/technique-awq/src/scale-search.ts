@@ -1,13 +1,16 @@
-import { float32Tensor, pareError, type BlockHalf, type BlockTrials, type HostTensor } from '@pare/core';
+import { pareError, type BlockHalf, type BlockTrials } from '@pare/core';
 import type { FoldTarget, TargetedSite } from '@pare/folding';
 import { absMeanStatistic, gramStatistic, type FeatureMagnitudes } from '@pare/model';
 import { resolveScheme } from '@pare/weights';
 import type { DeviceLosses } from './device-losses.js';
 import type { AwqOptions } from './options.js';
 import { searchScales, type ChosenScales } from './scale-grid.js';
-import { roundedWeight, roundingError, type TrialGrid } from './trial-rounding.js';
+import type { DeviceGraphs } from './device-graphs.js';
+import { disposeValues, trialMatrix, type TrialMatrix, type TrialValues } from './trial-matrix.js';
+import type { TrialGrid } from './trial-rounding.js';
 
 export interface SearchTools {
+  readonly graphs: DeviceGraphs;
   readonly losses: DeviceLosses;
   readonly trials: BlockTrials | undefined;
   /** The half of the block that the scales are judged by; undefined where the targets' own outputs tell. */
@@ -31,33 +34,39 @@ export function columnScales(channels: Int32Array, scales: Float64Array): Float6
  *
  * @throws PARE_STATISTIC_NOT_FINITE, PARE_LOSS_NOT_FINITE
  */
-export async function searchSite({ site, targets }: TargetedSite<AwqOptions>, { losses, trials, half }: SearchTools): Promise<ChosenScales | undefined> {
+export async function searchSite({ site, targets }: TargetedSite<AwqOptions>, { graphs, losses, trials, half }: SearchTools): Promise<ChosenScales | undefined> {
   const [{ module: first }] = targets;
   const { minimumTokens, gridPoints, objective } = first.options;
   const { values: magnitudes, rows } = await meanMagnitudes(site.channels, targets);
   if (rows < minimumTokens) return undefined;
-  const weights: Float32Array[] = [];
-  for (const { module } of targets) weights.push((await module.weight()).data);
-  const rounded = (round: typeof roundingError, index: number, scales: Float64Array): Float32Array => {
-    const { module, consumer } = targets[index]!;
-    const columns = module.info.shape[1];
-    return round(weights[index]!, columns, columnScales(consumer.channels, scales), trialGrid(module.options, columns));
-  };
-
-  const ofLayers = async (scales: Float64Array): Promise<number> => {
-    let sum = 0;
-    for (const [index, { module }] of targets.entries()) sum += await losses.trace(rounded(roundingError, index, scales), (await module.statistic(gramStatistic)).matrix);
-    return sum;
-  };
-  const ofHalf = async (inspected: BlockTrials, scales: Float64Array): Promise<number> => {
-    const trial = new Map<string, HostTensor & { readonly data: Float32Array }>();
-    for (const [index, { module }] of targets.entries()) trial.set(`${module.info.name}.weight`, float32Tensor(module.info.shape, rounded(roundedWeight, index, scales)));
-    return inspected.loss(half!, trial);
-  };
-  const inspected = half !== undefined && objective === 'halves' ? trials : undefined;
-  const chosen = await searchScales(magnitudes, gridPoints, inspected === undefined ? ofLayers : (scales) => ofHalf(inspected, scales));
-  if (chosen === undefined) throw pareError('PARE_LOSS_NOT_FINITE', { technique: 'awq', module: first.info.name, loss: NaN });
-  return chosen;
+  const matrices: TrialMatrix[] = [];
+  try {
+    for (const { module } of targets) {
+      const columns = module.info.shape[1];
+      matrices.push(trialMatrix(graphs, (await module.weight()).data, columns, trialGrid(module.options, columns)));
+    }
+    const scalesOf = (index: number, scales: Float64Array): Float64Array => columnScales(targets[index]!.consumer.channels, scales);
+    const ofLayers = async (scales: Float64Array): Promise<number> => {
+      let sum = 0;
+      for (const [index, { module }] of targets.entries()) sum += await losses.trace(await matrices[index]!.error(scalesOf(index, scales)), (await module.statistic(gramStatistic)).matrix);
+      return sum;
+    };
+    const ofHalf = async (inspected: BlockTrials, scales: Float64Array): Promise<number> => {
+      const trial = new Map<string, TrialValues>();
+      try {
+        for (const [index, { module }] of targets.entries()) trial.set(`${module.info.name}.weight`, await matrices[index]!.rounded(scalesOf(index, scales)));
+        return await inspected.loss(half!, trial);
+      } finally {
+        for (const values of trial.values()) disposeValues(values);
+      }
+    };
+    const inspected = half !== undefined && objective === 'halves' ? trials : undefined;
+    const chosen = await searchScales(magnitudes, gridPoints, inspected === undefined ? ofLayers : (scales) => ofHalf(inspected, scales));
+    if (chosen === undefined) throw pareError('PARE_LOSS_NOT_FINITE', { technique: 'awq', module: first.info.name, loss: NaN });
+    return chosen;
+  } finally {
+    for (const matrix of matrices) matrix[Symbol.dispose]();
+  }
 }
 
 /** Mean |x| of each channel over the tokens that reached the targets. Experts saw a part each; every token reached equally many of them. */

@@ -1,26 +1,51 @@
 import { referenceBackend } from '@pare/backend-reference';
-import { createRandom, float32Tensor, type Backend } from '@pare/core';
+import { createRandom, float32Tensor, type Backend, type HostTensor } from '@pare/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clampGroups, searchClip } from './clip-search.js';
+import { DeviceGraphs } from './device-graphs.js';
 import { DeviceLosses } from './device-losses.js';
 import { gridExponents, scalesOf, searchScales } from './scale-grid.js';
+import { trialMatrix, type TrialValues } from './trial-matrix.js';
 import { roundingError, type TrialGrid } from './trial-rounding.js';
 
 const silent = (): void => undefined;
 const grid: TrialGrid = { bits: 3, symmetric: false, groupSize: 16 };
 const [rows, columns, tokens] = [12, 32, 200];
 let backend: Backend;
+let graphs: DeviceGraphs;
 let losses: DeviceLosses;
 
 beforeAll(async () => {
   backend = await referenceBackend.create({}, { log: { debug: silent, info: silent, warn: silent, error: silent } });
-  losses = new DeviceLosses(backend);
+  graphs = new DeviceGraphs(backend);
+  losses = new DeviceLosses(graphs);
 });
 afterAll(async () => {
-  await losses[Symbol.asyncDispose]();
+  await graphs[Symbol.asyncDispose]();
   expect(backend.memory().tensors).toBe(0);
   await backend[Symbol.asyncDispose]();
 });
+
+/** The backend as one whose tensors lie in memory of their own. */
+function apart(): Backend {
+  return new Proxy(backend, {
+    get(target, key) {
+      if (key === 'device') return { ...target.device, separate: { valueBytes: 2 ** 30, statesBytes: 2 ** 30 } };
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
+const matrixOf = (values: Float32Array): HostTensor & { readonly data: Float32Array } => float32Tensor([rows, columns], values);
+
+/** What a trial made, on the host. */
+async function valuesOf(trial: Promise<TrialValues>): Promise<Float32Array> {
+  const values = await trial;
+  if ('data' in values) return values.data;
+  using tensor = values;
+  return (await backend.read(tensor)).data as Float32Array;
+}
 
 /** About normal. */
 function noise(count: number, seed: number): Float32Array {
@@ -85,7 +110,7 @@ describe('scales', () => {
     const weight = noise(rows * columns, 2);
     const inputs = noise(tokens * columns, 3).map((value, index) => (index % columns === 5 ? 100 * value : value));
     using gram = backend.write(float32Tensor([columns, columns], gramOf(inputs)));
-    const chosen = await searchScales(meanMagnitudes(inputs), 20, (scales) => losses.trace(roundingError(weight, columns, scales, grid), gram));
+    const chosen = await searchScales(meanMagnitudes(inputs), 20, (scales) => losses.trace(matrixOf(roundingError(weight, columns, scales, grid)), gram));
     expect(chosen!.exponent).toBeGreaterThan(0);
     expect(Math.min(...chosen!.losses)).toBeLessThan(chosen!.losses[0]! / 2);
   });
@@ -99,20 +124,53 @@ describe('losses from Gram matrices', () => {
     using blocks = await losses.gramBlocks(gram, 16);
     let whole = 0;
     for (let row = 0; row < rows; row++) whole += partError(error, row, 0, columns, inputs);
-    const groups = await losses.groups(error.slice(), blocks);
+    const groups = await losses.groups(matrixOf(error.slice()), blocks);
     for (let row = 0; row < rows; row++) for (const group of [0, 1]) expect(groups[group * rows + row]! / partError(error, row, 16 * group, 16 * group + 16, inputs)).toBeCloseTo(1, 4);
-    expect((await losses.trace(error, gram)) / whole).toBeCloseTo(1, 5);
+    expect((await losses.trace(matrixOf(error), gram)) / whole).toBeCloseTo(1, 5);
   });
 });
 
-describe('clipping', () => {
+describe('rounding on the device', () => {
+  it.each([
+    [true, 3],
+    [false, 3],
+    [true, 8],
+    [false, 4],
+  ])('is that of the host (symmetric: %s, %i bits)', async (symmetric, bits) => {
+    const trial = { ...grid, bits, symmetric };
+    const weight = noise(rows * columns, 9).map((value, index) => (index % 13 === 0 ? 3 * value : value));
+    // A group of zeros, and one with numbers of one sign only.
+    weight.fill(0, 0, 16);
+    for (let index = 16; index < 32; index++) weight[index] = 1 + Math.abs(weight[index]!);
+    const scales = scalesOf(Float64Array.from({ length: columns }, (_, index) => 0.1 + (index % 7)), 0.5);
+    await using there = new DeviceGraphs(apart());
+    using host = trialMatrix(graphs, weight, columns, trial);
+    using device = trialMatrix(there, weight, columns, trial);
+    const same = async (made: (matrix: typeof host) => Promise<TrialValues>, seen: (value: number, index: number) => number = (value) => value): Promise<void> => {
+      const [expected, found] = [await valuesOf(made(host)), await valuesOf(made(device))];
+      expect(found.length).toBe(expected.length);
+      expect(found.reduce((most, value, index) => Math.max(most, Math.abs(seen(value, index) - seen(expected[index]!, index))), 0)).toBeLessThan(2e-6);
+    };
+    // Extremes of a symmetric grid stand between two codes, as far from the one as from the other; on the host the last bit of the grid's scale decides.
+    await same((matrix) => matrix.rounded(scales), (value, index) => Math.abs(value - weight[index]!));
+    await same((matrix) => matrix.error(scales), Math.abs);
+    using hostCuts = await host.cuts(scales);
+    using deviceCuts = await device.cuts(scales);
+    for (const [group, value] of deviceCuts.largest.entries()) expect(Math.abs(value - hostCuts.largest[group]!)).toBeLessThan(1e-6);
+    for (const shrink of [1, 0.75]) await same((matrix) => (matrix === host ? hostCuts : deviceCuts).error(shrink));
+  });
+});
+
+describe.each(['host', 'device'])('clipping on the %s', (place) => {
   it.each([true, false])('never makes a group worse, and takes the best of the ten ranges (symmetric: %s)', async (symmetric) => {
     const trial = { ...grid, symmetric };
     const weight = noise(rows * columns, 6).map((value, index) => (index % 21 === 0 ? 4 * value : value));
     const inputs = noise(tokens * columns, 7);
     const scales = scalesOf(meanMagnitudes(inputs), 0.5);
     using gram = backend.write(float32Tensor([columns, columns], gramOf(inputs)));
-    const { limits, before, after } = await searchClip(losses, weight, columns, scales, trial, gram);
+    await using own = new DeviceGraphs(place === 'host' ? backend : apart());
+    using matrix = trialMatrix(own, weight, columns, trial);
+    const { limits, before, after } = await searchClip(losses, matrix, scales, trial.groupSize, gram);
     expect(after).toBeLessThan(before);
     const errorAt = (limitOf: (group: number, largest: number) => number): Float32Array => {
       const scaled = weight.map((value, index) => value * scales[index % columns]!);
@@ -128,7 +186,7 @@ describe('clipping', () => {
       for (const group of [0, 1]) {
         const of = (error: Float32Array): number => partError(error, row, 16 * group, 16 * group + 16, inputs);
         const all = tried.map(of);
-        expect(of(chosen)).toBeLessThanOrEqual(all[0]! * (1 + 1e-5));
+        if (!symmetric || place === 'host') expect(of(chosen)).toBeLessThanOrEqual(all[0]! * (1 + 1e-5));
         // On a symmetric grid the extreme stands between two codes, and the last bit of the range decides which it gets.
         if (!symmetric) expect(of(chosen) / Math.min(...all)).toBeCloseTo(1, 3);
       }
@@ -138,7 +196,9 @@ describe('clipping', () => {
   it('leaves groups of zeros alone', async () => {
     using gram = backend.write(float32Tensor([columns, columns], gramOf(noise(tokens * columns, 8))));
     const zeros = new Float32Array(rows * columns);
-    const { limits, before, after } = await searchClip(losses, zeros, columns, new Float64Array(columns).fill(1), grid, gram);
+    await using own = new DeviceGraphs(place === 'host' ? backend : apart());
+    using matrix = trialMatrix(own, zeros, columns, grid);
+    const { limits, before, after } = await searchClip(losses, matrix, new Float64Array(columns).fill(1), grid.groupSize, gram);
     expect([before, after, ...limits]).toEqual(new Array(2 + limits.length).fill(0));
   });
 });

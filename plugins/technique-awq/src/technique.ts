@@ -1,13 +1,15 @@
-import { apiVersion, defineTechnique, eachModule, inModule, pareError, throwIfAborted, type ModuleHandle, type ModuleInfo, type Technique, type TechniqueContext } from '@pare/core';
+import { apiVersion, defineTechnique, eachModule, float32Tensor, inModule, pareError, throwIfAborted, type ModuleHandle, type ModuleInfo, type Technique, type TechniqueContext } from '@pare/core';
 import { BlockFolding, type FoldChange } from '@pare/folding';
 import { absMeanStatistic, fewTokens, gramStatistic } from '@pare/model';
 import { denseFloat32, denseWeight, quantizeMatrix, resolveScaleType } from '@pare/weights';
 import { clampGroups, searchClip } from './clip-search.js';
+import { DeviceGraphs } from './device-graphs.js';
 import { DeviceLosses } from './device-losses.js';
 import { awqOptions, type AwqOptions } from './options.js';
 import { checkGroupSize, planModule } from './plan.js';
-import { columnScales, searchSite, trialGrid } from './scale-search.js';
+import { columnScales, searchSite, trialGrid, type SearchTools } from './scale-search.js';
 import { judgingHalf } from './judging-half.js';
+import { trialMatrix } from './trial-matrix.js';
 
 /**
  * AWQ (Lin et al. 2024, arXiv 2306.00978): inputs with large activations get finer grids by scaling their weights up and what makes them down, which leaves the function as it is; then ranges of
@@ -32,8 +34,8 @@ export const awq: Technique<AwqOptions> = defineTechnique<AwqOptions>({
   check: checkGroupSize,
   plan: (targets) => targets.map(planModule),
   async apply(context) {
-    await using losses = new DeviceLosses(context.backend);
-    await scaleAndRound(context, losses);
+    await using graphs = new DeviceGraphs(context.backend);
+    await scaleAndRound(context, graphs);
   },
 });
 
@@ -43,7 +45,8 @@ interface Found {
   readonly details: Readonly<Record<string, number>>;
 }
 
-async function scaleAndRound(context: TechniqueContext<AwqOptions>, losses: DeviceLosses): Promise<void> {
+async function scaleAndRound(context: TechniqueContext<AwqOptions>, graphs: DeviceGraphs): Promise<void> {
+  const losses = new DeviceLosses(graphs);
   const { signal, progress, log, modules } = context;
   const folding = new BlockFolding(context);
   const { sites, text } = folding.sites();
@@ -56,7 +59,7 @@ async function scaleAndRound(context: TechniqueContext<AwqOptions>, losses: Devi
     throwIfAborted(signal, 'AWQ');
     const [{ module: first }] = scaled.targets;
     progress.report({ completed: 0, total: modules.length, unit: 'modules', detail: `scales of ${first.info.name}` });
-    const chosen = await inModule(first, () => searchSite(scaled, { losses, trials: context.trials, half: judgingHalf(scaled.site, folding) }));
+    const chosen = await inModule(first, () => searchSite(scaled, { graphs, losses, trials: context.trials, half: judgingHalf(scaled.site, folding) }));
     if (chosen === undefined || chosen.exponent === 0) {
       for (const { module } of scaled.targets) found.set(module.info.name, { columns: new Float64Array(module.info.shape[1]).fill(1), details: chosen === undefined ? {} : searchDetails(chosen) });
       continue;
@@ -65,7 +68,7 @@ async function scaleAndRound(context: TechniqueContext<AwqOptions>, losses: Devi
     folding.fold(scaled.site, scales);
     for (const { module, consumer } of scaled.targets) found.set(module.info.name, { columns: columnScales(consumer.channels, scales), details: searchDetails(chosen) });
   }
-  await eachModule(context, 'AWQ', (module) => finishModule(module, folding.changesOf(module), found.get(module.info.name), losses));
+  await eachModule(context, 'AWQ', (module) => finishModule(module, folding.changesOf(module), found.get(module.info.name), { graphs, losses }));
   await folding.adjustParameters();
 }
 
@@ -74,7 +77,7 @@ function searchDetails({ exponent, losses }: { readonly exponent: number; readon
 }
 
 /** Scales, clips and rounds a matrix. */
-async function finishModule(module: ModuleHandle<AwqOptions>, changes: readonly FoldChange[], found: Found | undefined, losses: DeviceLosses): Promise<void> {
+async function finishModule(module: ModuleHandle<AwqOptions>, changes: readonly FoldChange[], found: Found | undefined, { graphs, losses }: Pick<SearchTools, 'graphs' | 'losses'>): Promise<void> {
   const { info, options } = module;
   const [rows, columns] = info.shape;
   const { data: weight } = await module.weight();
@@ -90,7 +93,8 @@ async function finishModule(module: ModuleHandle<AwqOptions>, changes: readonly 
   const clipped = scaled.slice();
   if (isKnown && options.clipSearch && !unclipped.has(info.role)) {
     const grid = trialGrid(options, columns);
-    const { limits, before, after } = await searchClip(losses, weight, columns, scales, grid, gram.matrix);
+    using matrix = trialMatrix(graphs, weight, columns, grid);
+    const { limits, before, after } = await searchClip(losses, matrix, scales, grid.groupSize, gram.matrix);
     clampGroups(clipped, grid.groupSize, limits);
     details['clipGain'] = before > 0 ? 1 - after / before : 0;
   }
@@ -101,7 +105,7 @@ async function finishModule(module: ModuleHandle<AwqOptions>, changes: readonly 
   const rowFactors = apply(new Float32Array(rows).fill(1), true);
   const error = denseFloat32(form);
   for (let row = 0, at = 0; row < rows; row++) for (let column = 0; column < columns; column++, at++) error[at] = (error[at]! / rowFactors[row]! - scaled[at]!) / scales[column]!;
-  const loss = (await losses.trace(error, gram.matrix)) / gram.rows;
+  const loss = (await losses.trace(float32Tensor(info.shape, error), gram.matrix)) / gram.rows;
   if (!Number.isFinite(loss)) throw pareError('PARE_LOSS_NOT_FINITE', { technique: 'awq', module: info.name, loss });
   await module.replace(form, { loss, details });
 }

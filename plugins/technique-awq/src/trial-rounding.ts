@@ -42,7 +42,8 @@ export function scaleMatrix(weight: Float32Array, columns: number, scales: Float
 }
 
 /**
- * (Q(clamp(v, ±limit)) − v)·diag(s)⁻¹, [out, in], where Q rounds to nearest on the grid of what the clamp leaves of each group (`computeGrid` of `@pare/weights` in doubles).
+ * (Q(clamp(v, ±limit)) − v)·diag(s)⁻¹, [out, in], where Q rounds to nearest on the grid of what the clamp leaves of each group (`computeGrid` of `@pare/weights` in doubles). What is cut off on
+ * both sides stands halfway between two codes: counted from the range, it does so to the last bit, and all of it goes the same way.
  *
  * @param shrink limits of the groups as a share of their largest magnitudes; 1 clamps nothing
  */
@@ -50,19 +51,21 @@ export function clippedError({ columns, scales, values, lows, highs }: ScaledMat
   const error = new Float32Array(values.length);
   const largest = largestCode(bits);
   const middle = symmetricZero(bits);
+  // Codes from one end of the range to the other; a symmetric grid's range is one side of it.
+  const steps = symmetric ? largest / 2 : largest;
   let group = 0;
   for (let row = 0; row < values.length; row += columns) {
     for (let start = 0; start < columns; start += groupSize, group++) {
       const limit = shrink * Math.max(-lows[group]!, highs[group]!);
       const low = Math.max(lows[group]!, -limit);
       const high = Math.min(highs[group]!, limit);
-      const exact = symmetric ? (2 * Math.max(-low, high)) / largest : (high - low) / largest;
-      const scale = exact === 0 ? 1 : exact;
-      const zero = symmetric ? middle : Math.min(largest, -low / scale + roundingShift - roundingShift);
+      const range = (symmetric ? Math.max(-low, high) : high - low) || 1;
+      const scale = range / steps;
+      const zero = symmetric ? middle : Math.min(largest, (-low / range) * steps + roundingShift - roundingShift);
       const [first, last] = [-zero, largest - zero];
       for (let column = start; column < start + groupSize; column++) {
         const value = values[row + column]!;
-        const code = Math.min(last, Math.max(first, Math.min(high, Math.max(low, value)) / scale + roundingShift - roundingShift));
+        const code = Math.min(last, Math.max(first, (Math.min(high, Math.max(low, value)) / range) * steps + roundingShift - roundingShift));
         error[row + column] = (code * scale - value) / scales[column]!;
       }
     }

@@ -10,7 +10,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-torch.set_num_threads(os.cpu_count())
+torch.set_num_threads(len(os.sched_getaffinity(0)))
 path, text = sys.argv[1:3]
 windows = int(sys.argv[3]) if len(sys.argv) > 3 else 64
 length = int(sys.argv[4]) if len(sys.argv) > 4 else 512

@@ -77,7 +77,7 @@ export function createTrials(context: RunnerContext, index: number, hidden: Hidd
       for (const [name, tensor] of trial) {
         const relative = name.startsWith(prefix) ? name.slice(prefix.length) : name;
         if (!(relative in weights)) throw pareError('PARE_TENSOR_UNKNOWN', { tensor: name, model: `the ${half} half of ${block.name}` });
-        replaced[relative] = temporary.own(backend.write(float32Tensor(tensor.shape, tensor.data), { transfer: true }));
+        replaced[relative] = 'data' in tensor ? temporary.own(backend.write(float32Tensor(tensor.shape, tensor.data), { transfer: true })) : tensor;
       }
       let sum = 0;
       let outputs = 0;
