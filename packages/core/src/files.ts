@@ -61,6 +61,8 @@ export interface FileSystem {
   open(path: string): Promise<ReadableFile>;
   /** A file's content from beginning to end, piece by piece; each piece is the caller's. */
   chunks(path: string): AsyncIterable<Uint8Array>;
+  /** SHA-256 of a file, hexadecimal, beside other work of this thread. Left out where no other thread reads files: `chunks` can be hashed anywhere. Rejects with the signal's reason. */
+  hash?(path: string, signal?: AbortSignal): Promise<string>;
   readText(path: string): Promise<string>;
   /** A new, empty file in place of one that is there. Its folder must exist. */
   create(path: string): Promise<WritableFile>;

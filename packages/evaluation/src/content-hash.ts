@@ -1,5 +1,5 @@
 import { pareError, systemErrorCode, throwIfAborted, type FileSystem } from '@pare/core';
-import { createSha256 } from '@pare/platform';
+import { hashFile } from '@pare/platform';
 
 export interface HashedFile {
   readonly path: string;
@@ -9,20 +9,17 @@ export interface HashedFile {
 /** SHA-256 of whole files, read piece by piece. @param paths relative to the folder @throws PARE_FILE_UNREADABLE, PARE_ABORTED */
 export async function hashFiles(files: FileSystem, directory: string, paths: readonly string[], signal?: AbortSignal): Promise<HashedFile[]> {
   const hashed: HashedFile[] = [];
-  for (const path of paths) hashed.push({ path, sha256: await hashFile(files, files.path.join(directory, path), signal) });
+  for (const path of paths) hashed.push({ path, sha256: await contentHash(files, files.path.join(directory, path), signal) });
   return hashed;
 }
 
-async function hashFile(files: FileSystem, file: string, signal: AbortSignal | undefined): Promise<string> {
-  const hash = createSha256();
+async function contentHash(files: FileSystem, file: string, signal: AbortSignal | undefined): Promise<string> {
+  throwIfAborted(signal, 'hashing');
   try {
-    for await (const piece of files.chunks(file)) {
-      throwIfAborted(signal, 'hashing');
-      hash.update(piece);
-    }
+    return (await hashFile(files, file, signal)).sha256;
   } catch (error) {
+    throwIfAborted(signal, 'hashing');
     if (systemErrorCode(error) === undefined) throw error;
     throw pareError('PARE_FILE_UNREADABLE', { file, reason: (error as Error).message }, error);
   }
-  return hash.hex();
 }

@@ -23,6 +23,7 @@ import {
   type SweepRequest,
   type SweepResult,
 } from '@pare/solvers';
+import { packedWeight } from '@pare/weights';
 import type { DevicePrograms, ProgramBuffer } from './device-programs.js';
 import type { DeviceTraits, Program } from './program.js';
 
@@ -42,12 +43,17 @@ export interface ColumnSolverKernels {
   readonly blockColumns: number;
   /**
    * Quantizes `weight` float32 [rows, size] column by column. Reads `order` and `place` (column at a position, position of a column), `groupOf` (group of a position,
-   * all uint32 [size]) and `upper`; works in `y` float32 [size, rows], `errors` float32 [blockColumns, rows] and `codes` uint32 [size, rows]; leaves `packed` (codes as
-   * bytes [rows, size]), `grids` [groups, rows] of four float32, scale first and zero last, and `losses` [rows] of two float32 whose sum is the row's loss.
+   * all uint32 [size]) and `upper`; works in `y` float32 [size, rows], `errors` float32 [blockColumns, rows] and `codes` uint32 [size, rows]; leaves `packed` (codes
+   * [rows, size] in words, `codeField` bits for each), `grids` [groups, rows] of four float32, scale first and zero last, and `losses` [rows] of two float32 whose sum is the row's loss.
    */
   readonly sweep: (rows: number, size: number, quantizer: SweepQuantizer, plan: GroupPlan) => Program;
   /** What is needed to solve without the host between; left out by languages that lack it. */
   readonly resident?: ResidentKernels | undefined;
+}
+
+/** Bits that a code takes in `packed`: its own where words are full of them and rows end with a word (`packRows` of `@pare/weights`), else 8. */
+export function codeField(bits: number, size: number): number {
+  return 32 % bits === 0 && (size * bits) % 32 === 0 ? bits : 8;
 }
 
 /** Programs that read Gram matrices and weights on the device. */
@@ -265,6 +271,8 @@ class Engine {
     const { size } = factor;
     const plan = planGroups(quantizer, size, factor.order);
     const source = this.#source(request);
+    const field = codeField(plan.scheme.bits, size);
+    const words = field === plan.scheme.bits && (size * field) % 32 === 0;
     let codes: Uint8Array | undefined;
     const scales = new Float32Array(rows * plan.groups);
     const zeros = plan.scheme.symmetric ? undefined : new Uint8Array(rows * plan.groups);
@@ -278,7 +286,7 @@ class Engine {
       const count = Math.min(height, rows - first);
       const strip = await this.#strip(source, first, count, factor, quantizer, plan);
       if (count === rows) codes = strip.codes;
-      else (codes ??= new Uint8Array(rows * size)).set(strip.codes, first * size);
+      else (codes ??= new Uint8Array((rows * size * field) / 8)).set(strip.codes, (first * size * field) / 8);
       for (let row = 0; row < count; row++) {
         rowLosses[first + row] = strip.losses[2 * row]! + strip.losses[2 * row + 1]!;
         for (let group = 0; group < plan.groups; group++) {
@@ -293,7 +301,9 @@ class Engine {
     const tooLarge = scales.find((scale) => scale === Infinity);
     if (tooLarge !== undefined) throw pareError('PARE_SCALE_OVERFLOW', { scale: tooLarge, scaleType: quantizer.scaleType });
     const { scheme, groupIndex } = plan;
-    const result: QuantizedWeight = { form: 'quantized', shape: [rows, size], scheme, codes: codes ?? new Uint8Array(0), scales, scaleType: quantizer.scaleType, zeros, groupIndex };
+    codes ??= new Uint8Array(0);
+    const parts: Omit<QuantizedWeight, 'codes'> = { form: 'quantized', shape: [rows, size], scheme, scales, scaleType: quantizer.scaleType, zeros, groupIndex };
+    const result = words ? packedWeight(parts, new Int32Array(codes.buffer, codes.byteOffset, codes.length / 4)) : { ...parts, codes };
     return { result, loss: rowLosses.reduce((sum, loss) => sum + loss, 0), rowLosses };
   }
 
@@ -348,6 +358,7 @@ class Engine {
   ): Promise<{ codes: Uint8Array; grids: Float32Array; losses: Float32Array }> {
     const [device, kernels] = [this.#device, this.#kernels];
     const { size } = factor;
+    const field = codeField(plan.scheme.bits, size);
     const order = columnsInOrder(size, factor.order);
     const place = new Uint32Array(size);
     for (const [position, column] of order.entries()) place[column] = position;
@@ -363,12 +374,12 @@ class Engine {
       grids: scratch.allocate(plan.groups * rows * 16),
       codes: scratch.allocate(size * rows * 4),
       losses: scratch.allocate(rows * 8),
-      packed: scratch.allocate(Math.ceil((size * rows) / 4) * 4),
+      packed: scratch.allocate(Math.ceil((size * rows * field) / 32) * 4),
     };
     await source(first, rows, buffers.weight);
     device.run(kernels.sweep(rows, size, quantizer, plan), buffers);
     return {
-      codes: new Uint8Array(await device.read(buffers.packed), 0, rows * size),
+      codes: new Uint8Array(await device.read(buffers.packed, Math.ceil((rows * size * field) / 32) * 4), 0, (rows * size * field) / 8),
       grids: new Float32Array(await device.read(buffers.grids, plan.groups * rows * 16)),
       losses: new Float32Array(await device.read(buffers.losses, rows * 8)),
     };

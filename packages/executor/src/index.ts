@@ -1,5 +1,5 @@
 export { devicePrograms, type DevicePrograms, type ProgramBuffer, type ProgramRunner } from './device-programs.js';
-export { createDeviceColumnSolver, type ColumnSolverKernels, type ResidentKernels } from './device-column-solver.js';
+export { codeField, createDeviceColumnSolver, type ColumnSolverKernels, type ResidentKernels } from './device-column-solver.js';
 export { kernelError, kernelKey } from './kernel-source.js';
 export { uniformWords, type Float } from './uniforms.js';
 export { mergedRows } from './routines.js';

@@ -3,6 +3,7 @@ export { copyFile, type FilePlace } from './copy-file.js';
 export { flushTree, isDiskFull, nearestFolder, requireFreeSpace, treeBytes, writeAtomically, writeShared } from './disk.js';
 export { exactJson, parseExactJson } from './exact-json.js';
 export { failureReason } from './failure-reason.js';
+export { hashFile } from './hash-file.js';
 export { lockFolder, lockName, unlockFolder } from './folder-lock.js';
 export { FileSystemError } from './file-system-error.js';
 export type { Sha256, System } from './system.js';

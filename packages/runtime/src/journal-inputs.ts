@@ -1,4 +1,4 @@
-import type { FileSystem, Recipe } from '@pare/core';
+import type { Recipe } from '@pare/core';
 import type { ModelFile } from '@pare/model';
 import { createSha256 } from '@pare/platform';
 
@@ -19,18 +19,6 @@ export function hashWindows(windows: readonly Int32Array[]): string {
   const hash = createSha256();
   for (const window of windows) hash.update(new Uint8Array(window.buffer, window.byteOffset, window.byteLength));
   return hash.hex();
-}
-
-/** Size and SHA-256 of a whole file, read piece by piece. */
-export async function hashFile(files: FileSystem, path: string, signal: AbortSignal): Promise<{ readonly bytes: number; readonly sha256: string }> {
-  const hash = createSha256();
-  let bytes = 0;
-  for await (const piece of files.chunks(path)) {
-    signal.throwIfAborted();
-    hash.update(piece);
-    bytes += piece.length;
-  }
-  return { bytes, sha256: hash.hex() };
 }
 
 /** Where two JSON values differ: `seed was 0, is 1`. At most `limit` places. */

@@ -1,8 +1,8 @@
 import type { Evaluator, FileSystem, Model } from '@pare/core';
+import { hashFile } from '@pare/platform';
 import { sparsityPatternText } from '@pare/weights';
 import type { Calibration } from './compress.js';
 import type { FormatResult, LoadedPlugin, Manifest } from './host-types.js';
-import { hashFile } from './journal-inputs.js';
 import type { ModelLibrary } from './model-library.js';
 import { manifestName } from './output-folder.js';
 import type { PreparedEvaluation } from './evaluations.js';

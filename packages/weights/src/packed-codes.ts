@@ -17,9 +17,14 @@ export function packedWeight(parts: Omit<QuantizedWeight, 'codes'>, words: Int32
   return weight;
 }
 
+/** The words that a weight's codes came in; undefined for others. Not to be written to. */
+export function packedWords(weight: QuantizedWeight): Int32Array | undefined {
+  return wordsOf.get(weight);
+}
+
 /** A weight's codes in words (`packRows`): those that it came in, or new ones. Not to be written to. */
 export function packedCodes(weight: QuantizedWeight): Int32Array {
-  return wordsOf.get(weight) ?? packRows(weight.codes, weight.shape, weight.scheme.bits);
+  return packedWords(weight) ?? packRows(weight.codes, weight.shape, weight.scheme.bits);
 }
 
 /** Reads the codes of a row [in], valid until the next row is read: for whoever looks at each once, without unpacking all. */

@@ -1,5 +1,7 @@
 import type { DenseWeight, FactorizedWeight, QuantizedWeight, SparseWeight, TensorTrainWeight, WeightForm } from '@pare/core';
 import { isFloat8 } from './float8.js';
+import { packedWords } from './packed-codes.js';
+import { wordsPerRow } from './pack-rows.js';
 import { inputProblem } from './input-quantization.js';
 import { groupsPerRow } from './scheme.js';
 import { quantizedPart, zeroCodes } from './sparse/sparse-weight.js';
@@ -34,24 +36,31 @@ function denseProblem({ tensor, shape }: DenseWeight): string | undefined {
 
 const wrongLength = (what: string, length: number, expected: number): string => `it has ${String(length)} ${what} instead of ${String(expected)}`;
 
-function quantizedProblem({ scheme, shape: [rows, columns], codes, scales, zeros, groupIndex, input }: QuantizedWeight): string | undefined {
+function quantizedProblem(form: QuantizedWeight): string | undefined {
+  const { scheme, shape: [rows, columns], scales, zeros, groupIndex, input } = form;
   const { bits, granularity, groupSize, symmetric, numbers } = scheme;
   if (!Number.isInteger(bits) || bits < 2 || bits > 8) return `it has ${String(bits)} bits; 2 to 8 are possible`;
   if (numbers === 'float8-e4m3' && (bits !== 8 || !symmetric)) return 'its codes are 8-bit floats, which have 8 bits and no zero points';
   if (!Number.isInteger(groupSize) || groupSize < 1) return `its group size is ${String(groupSize)}`;
   const groups = groupsPerRow(scheme, columns);
   const grids = granularity === 'tensor' ? 1 : rows * groups;
-  if (codes.length !== rows * columns) return wrongLength('codes', codes.length, rows * columns);
+  // Whatever stands in a field of so many bits is one of the codes.
+  const words = numbers === undefined ? packedWords(form) : undefined;
+  if (words !== undefined && words.length !== rows * wordsPerRow(columns, bits)) return wrongLength('words of codes', words.length, rows * wordsPerRow(columns, bits));
+  const codes = words === undefined ? form.codes : undefined;
+  if (codes !== undefined && codes.length !== rows * columns) return wrongLength('codes', codes.length, rows * columns);
   if (scales.length !== grids) return wrongLength('scales', scales.length, grids);
   if (symmetric && zeros !== undefined) return 'it is symmetric and has zero points';
   if (!symmetric && zeros?.length !== grids) return wrongLength('zero points', zeros?.length ?? 0, grids);
   if (groupIndex !== undefined && groupIndex.length !== columns) return wrongLength('group indices', groupIndex.length, columns);
   if (groupIndex?.some((group) => group < 0 || group >= groups) === true) return `a group index is outside 0 … ${String(groups - 1)}`;
-  const notNumber = numbers === 'float8-e4m3' ? codes.findIndex((code) => (code & 0x7f) === 0x7f) : -1;
-  if (notNumber >= 0) return `code ${String(notNumber)} is ${String(codes[notNumber])}, NaN among 8-bit floats`;
   const limit = 2 ** bits;
-  const tooLarge = limit > 255 ? -1 : firstFrom(codes, limit);
-  if (tooLarge >= 0) return `code ${String(tooLarge)} is ${String(codes[tooLarge])}; ${String(bits)} bits end at ${String(limit - 1)}`;
+  if (codes !== undefined) {
+    const notNumber = numbers === 'float8-e4m3' ? codes.findIndex((code) => (code & 0x7f) === 0x7f) : -1;
+    if (notNumber >= 0) return `code ${String(notNumber)} is ${String(codes[notNumber])}, NaN among 8-bit floats`;
+    const tooLarge = limit > 255 ? -1 : firstFrom(codes, limit);
+    if (tooLarge >= 0) return `code ${String(tooLarge)} is ${String(codes[tooLarge])}; ${String(bits)} bits end at ${String(limit - 1)}`;
+  }
   if (zeros?.some((zero) => zero >= limit) === true) return `a zero point is beyond ${String(limit - 1)}`;
   return notFinite('scale', scales) ?? (input === undefined ? undefined : inputProblem(input));
 }

@@ -1,6 +1,6 @@
 import { elementCount, float32Tensor, hostTensor, prefetch, type DeviceTensor, type DType, type Graph, type HostTensor, type Model, type QuantizedWeight, type WeightForm } from '@pare/core';
 import { GraphBuilder } from '@pare/graph';
-import { columnGroups, denseFloat32, groupsPerRow, isFloat8, symmetricZero } from '@pare/weights';
+import { columnGroups, denseFloat32, groupsPerRow, isFloat8, packedWords, symmetricZero } from '@pare/weights';
 import type { RunnerContext } from './context.js';
 
 /*
@@ -48,16 +48,18 @@ async function widened({ backend, executables }: Context, tensor: HostTensor): P
 
 /** scale · (code − zero) on the device. */
 async function multipliedOut({ backend, executables }: Context, form: QuantizedWeight): Promise<DeviceTensor> {
-  const { shape, scheme, codes, scales, zeros, groupIndex } = form;
+  const { shape, scheme, scales, zeros, groupIndex } = form;
   const [rows, columns] = shape;
   const single = scheme.granularity === 'tensor';
   const grids = [single ? 1 : rows, single ? 1 : groupsPerRow(scheme, columns)] as const;
   const even = groupIndex === undefined && columns === grids[1] * scheme.groupSize;
-  const options: GridGraphOptions = { shape, grids, even: single || even };
+  // Words of 4 bits are what ONNX calls uint4, if rows end with a word.
+  const words = scheme.bits === 4 && columns % 8 === 0 ? packedWords(form) : undefined;
+  const options: GridGraphOptions = { shape, grids, even: single || even, codes: words === undefined ? 'uint8' : 'uint4' };
   const executable = await executables.get(`multiply out ${JSON.stringify(options)}`, () => gridGraph(options));
   using scope = backend.scope();
   const inputs: Record<string, DeviceTensor> = {
-    codes: scope.own(backend.write(hostTensor('uint8', shape, codes))),
+    codes: scope.own(backend.write(hostTensor(options.codes, shape, words === undefined ? form.codes : new Uint8Array(words.buffer, words.byteOffset, words.byteLength)))),
     scales: scope.own(backend.write(float32Tensor(grids, scales))),
     zeros: scope.own(backend.write(hostTensor('uint8', grids, zeros ?? new Uint8Array(scales.length).fill(symmetricZero(scheme.bits))))),
   };
@@ -71,11 +73,12 @@ interface GridGraphOptions {
   readonly grids: readonly [number, number];
   /** True where groups are runs of equal length; otherwise the group of each column is an input. */
   readonly even: boolean;
+  readonly codes: 'uint8' | 'uint4';
 }
 
-function gridGraph({ shape, grids, even }: GridGraphOptions): Graph {
+function gridGraph({ shape, grids, even, codes: type }: GridGraphOptions): Graph {
   const builder = new GraphBuilder('multiply-out');
-  const codes = builder.cast(builder.input('codes', 'uint8', shape), 'float32');
+  const codes = builder.cast(builder.input('codes', type, shape), 'float32');
   const scales = builder.input('scales', 'float32', grids);
   const zero = builder.cast(builder.input('zeros', 'uint8', grids), 'float32');
   if (even) {

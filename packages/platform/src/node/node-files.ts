@@ -3,6 +3,7 @@ import { constants, createReadStream, type Dirent, type Stats } from 'node:fs';
 import { access, copyFile, mkdir, mkdtemp, open, readdir, readFile, realpath, rename, rm, rmdir, stat, statfs, writeFile, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import nodePath from 'node:path';
+import { hashOnThread } from './hash-on-thread.js';
 
 /** Node refuses single reads and writes of 2 GiB and more. */
 const maximumTransferBytes = 1 << 30;
@@ -33,6 +34,7 @@ export const nodeFiles: FileSystem = {
   },
   // Pieces that take the disk as long as the loop takes to come round.
   chunks: (path) => createReadStream(path, { highWaterMark: 2 ** 20 }) as AsyncIterable<Uint8Array>,
+  hash: hashOnThread,
   readText: (path) => readFile(path, 'utf8'),
   create: async (path) => writable(await open(path, 'w')),
   async writeText(path, text, { exclusive = false, flush = false } = {}) {

@@ -1,4 +1,4 @@
-import { createDeviceColumnSolver, uniformWords, type ColumnSolverKernels, type DevicePrograms, type Dispatch, type Float, type KernelSource, type Operand, type Program, type ResidentKernels } from '@pare/executor';
+import { codeField, createDeviceColumnSolver, uniformWords, type ColumnSolverKernels, type DevicePrograms, type Dispatch, type Float, type KernelSource, type Operand, type Program, type ResidentKernels } from '@pare/executor';
 import type { DType } from '@pare/core';
 import type { ColumnSolver, ColumnSolverOptions, GroupPlan, SweepQuantizer } from '@pare/solvers';
 import type { ScaleType } from '@pare/weights';
@@ -163,6 +163,7 @@ function sweep(rows: number, size: number, quantizer: SweepQuantizer, { scheme, 
     }
     start = end;
   }
-  dispatches.push(dispatch(kernel('sweep-pack', sweepPack), [reads('codes'), reads('place'), writes('packed')], [rows, size], blocks(rows * size)));
+  const field = codeField(scheme.bits, size);
+  dispatches.push(dispatch(kernel('sweep-pack', sweepPack), [reads('codes'), reads('place'), writes('packed')], [rows, size, field], blocks(Math.ceil((rows * size * field) / 32))));
   return program(dispatches);
 }

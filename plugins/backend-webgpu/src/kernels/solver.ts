@@ -1,4 +1,4 @@
-import { createDeviceColumnSolver, type ColumnSolverKernels, type DevicePrograms, type Dispatch, type KernelSource, type Operand, type Program, type ProgramRunner } from '@pare/executor';
+import { codeField, createDeviceColumnSolver, type ColumnSolverKernels, type DevicePrograms, type Dispatch, type KernelSource, type Operand, type Program, type ProgramRunner } from '@pare/executor';
 import type { ColumnSolver, ColumnSolverOptions, GroupPlan, SweepQuantizer } from '@pare/solvers';
 import type { ScaleType } from '@pare/weights';
 import { factorDiagonal, factorPanel, factorTrailing, factorUpper, roundQuotient, sweepColumns, sweepGrid, sweepLoad, sweepPack, twoFloat } from './kernels.gen.js';
@@ -133,6 +133,7 @@ function sweepProgram(device: ProgramRunner, rows: number, size: number, quantiz
     }
     start = end;
   }
-  steps.launch(kernel('sweep-pack', sweepPack), [reads('codes'), reads('place'), writes('packed')], Math.ceil((rows * size) / 1024), [rows, size]);
+  const field = codeField(scheme.bits, size);
+  steps.launch(kernel('sweep-pack', sweepPack), [reads('codes'), reads('place'), writes('packed')], Math.ceil((rows * size * field) / (256 * 32)), [rows, size, field]);
   return steps.program;
 }
