@@ -1,4 +1,4 @@
-import { pareError, type BlockHalf, type BlockTrials } from '@pare/core';
+import { pareError, type BlockHalf, type BlockTrials, type DeviceTensor } from '@pare/core';
 import type { FoldTarget, TargetedSite } from '@pare/folding';
 import { absMeanStatistic, gramStatistic, type FeatureMagnitudes } from '@pare/model';
 import { resolveScheme } from '@pare/weights';
@@ -6,7 +6,7 @@ import type { DeviceLosses } from './device-losses.js';
 import type { AwqOptions } from './options.js';
 import { searchScales, type ChosenScales } from './scale-grid.js';
 import type { DeviceGraphs } from './device-graphs.js';
-import { disposeValues, trialMatrix, type TrialMatrix, type TrialValues } from './trial-matrix.js';
+import { TrialMatrix } from './trial-matrix.js';
 import type { TrialGrid } from './trial-rounding.js';
 
 export interface SearchTools {
@@ -43,7 +43,7 @@ export async function searchSite({ site, targets }: TargetedSite<AwqOptions>, { 
   try {
     for (const { module } of targets) {
       const columns = module.info.shape[1];
-      matrices.push(trialMatrix(graphs, (await module.weight()).data, columns, trialGrid(module.options, columns)));
+      matrices.push(new TrialMatrix(graphs, (await module.weight()).data, columns, trialGrid(module.options, columns)));
     }
     const scalesOf = (index: number, scales: Float64Array): Float64Array => columnScales(targets[index]!.consumer.channels, scales);
     const ofLayers = async (scales: Float64Array): Promise<number> => {
@@ -52,13 +52,10 @@ export async function searchSite({ site, targets }: TargetedSite<AwqOptions>, { 
       return sum;
     };
     const ofHalf = async (inspected: BlockTrials, scales: Float64Array): Promise<number> => {
-      const trial = new Map<string, TrialValues>();
-      try {
-        for (const [index, { module }] of targets.entries()) trial.set(`${module.info.name}.weight`, await matrices[index]!.rounded(scalesOf(index, scales)));
-        return await inspected.loss(half!, trial);
-      } finally {
-        for (const values of trial.values()) disposeValues(values);
-      }
+      const trial = new Map<string, DeviceTensor>();
+      using scope = graphs.backend.scope();
+      for (const [index, { module }] of targets.entries()) trial.set(`${module.info.name}.weight`, scope.own(await matrices[index]!.rounded(scalesOf(index, scales))));
+      return await inspected.loss(half!, trial);
     };
     const inspected = half !== undefined && objective === 'halves' ? trials : undefined;
     const chosen = await searchScales(magnitudes, gridPoints, inspected === undefined ? ofLayers : (scales) => ofHalf(inspected, scales));

@@ -9,7 +9,7 @@ import { awqOptions, type AwqOptions } from './options.js';
 import { checkGroupSize, planModule } from './plan.js';
 import { columnScales, searchSite, trialGrid, type SearchTools } from './scale-search.js';
 import { judgingHalf } from './judging-half.js';
-import { trialMatrix } from './trial-matrix.js';
+import { TrialMatrix } from './trial-matrix.js';
 
 /**
  * AWQ (Lin et al. 2024, arXiv 2306.00978): inputs with large activations get finer grids by scaling their weights up and what makes them down, which leaves the function as it is; then ranges of
@@ -93,7 +93,7 @@ async function finishModule(module: ModuleHandle<AwqOptions>, changes: readonly 
   const clipped = scaled.slice();
   if (isKnown && options.clipSearch && !unclipped.has(info.role)) {
     const grid = trialGrid(options, columns);
-    using matrix = trialMatrix(graphs, weight, columns, grid);
+    using matrix = new TrialMatrix(graphs, weight, columns, grid);
     const { limits, before, after } = await searchClip(losses, matrix, scales, grid.groupSize, gram.matrix);
     clampGroups(clipped, grid.groupSize, limits);
     details['clipGain'] = before > 0 ? 1 - after / before : 0;

@@ -1,49 +1,85 @@
 import { float32Tensor, type DeviceTensor, type HostTensor } from '@pare/core';
 import type { DeviceGraphs } from './device-graphs.js';
-import { roundOnDevice } from './device-rounding.js';
-import { clippedError, roundedWeight, roundingError, scaleMatrix, type TrialGrid } from './trial-rounding.js';
+import { roundingGraph, type Rounded } from './rounding-graph.js';
+import { roundingError, type TrialGrid } from './trial-rounding.js';
 
 /** A matrix [out, in] that a trial made: in host memory, whose array may be detached, or on the device, where the caller disposes it. */
 export type TrialValues = (HostTensor & { readonly data: Float32Array }) | DeviceTensor;
 
-/** A matrix [out, in] whose inputs are scaled and which is rounded to nearest on a grid, over and over with other scales. */
-export interface TrialMatrix extends Disposable {
-  /** Q(W·diag(s))·diag(s)⁻¹. */
-  rounded(scales: Float64Array): Promise<TrialValues>;
-  /** Q(W·diag(s))·diag(s)⁻¹ − W. */
-  error(scales: Float64Array): Promise<TrialValues>;
-  /** Cuts of W·diag(s). */
-  cuts(scales: Float64Array): Promise<TrialCuts>;
-}
-
+/** Cuts of W·diag(s). */
 export interface TrialCuts extends Disposable {
   /** Largest magnitude of each group of W·diag(s), [out, groups]. */
   readonly largest: Float64Array;
   /** (Q(clamp(v, ±limit)) − v)·diag(s)⁻¹ for v = W·diag(s). @param shrink limits as a share of the largest magnitudes */
-  error(shrink: number): Promise<TrialValues>;
+  error(shrink: number): Promise<DeviceTensor>;
 }
 
-/**
- * A trial matrix where it is fastest: with the device where that has memory of its own, since a matrix goes there once and every trial stays there; else on the host, in doubles, which spares a
- * processor a pass over memory for each operator.
- */
-export function trialMatrix(graphs: DeviceGraphs, weight: Float32Array, columns: number, grid: TrialGrid): TrialMatrix {
-  return graphs.backend.device.separate === undefined ? onHost(weight, columns, grid) : roundOnDevice(graphs, weight, columns, grid);
-}
+/** A matrix [out, in] whose inputs are scaled and which is rounded to nearest on a grid, over and over with other scales: on the device, where it lies until it is disposed. */
+export class TrialMatrix implements Disposable {
+  readonly #graphs: DeviceGraphs;
+  readonly #weight: Float32Array;
+  readonly #columns: number;
+  readonly #grid: TrialGrid;
+  #stored: DeviceTensor | undefined;
 
-function onHost(weight: Float32Array, columns: number, grid: TrialGrid): TrialMatrix {
-  const values = (data: Float32Array): Promise<TrialValues> => Promise.resolve(float32Tensor([weight.length / columns, columns], data));
-  const nothing = (): void => undefined;
-  return {
-    rounded: (scales) => values(roundedWeight(weight, columns, scales, grid)),
-    error: (scales) => values(roundingError(weight, columns, scales, grid)),
-    cuts(scales) {
-      const scaled = scaleMatrix(weight, columns, scales, grid.groupSize);
-      const largest = scaled.lows.map((low, group) => Math.max(-low, scaled.highs[group]!));
-      return Promise.resolve({ largest, error: (shrink) => values(clippedError(scaled, grid, shrink)), [Symbol.dispose]: nothing });
-    },
-    [Symbol.dispose]: nothing,
-  };
+  constructor(graphs: DeviceGraphs, weight: Float32Array, columns: number, grid: TrialGrid) {
+    this.#graphs = graphs;
+    this.#weight = weight;
+    this.#columns = columns;
+    this.#grid = grid;
+  }
+
+  /** Q(W·diag(s))·diag(s)⁻¹. */
+  async rounded(scales: Float64Array): Promise<DeviceTensor> {
+    using given = this.#scales(scales);
+    return await this.#run('rounded', { scales: given });
+  }
+
+  /** Q(W·diag(s))·diag(s)⁻¹ − W; in doubles where that costs no copy to a memory of the device's own. */
+  async error(scales: Float64Array): Promise<TrialValues> {
+    if (this.#graphs.backend.device.separate === undefined) return float32Tensor([this.#rows, this.#columns], roundingError(this.#weight, this.#columns, scales, this.#grid));
+    using given = this.#scales(scales);
+    return await this.#run('error', { scales: given });
+  }
+
+  async cuts(scales: Float64Array): Promise<TrialCuts> {
+    const { backend } = this.#graphs;
+    const given = this.#scales(scales);
+    try {
+      using found = await this.#run('largest', { scales: given });
+      return {
+        largest: Float64Array.from((await backend.read(found)).data as Float32Array),
+        error: async (shrink) => {
+          using share = backend.write(float32Tensor([], Float32Array.of(shrink)));
+          return await this.#run('cut', { scales: given, share });
+        },
+        [Symbol.dispose]: () => given[Symbol.dispose](),
+      };
+    } catch (error) {
+      given[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#stored?.[Symbol.dispose]();
+    this.#stored = undefined;
+  }
+
+  get #rows(): number {
+    return this.#weight.length / this.#columns;
+  }
+
+  #scales(scales: Float64Array): DeviceTensor {
+    return this.#graphs.backend.write(float32Tensor([this.#columns], Float32Array.from(scales)));
+  }
+
+  async #run(wanted: Rounded, inputs: Readonly<Record<string, DeviceTensor>>): Promise<DeviceTensor> {
+    const [rows, columns, grid] = [this.#rows, this.#columns, this.#grid];
+    this.#stored ??= this.#graphs.backend.write(float32Tensor([rows, columns], this.#weight));
+    const key = `round ${wanted} ${String(rows)} ${String(columns)} ${JSON.stringify(grid)}`;
+    return (await this.#graphs.run(key, () => roundingGraph(wanted, rows, columns, grid), { weight: this.#stored, ...inputs }))['values']!;
+  }
 }
 
 /** Frees what a trial left on the device. */

@@ -1,46 +1,16 @@
-import { float32Tensor, type DeviceTensor, type Graph } from '@pare/core';
+import type { Graph } from '@pare/core';
 import { GraphBuilder, type Value } from '@pare/graph';
 import { largestCode, symmetricZero } from '@pare/weights';
-import type { DeviceGraphs } from './device-graphs.js';
-import type { TrialMatrix } from './trial-matrix.js';
 import type { TrialGrid } from './trial-rounding.js';
 
-/* The rounding of `trial-rounding.ts` as graphs, in float32: values that lie between two codes to seven digits may get the other one. */
+/** What a graph makes of v = W·diag(s): Q(v)·diag(s)⁻¹, that minus W, the same for v cut off at a share of each group's largest magnitude, or these magnitudes. */
+export type Rounded = 'rounded' | 'error' | 'cut' | 'largest';
 
-type Wanted = 'rounded' | 'error' | 'cut' | 'largest';
-
-/** A trial matrix that lies on the device. */
-export function roundOnDevice(graphs: DeviceGraphs, weight: Float32Array, columns: number, grid: TrialGrid): TrialMatrix {
-  const { backend } = graphs;
-  const rows = weight.length / columns;
-  const stored = backend.write(float32Tensor([rows, columns], weight));
-  const run = async (wanted: Wanted, inputs: Readonly<Record<string, DeviceTensor>>): Promise<DeviceTensor> =>
-    (await graphs.run(`round ${wanted} ${String(rows)} ${String(columns)} ${JSON.stringify(grid)}`, () => roundingGraph(wanted, rows, columns, grid), { weight: stored, ...inputs }))['values']!;
-  const scaled = async (wanted: Wanted, scales: Float64Array): Promise<DeviceTensor> => {
-    using given = backend.write(float32Tensor([columns], Float32Array.from(scales)));
-    return await run(wanted, { scales: given });
-  };
-  return {
-    rounded: (scales) => scaled('rounded', scales),
-    error: (scales) => scaled('error', scales),
-    async cuts(scales) {
-      using found = await scaled('largest', scales);
-      const largest = Float64Array.from((await backend.read(found)).data as Float32Array);
-      const given = backend.write(float32Tensor([columns], Float32Array.from(scales)));
-      return {
-        largest,
-        async error(shrink) {
-          using share = backend.write(float32Tensor([], Float32Array.of(shrink)));
-          return await run('cut', { scales: given, share });
-        },
-        [Symbol.dispose]: () => given[Symbol.dispose](),
-      };
-    },
-    [Symbol.dispose]: () => stored[Symbol.dispose](),
-  };
-}
-
-function roundingGraph(wanted: Wanted, rows: number, columns: number, { bits, symmetric, groupSize }: TrialGrid): Graph {
+/**
+ * Rounding to nearest as in `roundingError`, in float32: values that lie between two codes to seven digits may get the other one. Inputs `weight` [out, in], `scales` [in], for cuts `share` []; output `values`
+ * [out, in], or [out, groups] for magnitudes.
+ */
+export function roundingGraph(wanted: Rounded, rows: number, columns: number, { bits, symmetric, groupSize }: TrialGrid): Graph {
   const builder = new GraphBuilder('awq-round');
   const most = (a: Value, b: Value | number): Value => builder.op('Max', [a, typeof b === 'number' ? builder.scalar(b) : b]);
   const least = (a: Value, b: Value | number): Value => builder.op('Min', [a, typeof b === 'number' ? builder.scalar(b) : b]);
@@ -64,7 +34,7 @@ function roundingGraph(wanted: Wanted, rows: number, columns: number, { bits, sy
     kept = least(most(values, low), high);
   }
   const largest = largestCode(bits);
-  // As in `clippedError`: what stands halfway between two codes does so to the last bit.
+  // What is cut off on both sides stands halfway between two codes, and so do the extremes of a symmetric grid. Counted from the range they do so to the last bit, and all go the same way.
   const range = symmetric ? most(builder.neg(low), high) : builder.sub(high, low);
   const whole = builder.where(builder.equal(range, 0), 1, range);
   const steps = symmetric ? largest / 2 : largest;
