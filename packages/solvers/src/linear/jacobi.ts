@@ -2,8 +2,8 @@ import { dot } from './dot.js';
 import { createPacer } from './pacer.js';
 import type { Matrix, SolverOptions } from './matrix.js';
 
-/** Cosine between two rows below which they count as orthogonal. */
-const tolerance = 2 ** -50;
+/** Cosine between two rows of this length below which they count as orthogonal: rounding of their product, as LAPACK's xGESVJ has it. */
+const toleranceOf = (columns: number): number => Math.max(2 ** -50, Math.sqrt(columns) * 2 ** -52);
 
 /** Sweeps that a matrix gets; about ten do for any, the rest is for rounding at the tolerance. */
 const mostSweeps = 60;
@@ -15,6 +15,7 @@ const mostSweeps = 60;
 export async function rotateRows({ data: a, rows, columns }: Matrix<Float64Array>, rotations: Float64Array, { signal }: SolverOptions = {}): Promise<void> {
   const pause = createPacer(signal, 'the singular value decomposition');
   const squares = new Float64Array(rows);
+  const tolerance = toleranceOf(columns);
   for (let sweep = 0; sweep < mostSweeps; sweep++) {
     for (let row = 0; row < rows; row++) squares[row] = dot(a, row * columns, a, row * columns, columns);
     let turns = 0;
