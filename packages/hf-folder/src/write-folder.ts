@@ -15,7 +15,7 @@ export interface FolderWriting {
 }
 
 /**
- * Writes configuration, companion files and weights of a model as a Hugging Face folder. One matrix is in memory at a time.
+ * Writes configuration, companion files and weights of a model as a Hugging Face folder. Two matrices are in memory at a time.
  * @throws PARE_FORM_UNSUPPORTED for factorized weights without `multiplyOut`, and for what the layout has no place for
  */
 export async function writeFolder(context: FormatContext<FolderOptions>, { format, layout }: FolderWriting): Promise<readonly WrittenFile[]> {

@@ -1,4 +1,4 @@
-import { pareError, throwIfAborted, type FileSystem, type FormatContext, type Model, type ModuleInfo, type QuantizedWeight, type VerificationResult, type WrittenFile } from '@pare/core';
+import { pareError, prefetch, throwIfAborted, type FileSystem, type FormatContext, type Model, type ModuleInfo, type QuantizedWeight, type VerificationResult, type WrittenFile } from '@pare/core';
 import { quantizedPart } from '@pare/weights';
 import { compareMatrix, equalBytes, roundingErrors, type ReadMatrix } from './compare-matrix.js';
 import { numbersOf, readJson, readRawTensors, sameBytes, type RawTensor } from './raw-safetensors.js';
@@ -61,11 +61,14 @@ class FolderVerifier implements FolderReading {
 
   async run(): Promise<VerificationResult> {
     const modules = new Map(this.#model.modules.map((info) => [`${info.name}.weight`, info]));
-    for (const { name } of this.#model.tensors) {
-      throwIfAborted(this.#signal, 'reading back the Hugging Face folder');
+    // The next tensor is read while one is compared.
+    const comparisons = prefetch(this.#model.tensors, ({ name }) => {
       const info = modules.get(name);
-      if (info !== undefined && this.#verification.holds(this, info)) await this.#checkCompressed(info);
-      else await this.#checkDense(name, info);
+      return info !== undefined && this.#verification.holds(this, info) ? this.#readCompressed(info) : this.#readDense(name, info);
+    });
+    for (let count = this.#model.tensors.length; count > 0; count--) {
+      throwIfAborted(this.#signal, 'reading back the Hugging Face folder');
+      await (await comparisons.next())();
     }
     const extra = [...this.#tensors.keys()].find((name) => !this.#seen.has(name));
     if (extra !== undefined) this.fail(extra, 'belongs to nothing in the model');
@@ -89,28 +92,34 @@ class FolderVerifier implements FolderReading {
     throw pareError('PARE_VERIFICATION_FAILED', { file: this.#tensors.get(tensor)?.file ?? this.#directory, tensor, problem });
   }
 
-  async #checkCompressed(info: ModuleInfo): Promise<void> {
+  /** Reads a compressed matrix and what the model holds; the function that is returned compares them. */
+  async #readCompressed(info: ModuleInfo): Promise<() => void> {
     const held = await this.#model.weight(info.name);
     const form = quantizedPart(held);
     if (form === undefined) return this.fail(`${info.name}.weight`, `is stored as codes, which stand for a ${held.form} weight`);
     const read = await this.#verification.read(this, info, form);
-    const difference = compareMatrix(read, form, (tensor, problem) => this.fail(tensor, problem));
-    // A scale is off by this much at most, a weight by as many scales as its code is away from zero.
-    this.#largestDifference = Math.max(this.#largestDifference, difference * 2 ** form.scheme.bits);
+    return () => {
+      const difference = compareMatrix(read, form, (tensor, problem) => this.fail(tensor, problem));
+      // A scale is off by this much at most, a weight by as many scales as its code is away from zero.
+      this.#largestDifference = Math.max(this.#largestDifference, difference * 2 ** form.scheme.bits);
+    };
   }
 
-  async #checkDense(name: string, info: ModuleInfo | undefined): Promise<void> {
+  /** The same for a dense tensor. */
+  async #readDense(name: string, info: ModuleInfo | undefined): Promise<() => Promise<void>> {
     const raw = this.take(name);
     const coded = info !== undefined && (info.form === 'quantized' || info.form === 'sparse') && quantizedPart(await this.#model.weight(info.name)) !== undefined;
     if (coded && this.#verification.dense !== true) this.fail(name, 'is dense, the model holds it quantized');
     const view = await raw.read();
     const expected = await this.#model.tensor(name);
     if (raw.shape.join() !== expected.shape.join()) this.fail(name, `has shape [${raw.shape.join(', ')}], the model's is [${expected.shape.join(', ')}]`);
-    const bytes = new Uint8Array(expected.data.buffer, expected.data.byteOffset, expected.data.byteLength);
-    const index = firstDifference(bytes, view);
-    if (index !== -1) this.fail(name, `differs at byte ${String(index)}`);
-    if (info?.form === 'sparse') await this.#checkZeros(info, numbersOf(view, raw.dtype));
-    if (coded) await this.#checkRounding(info, raw, view);
+    return async () => {
+      const bytes = new Uint8Array(expected.data.buffer, expected.data.byteOffset, expected.data.byteLength);
+      const index = firstDifference(bytes, view);
+      if (index !== -1) this.fail(name, `differs at byte ${String(index)}`);
+      if (info?.form === 'sparse') await this.#checkZeros(info, numbersOf(view, raw.dtype));
+      if (coded) await this.#checkRounding(info, raw, view);
+    };
   }
 
   /** Weights that were multiplied out: each is the held value to within the rounding of its type. */

@@ -1,4 +1,4 @@
-import { dtypeBits, tensorBytes, throwIfAborted, type DType, type FileSystem, type HostTensor, type WritableFile } from '@pare/core';
+import { dtypeBits, prefetch, tensorBytes, throwIfAborted, type DType, type FileSystem, type HostTensor, type WritableFile } from '@pare/core';
 import { defaultFiles } from '@pare/platform';
 import { diskError, requireDiskSpace } from './disk.js';
 import { safetensorsOfDtype, type ByteType } from './dtypes.js';
@@ -42,8 +42,8 @@ export function bytesOf(tensor: HostTensor): Uint8Array {
 }
 
 /**
- * Writes a safetensors file to exactly this path. Only names, types and shapes are gathered first; tensors are read and written one at a
- * time in the order given, so memory stays one tensor. A file that could not be finished is left for the caller, who writes into a
+ * Writes a safetensors file to exactly this path. Only names, types and shapes are gathered first; tensors are read and written one after
+ * another in the order given, the next one read while one is written, so memory stays two tensors. A file that could not be finished is left for the caller, who writes into a
  * temporary folder.
  *
  * @throws PARE_DISK_FULL, before the first byte where the file system tells its free space
@@ -111,14 +111,15 @@ export function layOut(entries: readonly TensorEntry[], metadata: Readonly<Recor
   };
 }
 
-/** Writes a layout's bytes, each tensor at its position. */
+/** Writes a layout's bytes, each tensor at its position. The next one is read meanwhile. */
 export async function writeLayout(file: Pick<WritableFile, 'write'>, layout: FileLayout, options: WriteOptions = {}): Promise<void> {
   await file.write(layout.prefix, 0);
   const totalBytes = layout.fileBytes - layout.prefix.length;
   let written = 0;
+  const contents = prefetch(layout.tensors, ({ entry }) => entry.read());
   for (const { entry, position, bytes } of layout.tensors) {
     throwIfAborted(options.signal, 'writing weights');
-    const content = await entry.read();
+    const content = await contents.next();
     const data = content instanceof Uint8Array ? content : bytesOf(content);
     if (data.length !== bytes) {
       throw new RangeError(`"${entry.name}" gave ${String(data.length)} bytes; ${entry.dtype} [${entry.shape.join(', ')}] takes ${String(bytes)}`);

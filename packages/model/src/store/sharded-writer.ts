@@ -15,7 +15,7 @@ export interface ShardedWriteOptions extends WriteOptions {
 
 /**
  * Writes a model's weights into a folder: `model.safetensors` when they fit into one file, else `model-00001-of-0000N.safetensors`, … and
- * `model.safetensors.index.json`. Tensors keep the order given, are read one at a time, and never straddle files.
+ * `model.safetensors.index.json`. Tensors keep the order given, are read one after another (the next while one is written), and never straddle files.
  *
  * @returns Every file written, index included.
  * @throws PARE_DISK_FULL
