@@ -14,7 +14,6 @@ export async function hashFiles(files: FileSystem, directory: string, paths: rea
 }
 
 async function contentHash(files: FileSystem, file: string, signal: AbortSignal | undefined): Promise<string> {
-  throwIfAborted(signal, 'hashing');
   try {
     return (await hashFile(files, file, signal)).sha256;
   } catch (error) {

@@ -51,9 +51,14 @@ export interface ColumnSolverKernels {
   readonly resident?: ResidentKernels | undefined;
 }
 
-/** Bits that a code takes in `packed`: its own where words are full of them and rows end with a word (`packRows` of `@pare/weights`), else 8. */
+/** True where words are full of codes and rows end with a word, so that words in a row are those of `packRows` of `@pare/weights`. */
+function fillsWords(bits: number, size: number): boolean {
+  return 32 % bits === 0 && (size * bits) % 32 === 0;
+}
+
+/** Bits that a code takes in `packed`: its own where codes fill words, else 8. */
 export function codeField(bits: number, size: number): number {
-  return 32 % bits === 0 && (size * bits) % 32 === 0 ? bits : 8;
+  return fillsWords(bits, size) ? bits : 8;
 }
 
 /** Programs that read Gram matrices and weights on the device. */
@@ -272,7 +277,6 @@ class Engine {
     const plan = planGroups(quantizer, size, factor.order);
     const source = this.#source(request);
     const field = codeField(plan.scheme.bits, size);
-    const words = field === plan.scheme.bits && (size * field) % 32 === 0;
     let codes: Uint8Array | undefined;
     const scales = new Float32Array(rows * plan.groups);
     const zeros = plan.scheme.symmetric ? undefined : new Uint8Array(rows * plan.groups);
@@ -303,7 +307,7 @@ class Engine {
     const { scheme, groupIndex } = plan;
     codes ??= new Uint8Array(0);
     const parts: Omit<QuantizedWeight, 'codes'> = { form: 'quantized', shape: [rows, size], scheme, scales, scaleType: quantizer.scaleType, zeros, groupIndex };
-    const result = words ? packedWeight(parts, new Int32Array(codes.buffer, codes.byteOffset, codes.length / 4)) : { ...parts, codes };
+    const result = fillsWords(scheme.bits, size) ? packedWeight(parts, new Int32Array(codes.buffer, codes.byteOffset, codes.length / 4)) : { ...parts, codes };
     return { result, loss: rowLosses.reduce((sum, loss) => sum + loss, 0), rowLosses };
   }
 
@@ -358,7 +362,8 @@ class Engine {
   ): Promise<{ codes: Uint8Array; grids: Float32Array; losses: Float32Array }> {
     const [device, kernels] = [this.#device, this.#kernels];
     const { size } = factor;
-    const field = codeField(plan.scheme.bits, size);
+    const bits = rows * size * codeField(plan.scheme.bits, size);
+    const packedBytes = Math.ceil(bits / 32) * 4;
     const order = columnsInOrder(size, factor.order);
     const place = new Uint32Array(size);
     for (const [position, column] of order.entries()) place[column] = position;
@@ -374,12 +379,12 @@ class Engine {
       grids: scratch.allocate(plan.groups * rows * 16),
       codes: scratch.allocate(size * rows * 4),
       losses: scratch.allocate(rows * 8),
-      packed: scratch.allocate(Math.ceil((size * rows * field) / 32) * 4),
+      packed: scratch.allocate(packedBytes),
     };
     await source(first, rows, buffers.weight);
     device.run(kernels.sweep(rows, size, quantizer, plan), buffers);
     return {
-      codes: new Uint8Array(await device.read(buffers.packed, Math.ceil((rows * size * field) / 32) * 4), 0, (rows * size * field) / 8),
+      codes: new Uint8Array(await device.read(buffers.packed, packedBytes), 0, bits / 8),
       grids: new Float32Array(await device.read(buffers.grids, plan.groups * rows * 16)),
       losses: new Float32Array(await device.read(buffers.losses, rows * 8)),
     };

@@ -1,14 +1,14 @@
 import type { DeviceTensor, Graph } from '@pare/core';
 import { GraphBuilder } from '@pare/graph';
-import type { DeviceGraphs } from './device-graphs.js';
-import { disposeValues, type TrialValues } from './trial-matrix.js';
+import type { ExecutableCache } from '@pare/model';
+import type { TrialValues } from './trial-matrix.js';
 
 /** Quadratic forms of weight errors over Gram matrices, computed where the matrices are. */
 export class DeviceLosses {
-  readonly #graphs: DeviceGraphs;
+  readonly #executables: ExecutableCache;
 
-  constructor(graphs: DeviceGraphs) {
-    this.#graphs = graphs;
+  constructor(executables: ExecutableCache) {
+    this.#executables = executables;
   }
 
   /**
@@ -35,19 +35,17 @@ export class DeviceLosses {
   /** The blocks of `width` neighbouring inputs on the diagonal of a Gram matrix: [groups, width, width]. The caller disposes them. */
   async gramBlocks(gram: DeviceTensor, width: number): Promise<DeviceTensor> {
     const [size] = gram.shape as [number, number];
-    return (await this.#graphs.run(`blocks ${gram.dtype} ${String(size)} ${String(width)}`, () => blocksGraph(size, width, gram.dtype), { gram }))['blocks']!;
+    const executable = await this.#executables.get(`blocks ${gram.dtype} ${String(size)} ${String(width)}`, () => blocksGraph(size, width, gram.dtype));
+    return (await executable.run({ gram }))['blocks']!;
   }
 
   /** The output `sums` of a graph over an error, which is used up. */
   async #sums(key: string, build: () => Graph, error: TrialValues, inputs: Readonly<Record<string, DeviceTensor>>): Promise<Float32Array> {
-    const { backend } = this.#graphs;
-    const given = 'data' in error ? backend.write(error, { transfer: true }) : error;
-    try {
-      using sums = (await this.#graphs.run(key, build, { error: given, ...inputs }))['sums']!;
-      return (await backend.read(sums)).data as Float32Array;
-    } finally {
-      disposeValues(given);
-    }
+    const { backend } = this.#executables;
+    using given = 'data' in error ? backend.write(error, { transfer: true }) : error;
+    const executable = await this.#executables.get(key, build);
+    using sums = (await executable.run({ error: given, ...inputs }))['sums']!;
+    return (await backend.read(sums)).data as Float32Array;
   }
 }
 

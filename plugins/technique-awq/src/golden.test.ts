@@ -1,11 +1,10 @@
 import { cpuBackend, cpuOptions } from '@pare/backend-cpu';
 import { float32Tensor } from '@pare/core';
-import { SafetensorsFile } from '@pare/model';
+import { ExecutableCache, SafetensorsFile } from '@pare/model';
 import { fixtures } from '@pare/testkit';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { DeviceGraphs } from './device-graphs.js';
 import { DeviceLosses } from './device-losses.js';
 import { searchScales } from './scale-grid.js';
 import { roundingError } from './trial-rounding.js';
@@ -28,8 +27,8 @@ describe.each([
     const weights: Float32Array[] = [];
     for (const name of matrices) weights.push((await stats.read(name)).data as Float32Array);
     await using backend = await cpuBackend.create(cpuOptions.parse({}), { log });
-    await using graphs = new DeviceGraphs(backend);
-    const losses = new DeviceLosses(graphs);
+    await using executables = new ExecutableCache(backend);
+    const losses = new DeviceLosses(executables);
     using gram = backend.write(float32Tensor(shape, Float32Array.from(data as Float64Array)));
     const lossOf = async (scales: Float64Array): Promise<number> => {
       let sum = 0;

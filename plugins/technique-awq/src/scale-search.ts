@@ -1,16 +1,15 @@
 import { pareError, type BlockHalf, type BlockTrials, type DeviceTensor } from '@pare/core';
 import type { FoldTarget, TargetedSite } from '@pare/folding';
-import { absMeanStatistic, gramStatistic, type FeatureMagnitudes } from '@pare/model';
+import { absMeanStatistic, gramStatistic, type FeatureMagnitudes, type ExecutableCache } from '@pare/model';
 import { resolveScheme } from '@pare/weights';
 import type { DeviceLosses } from './device-losses.js';
 import type { AwqOptions } from './options.js';
 import { searchScales, type ChosenScales } from './scale-grid.js';
-import type { DeviceGraphs } from './device-graphs.js';
 import { TrialMatrix } from './trial-matrix.js';
 import type { TrialGrid } from './trial-rounding.js';
 
 export interface SearchTools {
-  readonly graphs: DeviceGraphs;
+  readonly executables: ExecutableCache;
   readonly losses: DeviceLosses;
   readonly trials: BlockTrials | undefined;
   /** The half of the block that the scales are judged by; undefined where the targets' own outputs tell. */
@@ -34,7 +33,7 @@ export function columnScales(channels: Int32Array, scales: Float64Array): Float6
  *
  * @throws PARE_STATISTIC_NOT_FINITE, PARE_LOSS_NOT_FINITE
  */
-export async function searchSite({ site, targets }: TargetedSite<AwqOptions>, { graphs, losses, trials, half }: SearchTools): Promise<ChosenScales | undefined> {
+export async function searchSite({ site, targets }: TargetedSite<AwqOptions>, { executables, losses, trials, half }: SearchTools): Promise<ChosenScales | undefined> {
   const [{ module: first }] = targets;
   const { minimumTokens, gridPoints, objective } = first.options;
   const { values: magnitudes, rows } = await meanMagnitudes(site.channels, targets);
@@ -43,7 +42,7 @@ export async function searchSite({ site, targets }: TargetedSite<AwqOptions>, { 
   try {
     for (const { module } of targets) {
       const columns = module.info.shape[1];
-      matrices.push(new TrialMatrix(graphs, (await module.weight()).data, columns, trialGrid(module.options, columns)));
+      matrices.push(new TrialMatrix(executables, (await module.weight()).data, columns, trialGrid(module.options, columns)));
     }
     const scalesOf = (index: number, scales: Float64Array): Float64Array => columnScales(targets[index]!.consumer.channels, scales);
     const ofLayers = async (scales: Float64Array): Promise<number> => {
@@ -53,7 +52,7 @@ export async function searchSite({ site, targets }: TargetedSite<AwqOptions>, { 
     };
     const ofHalf = async (inspected: BlockTrials, scales: Float64Array): Promise<number> => {
       const trial = new Map<string, DeviceTensor>();
-      using scope = graphs.backend.scope();
+      using scope = executables.backend.scope();
       for (const [index, { module }] of targets.entries()) trial.set(`${module.info.name}.weight`, scope.own(await matrices[index]!.rounded(scalesOf(index, scales))));
       return await inspected.loss(half!, trial);
     };

@@ -1,8 +1,8 @@
 import { referenceBackend } from '@pare/backend-reference';
 import { createRandom, float32Tensor, type Backend, type HostTensor } from '@pare/core';
+import { ExecutableCache } from '@pare/model';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clampGroups, searchClip } from './clip-search.js';
-import { DeviceGraphs } from './device-graphs.js';
 import { DeviceLosses } from './device-losses.js';
 import { gridExponents, scalesOf, searchScales } from './scale-grid.js';
 import { TrialMatrix, type TrialValues } from './trial-matrix.js';
@@ -12,16 +12,16 @@ const silent = (): void => undefined;
 const grid: TrialGrid = { bits: 3, symmetric: false, groupSize: 16 };
 const [rows, columns, tokens] = [12, 32, 200];
 let backend: Backend;
-let graphs: DeviceGraphs;
+let executables: ExecutableCache;
 let losses: DeviceLosses;
 
 beforeAll(async () => {
   backend = await referenceBackend.create({}, { log: { debug: silent, info: silent, warn: silent, error: silent } });
-  graphs = new DeviceGraphs(backend);
-  losses = new DeviceLosses(graphs);
+  executables = new ExecutableCache(backend);
+  losses = new DeviceLosses(executables);
 });
 afterAll(async () => {
-  await graphs[Symbol.asyncDispose]();
+  await executables[Symbol.asyncDispose]();
   expect(backend.memory().tensors).toBe(0);
   await backend[Symbol.asyncDispose]();
 });
@@ -130,6 +130,26 @@ describe('losses from Gram matrices', () => {
   });
 });
 
+/** (Q(clamp(v, ±limit)) − v)·diag(s)⁻¹ for v = W·diag(s), in doubles, codes counted from the range: halves to even. */
+function cutError(weight: Float32Array, scales: Float64Array, { bits, symmetric, groupSize }: TrialGrid, shrink: number): Float32Array {
+  const largest = 2 ** bits - 1;
+  const steps = symmetric ? largest / 2 : largest;
+  const even = (value: number): number => (Math.abs(value % 1) === 0.5 ? 2 * Math.round(value / 2) : Math.round(value));
+  const error = new Float32Array(weight.length);
+  for (let start = 0; start < weight.length; start += groupSize) {
+    const values = Array.from(weight.subarray(start, start + groupSize), (value, index) => value * scales[(start + index) % columns]!);
+    const limit = shrink * Math.max(...values.map(Math.abs));
+    const [low, high] = [Math.max(-limit, Math.min(0, ...values)), Math.min(limit, Math.max(0, ...values))];
+    const range = (symmetric ? Math.max(-low, high) : high - low) || 1;
+    const zero = symmetric ? 2 ** (bits - 1) : Math.min(largest, even((-low / range) * steps));
+    for (const [index, value] of values.entries()) {
+      const code = Math.min(largest - zero, Math.max(-zero, even((Math.min(high, Math.max(low, value)) / range) * steps)));
+      error[start + index] = ((code * range) / steps - value) / scales[(start + index) % columns]!;
+    }
+  }
+  return error;
+}
+
 describe('rounding on the device', () => {
   it.each([
     [true, 3],
@@ -148,8 +168,8 @@ describe('rounding on the device', () => {
     const expectErrors = (errors: Float32Array): void => {
       expect(errors.reduce((most, value, index) => Math.max(most, Math.abs(Math.abs(value) - Math.abs(expected[index]!))), 0)).toBeLessThan(2e-6);
     };
-    await using there = new DeviceGraphs(apart());
-    using here = new TrialMatrix(graphs, weight, columns, trial);
+    await using there = new ExecutableCache(apart());
+    using here = new TrialMatrix(executables, weight, columns, trial);
     using device = new TrialMatrix(there, weight, columns, trial);
     expect(await valuesOf(here.error(scales))).toEqual(expected);
     expectErrors(await valuesOf(device.error(scales)));
@@ -160,6 +180,8 @@ describe('rounding on the device', () => {
       expect(Math.abs(value - Math.max(...part))).toBeLessThan(1e-6);
     }
     expectErrors(await valuesOf(cuts.error(1)));
+    const cut = cutError(weight, scales, trial, 0.75);
+    expect((await valuesOf(cuts.error(0.75))).reduce((most, value, index) => Math.max(most, Math.abs(value - cut[index]!)), 0)).toBeLessThan(2e-6);
   });
 });
 
@@ -170,9 +192,10 @@ describe('clipping', () => {
     const inputs = noise(tokens * columns, 7);
     const scales = scalesOf(meanMagnitudes(inputs), 0.5);
     using gram = backend.write(float32Tensor([columns, columns], gramOf(inputs)));
-    using matrix = new TrialMatrix(graphs, weight, columns, trial);
+    using matrix = new TrialMatrix(executables, weight, columns, trial);
     const { limits, before, after } = await searchClip(losses, matrix, scales, trial.groupSize, gram);
     expect(after).toBeLessThan(before);
+    using cuts = await matrix.cuts(scales);
     const errorAt = (limitOf: (group: number, largest: number) => number): Float32Array => {
       const scaled = weight.map((value, index) => value * scales[index % columns]!);
       const cut = scaled.slice();
@@ -181,16 +204,18 @@ describe('clipping', () => {
       const rounded = roundingError(cut, columns, new Float64Array(columns).fill(1), trial);
       return scaled.map((value, index) => (cut[index]! + rounded[index]! - value) / scales[index % columns]!);
     };
-    const chosen = errorAt((group) => limits[group]!);
-    const tried = Array.from({ length: 10 }, (_, step) => errorAt((_group, largest) => largest * (1 - step / 20)));
+    // On a symmetric grid the extreme stands between two codes, and the last bit of the range decides which it gets: there the errors are those that the search saw.
+    const tried: Float32Array[] = [];
+    for (let step = 0; step < 10; step++) tried.push(symmetric ? await valuesOf(cuts.error(1 - step / 20)) : errorAt((_group, largest) => largest * (1 - step / 20)));
+    const stepOf = (index: number): number => Math.round(20 * (1 - limits[index]! / cuts.largest[index]!));
+    const chosen = symmetric ? undefined : errorAt((group) => limits[group]!);
     for (let row = 0; row < rows; row++) {
       for (const group of [0, 1]) {
         const of = (error: Float32Array): number => partError(error, row, 16 * group, 16 * group + 16, inputs);
         const all = tried.map(of);
-        // On a symmetric grid the extreme stands between two codes, and the last bit of the range decides here which it gets.
-        if (symmetric) continue;
-        expect(of(chosen)).toBeLessThanOrEqual(all[0]! * (1 + 1e-5));
-        expect(of(chosen) / Math.min(...all)).toBeCloseTo(1, 3);
+        const found = chosen === undefined ? all[stepOf(2 * row + group)]! : of(chosen);
+        expect(found).toBeLessThanOrEqual(all[0]! * (1 + 1e-5));
+        expect(found / Math.min(...all)).toBeCloseTo(1, 3);
       }
     }
   });
@@ -198,7 +223,7 @@ describe('clipping', () => {
   it('leaves groups of zeros alone', async () => {
     using gram = backend.write(float32Tensor([columns, columns], gramOf(noise(tokens * columns, 8))));
     const zeros = new Float32Array(rows * columns);
-    using matrix = new TrialMatrix(graphs, zeros, columns, grid);
+    using matrix = new TrialMatrix(executables, zeros, columns, grid);
     const { limits, before, after } = await searchClip(losses, matrix, new Float64Array(columns).fill(1), grid.groupSize, gram);
     expect([before, after, ...limits]).toEqual(new Array(2 + limits.length).fill(0));
   });

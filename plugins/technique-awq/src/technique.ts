@@ -1,9 +1,8 @@
 import { apiVersion, defineTechnique, eachModule, float32Tensor, inModule, pareError, throwIfAborted, type ModuleHandle, type ModuleInfo, type Technique, type TechniqueContext } from '@pare/core';
 import { BlockFolding, type FoldChange } from '@pare/folding';
-import { absMeanStatistic, fewTokens, gramStatistic } from '@pare/model';
+import { absMeanStatistic, ExecutableCache, fewTokens, gramStatistic } from '@pare/model';
 import { denseFloat32, denseWeight, quantizeMatrix, resolveScaleType } from '@pare/weights';
 import { clampGroups, searchClip } from './clip-search.js';
-import { DeviceGraphs } from './device-graphs.js';
 import { DeviceLosses } from './device-losses.js';
 import { awqOptions, type AwqOptions } from './options.js';
 import { checkGroupSize, planModule } from './plan.js';
@@ -34,8 +33,8 @@ export const awq: Technique<AwqOptions> = defineTechnique<AwqOptions>({
   check: checkGroupSize,
   plan: (targets) => targets.map(planModule),
   async apply(context) {
-    await using graphs = new DeviceGraphs(context.backend);
-    await scaleAndRound(context, graphs);
+    await using executables = new ExecutableCache(context.backend);
+    await scaleAndRound(context, executables);
   },
 });
 
@@ -45,8 +44,8 @@ interface Found {
   readonly details: Readonly<Record<string, number>>;
 }
 
-async function scaleAndRound(context: TechniqueContext<AwqOptions>, graphs: DeviceGraphs): Promise<void> {
-  const losses = new DeviceLosses(graphs);
+async function scaleAndRound(context: TechniqueContext<AwqOptions>, executables: ExecutableCache): Promise<void> {
+  const losses = new DeviceLosses(executables);
   const { signal, progress, log, modules } = context;
   const folding = new BlockFolding(context);
   const { sites, text } = folding.sites();
@@ -59,7 +58,7 @@ async function scaleAndRound(context: TechniqueContext<AwqOptions>, graphs: Devi
     throwIfAborted(signal, 'AWQ');
     const [{ module: first }] = scaled.targets;
     progress.report({ completed: 0, total: modules.length, unit: 'modules', detail: `scales of ${first.info.name}` });
-    const chosen = await inModule(first, () => searchSite(scaled, { graphs, losses, trials: context.trials, half: judgingHalf(scaled.site, folding) }));
+    const chosen = await inModule(first, () => searchSite(scaled, { executables, losses, trials: context.trials, half: judgingHalf(scaled.site, folding) }));
     if (chosen === undefined || chosen.exponent === 0) {
       for (const { module } of scaled.targets) found.set(module.info.name, { columns: new Float64Array(module.info.shape[1]).fill(1), details: chosen === undefined ? {} : searchDetails(chosen) });
       continue;
@@ -68,7 +67,7 @@ async function scaleAndRound(context: TechniqueContext<AwqOptions>, graphs: Devi
     folding.fold(scaled.site, scales);
     for (const { module, consumer } of scaled.targets) found.set(module.info.name, { columns: columnScales(consumer.channels, scales), details: searchDetails(chosen) });
   }
-  await eachModule(context, 'AWQ', (module) => finishModule(module, folding.changesOf(module), found.get(module.info.name), { graphs, losses }));
+  await eachModule(context, 'AWQ', (module) => finishModule(module, folding.changesOf(module), found.get(module.info.name), { executables, losses }));
   await folding.adjustParameters();
 }
 
@@ -77,7 +76,7 @@ function searchDetails({ exponent, losses }: { readonly exponent: number; readon
 }
 
 /** Scales, clips and rounds a matrix. */
-async function finishModule(module: ModuleHandle<AwqOptions>, changes: readonly FoldChange[], found: Found | undefined, { graphs, losses }: Pick<SearchTools, 'graphs' | 'losses'>): Promise<void> {
+async function finishModule(module: ModuleHandle<AwqOptions>, changes: readonly FoldChange[], found: Found | undefined, { executables, losses }: Pick<SearchTools, 'executables' | 'losses'>): Promise<void> {
   const { info, options } = module;
   const [rows, columns] = info.shape;
   const { data: weight } = await module.weight();
@@ -93,7 +92,7 @@ async function finishModule(module: ModuleHandle<AwqOptions>, changes: readonly 
   const clipped = scaled.slice();
   if (isKnown && options.clipSearch && !unclipped.has(info.role)) {
     const grid = trialGrid(options, columns);
-    using matrix = new TrialMatrix(graphs, weight, columns, grid);
+    using matrix = new TrialMatrix(executables, weight, columns, grid);
     const { limits, before, after } = await searchClip(losses, matrix, scales, grid.groupSize, gram.matrix);
     clampGroups(clipped, grid.groupSize, limits);
     details['clipGain'] = before > 0 ? 1 - after / before : 0;

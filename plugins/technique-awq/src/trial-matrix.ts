@@ -1,5 +1,5 @@
 import { float32Tensor, type DeviceTensor, type HostTensor } from '@pare/core';
-import type { DeviceGraphs } from './device-graphs.js';
+import type { ExecutableCache } from '@pare/model';
 import { roundingGraph, type Rounded } from './rounding-graph.js';
 import { roundingError, type TrialGrid } from './trial-rounding.js';
 
@@ -16,14 +16,14 @@ export interface TrialCuts extends Disposable {
 
 /** A matrix [out, in] whose inputs are scaled and which is rounded to nearest on a grid, over and over with other scales: on the device, where it lies until it is disposed. */
 export class TrialMatrix implements Disposable {
-  readonly #graphs: DeviceGraphs;
+  readonly #executables: ExecutableCache;
   readonly #weight: Float32Array;
   readonly #columns: number;
   readonly #grid: TrialGrid;
   #stored: DeviceTensor | undefined;
 
-  constructor(graphs: DeviceGraphs, weight: Float32Array, columns: number, grid: TrialGrid) {
-    this.#graphs = graphs;
+  constructor(executables: ExecutableCache, weight: Float32Array, columns: number, grid: TrialGrid) {
+    this.#executables = executables;
     this.#weight = weight;
     this.#columns = columns;
     this.#grid = grid;
@@ -37,13 +37,13 @@ export class TrialMatrix implements Disposable {
 
   /** Q(W·diag(s))·diag(s)⁻¹ − W; in doubles where that costs no copy to a memory of the device's own. */
   async error(scales: Float64Array): Promise<TrialValues> {
-    if (this.#graphs.backend.device.separate === undefined) return float32Tensor([this.#rows, this.#columns], roundingError(this.#weight, this.#columns, scales, this.#grid));
+    if (this.#executables.backend.device.separate === undefined) return float32Tensor([this.#rows, this.#columns], roundingError(this.#weight, this.#columns, scales, this.#grid));
     using given = this.#scales(scales);
     return await this.#run('error', { scales: given });
   }
 
   async cuts(scales: Float64Array): Promise<TrialCuts> {
-    const { backend } = this.#graphs;
+    const { backend } = this.#executables;
     const given = this.#scales(scales);
     try {
       using found = await this.#run('largest', { scales: given });
@@ -71,18 +71,14 @@ export class TrialMatrix implements Disposable {
   }
 
   #scales(scales: Float64Array): DeviceTensor {
-    return this.#graphs.backend.write(float32Tensor([this.#columns], Float32Array.from(scales)));
+    return this.#executables.backend.write(float32Tensor([this.#columns], Float32Array.from(scales)));
   }
 
   async #run(wanted: Rounded, inputs: Readonly<Record<string, DeviceTensor>>): Promise<DeviceTensor> {
     const [rows, columns, grid] = [this.#rows, this.#columns, this.#grid];
-    this.#stored ??= this.#graphs.backend.write(float32Tensor([rows, columns], this.#weight));
+    this.#stored ??= this.#executables.backend.write(float32Tensor([rows, columns], this.#weight));
     const key = `round ${wanted} ${String(rows)} ${String(columns)} ${JSON.stringify(grid)}`;
-    return (await this.#graphs.run(key, () => roundingGraph(wanted, rows, columns, grid), { weight: this.#stored, ...inputs }))['values']!;
+    const executable = await this.#executables.get(key, () => roundingGraph(wanted, rows, columns, grid));
+    return (await executable.run({ weight: this.#stored, ...inputs }))['values']!;
   }
-}
-
-/** Frees what a trial left on the device. */
-export function disposeValues(values: TrialValues): void {
-  if (!('data' in values)) values[Symbol.dispose]();
 }

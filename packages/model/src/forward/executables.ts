@@ -4,11 +4,11 @@ import type { CompiledBlock } from './context.js';
 
 /** Graphs and what a backend made of them, by key. Builds and compiles each once; disposes all with itself. */
 export class ExecutableCache implements AsyncDisposable {
-  readonly #backend: Backend;
+  readonly backend: Backend;
   readonly #entries = new Map<string, Promise<CompiledBlock<BlockGraph>>>();
 
   constructor(backend: Backend) {
-    this.#backend = backend;
+    this.backend = backend;
   }
 
   /** A compiled graph. */
@@ -36,6 +36,6 @@ export class ExecutableCache implements AsyncDisposable {
 
   async #compile<G extends BlockGraph>(build: () => G): Promise<CompiledBlock<G>> {
     const graph = build();
-    return { graph, executable: await this.#backend.compile(graph.graph) };
+    return { graph, executable: await this.backend.compile(graph.graph) };
   }
 }
