@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { packRows } from './pack-rows.js';
 import { codeRows, packedCodes, packedWeight } from './packed-codes.js';
 import { deserializeForm, serializeForm } from './serialize.js';
+import { structureProblem } from './structure-problem.js';
 
 function weightOf(bits: number, columns = 24): QuantizedWeight {
   const random = createRandom(bits);
@@ -30,6 +31,13 @@ describe('codes in words', () => {
     // A copy of the weight with other codes is a weight of its own.
     const other = { ...weight, codes: codes.map(() => 1) };
     expect(packedCodes(other)).toEqual(packRows(other.codes, parts.shape, bits));
+  });
+
+  it('are as many as the shape asks for', () => {
+    const { codes, ...parts } = weightOf(4);
+    const words = packRows(codes, parts.shape, 4);
+    expect(structureProblem(packedWeight(parts, words))).toBeUndefined();
+    expect(structureProblem(packedWeight(parts, words.slice(1)))).toBe('it has 8 words of codes instead of 9');
   });
 
   it('are stored again as they came', () => {

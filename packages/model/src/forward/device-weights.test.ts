@@ -1,7 +1,7 @@
 import llama from '@pare/architecture-llama';
 import { referenceBackend } from '@pare/backend-reference';
 import { isPareError, type Backend, type WeightForm } from '@pare/core';
-import { denseWeight, quantizeMatrix } from '@pare/weights';
+import { denseWeight, packedCodes, packedWeight, quantizeMatrix } from '@pare/weights';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { openModel, overlayModel } from '../open/index.js';
@@ -85,6 +85,12 @@ it('multiplies codes out there', async () => {
   expect(await states(apart(written), forms)).toEqual(await states(backend, forms));
   expect(written.filter((name) => name.startsWith('uint8')).length).toBeGreaterThanOrEqual(6);
   expect(written.some((name) => name.startsWith('float16'))).toBe(true);
+
+  // Codes that came in words go there in words.
+  const packed = Object.fromEntries(Object.entries(forms).map(([name, form]) => [name, form.form === 'quantized' ? packedWeight(form, packedCodes(form)) : form]));
+  const words: string[] = [];
+  expect(await states(apart(words), packed)).toEqual(await states(backend, forms));
+  expect(words.filter((name) => name.startsWith('uint4')).length).toBe(Object.values(forms).filter(({ form }) => form === 'quantized').length);
 });
 
 it('reads the embedding on the host where it is too large, and names a token that is not there either way', async () => {
